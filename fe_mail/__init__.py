@@ -1,0 +1,1 @@
+"""fe-mail: a whole mail system in one light Twisted process."""

@@ -1,0 +1,1 @@
+"""Users, domains, aliases: login, passwords, mailbox keys, routing, DNS records of a domain."""

@@ -1,0 +1,1 @@
+"""Embedded stores on SQLite, WAL mode, every transaction in a thread."""

@@ -1,0 +1,1 @@
+"""Couriers: each takes one message to one recipient and answers with an Outcome."""

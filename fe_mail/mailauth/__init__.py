@@ -1,0 +1,1 @@
+"""Message authentication (RFC 8601): what a message's signatures and senders prove."""

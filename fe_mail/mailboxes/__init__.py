@@ -1,0 +1,1 @@
+"""A selected folder as a session sees it: sequence numbers, search, changes."""

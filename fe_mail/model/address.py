@@ -1,0 +1,133 @@
+"""
+Mailbox addresses as SMTP knows them: ``local@domain``.
+
+The domain is kept as lower-case A-labels (IDNA 2008), so that every comparison is one of
+octets; the local part keeps its case, and is compared without it (RFC 5321 §2.4 allows it).
+RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8).
+"""
+
+import ipaddress
+import re
+
+import attrs
+import idna
+
+from fe_mail.model.errors import Invalid
+
+__all__ = [
+    "MAX_ADDRESS_OCTETS",
+    "MAX_DOMAIN_OCTETS",
+    "MAX_LOCAL_OCTETS",
+    "Address",
+    "normalize_domain",
+    "parse_address",
+]
+
+MAX_LOCAL_OCTETS = 64
+MAX_DOMAIN_OCTETS = 255
+MAX_ADDRESS_OCTETS = 254
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
+_DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
+_QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"\Z')
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\Z")
+
+
+@attrs.frozen
+class Address:
+    """A mailbox: ``local`` as written (quoted if it must be), ``domain`` as A-labels."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def key(self) -> str:
+        """The form to compare and to store by: all lower case, without needless quotes."""
+        return f"{self.local_key}@{self.domain}"
+
+    @property
+    def local_key(self) -> str:
+        """The local part for look-ups: lower case, unquoted where that changes nothing."""
+        local = self.local.lower()
+        if local.startswith('"'):
+            inner = re.sub(r"\\(.)", r"\1", local[1:-1])
+            return inner if _DOT_ATOM.match(inner) else local
+        return local
+
+    @property
+    def base(self) -> str:
+        """The local part to look up without its ``+tag`` (sub-addressing, RFC 5233)."""
+        head, plus, _ = self.local_key.partition("+")
+        return head if plus and head else self.local_key
+
+    @property
+    def tag(self) -> str:
+        """What stands behind the first ``+``, case kept; empty if nothing."""
+        head, _, tail = self.local.partition("+")
+        return tail if head else ""
+
+    @property
+    def is_ascii(self) -> bool:
+        """False when the local part needs SMTPUTF8 (the domain never does)."""
+        return self.local.isascii()
+
+    def with_local(self, local: str) -> "Address":
+        """The same domain with another local part."""
+        return Address(local, self.domain)
+
+
+def normalize_domain(name: str) -> str:
+    """
+    The lower-case A-label form of a host or domain name, without a final dot.
+
+    An address literal (``[192.0.2.1]``, ``[IPv6:2001:db8::1]``) comes back in canonical form.
+    Raises ``Invalid`` for anything else that is no name. RFC 5890; RFC 5321 §4.1.3.
+    """
+    if name.startswith("[") and name.endswith("]"):
+        return _normalize_literal(name[1:-1])
+    text = name.strip().rstrip(".").lower()
+    if not text.isascii():
+        try:
+            text = idna.encode(text, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            raise Invalid("The domain name is not valid.", code="INVALID_DOMAIN") from None
+    if not text or len(text) > MAX_DOMAIN_OCTETS - 2:
+        raise Invalid("The domain name is not valid.", code="INVALID_DOMAIN")
+    if not all(_LABEL.match(label) for label in text.split(".")):
+        raise Invalid("The domain name is not valid.", code="INVALID_DOMAIN")
+    return text
+
+
+def _normalize_literal(inner: str) -> str:
+    try:
+        if inner.lower().startswith("ipv6:"):
+            return f"[IPv6:{ipaddress.IPv6Address(inner[5:])}]"
+        return f"[{ipaddress.IPv4Address(inner)}]"
+    except ValueError:
+        raise Invalid("The address literal is not valid.", code="INVALID_DOMAIN") from None
+
+
+def parse_address(text: str) -> Address:
+    """
+    Parse ``local@domain`` (no display name, no angle brackets).
+
+    Raises ``Invalid`` with a sentence that says what is wrong. RFC 5321 §4.1.2.
+    """
+    local, at, domain = text.rpartition("@")
+    if not at:
+        raise Invalid("The address has no domain.", code="INVALID_EMAIL")
+    if not (_DOT_ATOM.match(local) or (len(local) > 2 and _QUOTED.match(local))):
+        raise Invalid("The part before the @ is not valid.", code="INVALID_EMAIL")
+    try:
+        octets = len(local.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise Invalid("The address is not valid UTF-8.", code="INVALID_EMAIL") from None
+    if octets > MAX_LOCAL_OCTETS:
+        raise Invalid("The part before the @ is too long.", code="INVALID_EMAIL")
+    address = Address(local, normalize_domain(domain))
+    if len(str(address).encode("utf-8")) > MAX_ADDRESS_OCTETS:
+        raise Invalid("The address is too long.", code="INVALID_EMAIL")
+    return address

@@ -1,0 +1,18 @@
+"""Identifiers: 24 lower-case hex characters, sortable by time (4 octets seconds, 8 random)."""
+
+import secrets
+from typing import NewType
+
+__all__ = ["UID", "AliasId", "BlobId", "DomainId", "ModSeq", "UserId", "new_id"]
+
+UserId = NewType("UserId", str)
+DomainId = NewType("DomainId", str)
+AliasId = NewType("AliasId", str)
+BlobId = NewType("BlobId", str)
+UID = NewType("UID", int)
+ModSeq = NewType("ModSeq", int)
+
+
+def new_id(now_seconds: float) -> str:
+    """A fresh identifier; ``now_seconds`` since the epoch makes it sortable."""
+    return f"{int(now_seconds) & 0xFFFFFFFF:08x}{secrets.token_hex(8)}"

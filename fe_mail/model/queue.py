@@ -1,0 +1,170 @@
+"""
+Values of the queue: a message, its deliveries, claims and outcomes.
+
+One ``QueuedMessage`` has one body (a blob) and one ``QueuedDelivery`` per resolved target. A
+delivery is ``waiting`` (due at ``next_attempt_at``), ``held`` (with a reason, until somebody
+releases it) or settled. A claim is a lease: it survives a kill by running out.
+"""
+
+import enum
+
+import attrs
+
+from fe_mail.model.envelope import Peer
+from fe_mail.model.ids import BlobId
+
+__all__ = [
+    "Claim",
+    "DeliveryState",
+    "Outcome",
+    "OutcomeKind",
+    "QueueEntry",
+    "QueueFilter",
+    "QueuedDelivery",
+    "QueuedMessage",
+    "Target",
+]
+
+
+class DeliveryState(enum.Enum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    HELD = "held"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """
+    Where one copy goes: the name of a courier and what it needs.
+
+    ``local``: ``address`` is the alias's address, ``alias_id`` its mailbox. ``forward``:
+    ``address`` is the target, sent on with an SRS reverse-path. ``remote``: ``address`` is the
+    recipient itself. ``webhook``: ``address`` is the URL.
+    """
+
+    courier: str
+    address: str
+    alias_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class QueuedMessage:
+    """A durable message; everything but the body, which is the blob."""
+
+    id: str
+    blob: BlobId
+    size_octets: int
+    reverse_path: str  # empty: <>
+    created_at: float
+    source: str  # "mx", "submission", "bounce", "system"
+    alias_id: str = ""  # of the submitting alias
+    domain_id: str = ""  # of the submitting alias's domain
+    envelope_id: str = ""
+    dsn_return: str = ""
+    is_8bit: bool = False
+    is_utf8: bool = False
+    requires_tls: bool = False
+    message_id: str = ""  # the Message-ID header field, for the owner's list
+    peer: Peer = Peer()
+
+
+@attrs.frozen(kw_only=True)
+class QueuedDelivery:
+    """One copy on its way. ``number`` is unique within the message."""
+
+    message_id: str  # QueuedMessage.id
+    number: int
+    recipient: str  # as the sender wrote it: the Original- or Final-Recipient of a report
+    target: Target
+    state: DeliveryState = DeliveryState.WAITING
+    hold_reason: str = ""
+    attempts: int = 0
+    next_attempt_at: float = 0.0
+    notify: tuple[str, ...] = ()
+    original_recipient: str = ""  # ORCPT
+    last_status: str = ""  # "451 4.4.1 ...", of the last attempt
+    last_attempt_at: float = 0.0
+    delayed_notice_at: float = 0.0
+
+
+class OutcomeKind(enum.Enum):
+    """What a courier says of one attempt."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """
+    The result of one attempt: SMTP reply code, enhanced status (RFC 3463), one line of text.
+
+    ``remote`` names the host that said so, empty when it was our own decision.
+    """
+
+    kind: OutcomeKind
+    code: int = 250
+    enhanced: str = "2.0.0"
+    text: str = ""
+    remote: str = ""
+    tls: str = ""
+
+    @property
+    def status(self) -> str:
+        """``"451 4.4.1 Connection timed out"``."""
+        return f"{self.code} {self.enhanced} {self.text}".strip()
+
+    @classmethod
+    def delivered(cls, text: str = "", remote: str = "", tls: str = "") -> "Outcome":
+        """Taken over by the target."""
+        return cls(kind=OutcomeKind.DELIVERED, text=text, remote=remote, tls=tls)
+
+    @classmethod
+    def deferred(
+        cls, code: int = 451, enhanced: str = "4.0.0", text: str = "", remote: str = ""
+    ) -> "Outcome":
+        """Not now; try again later."""
+        return cls(
+            kind=OutcomeKind.DEFERRED, code=code, enhanced=enhanced, text=text, remote=remote
+        )
+
+    @classmethod
+    def failed(
+        cls, code: int = 550, enhanced: str = "5.0.0", text: str = "", remote: str = ""
+    ) -> "Outcome":
+        """Never; the sender is told."""
+        return cls(kind=OutcomeKind.FAILED, code=code, enhanced=enhanced, text=text, remote=remote)
+
+
+@attrs.frozen(kw_only=True)
+class Claim:
+    """A lease on one delivery, until ``lease_until``; ``token`` proves it when settling."""
+
+    message: QueuedMessage
+    delivery: QueuedDelivery
+    token: str
+    lease_until: float
+
+
+@attrs.frozen(kw_only=True)
+class QueueEntry:
+    """A message with all its deliveries, as the operator lists it."""
+
+    message: QueuedMessage
+    deliveries: tuple[QueuedDelivery, ...]
+
+
+@attrs.frozen(kw_only=True)
+class QueueFilter:
+    """All given conditions must hold; empty means any."""
+
+    message_id: str = ""
+    alias_id: str = ""
+    domain_id: str = ""
+    state: DeliveryState | None = None
+    recipient: str = ""  # substring
+    limit: int = 1000

@@ -1,0 +1,1 @@
+"""Rule tables: small named rules, their order visible on one screen."""

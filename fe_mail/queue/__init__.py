@@ -1,0 +1,1 @@
+"""One durable queue for everything accepted: schedule, runner, bounces."""

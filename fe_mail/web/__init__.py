@@ -1,0 +1,1 @@
+"""The web UI: server-rendered pages in every language of the catalogs."""

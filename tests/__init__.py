@@ -1,0 +1,1 @@
+"""Tests of fe-mail, run by trial."""
