@@ -1,0 +1,204 @@
+"""
+The configuration: ``.env`` and the environment, read once into frozen values.
+
+The environment wins over ``.env``. ``{{NAME}}`` inside a value stands for another variable.
+Everything that is wrong is reported at once, one sentence each. Missing secrets are made and
+appended to ``.env`` (mode 0600), but never where data exists that an older secret protects.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from fe_mail.app.variables import (
+    AREAS,
+    REFERENCE_ONLY,
+    Keys,
+    Limits,
+    Listen,
+    Names,
+    Operation,
+    Storage,
+    Web,
+    variables,
+)
+
+__all__ = ["Config", "ConfigError", "describe", "example", "load", "read_env"]
+
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z")
+_REFERENCE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+MAX_INTERPOLATION_DEPTH = 10
+
+
+class ConfigError(Exception):
+    """``problems`` holds one sentence for each thing that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Everything that can be set. ``directory`` holds ``.env``, ``sqlite-data/`` and ``ssl/``."""
+
+    directory: Path
+    names: Names
+    listen: Listen
+    web: Web
+    keys: Keys
+    limits: Limits
+    storage: Storage
+    operation: Operation
+    generated: tuple[str, ...] = ()  # names of the secrets that were made just now
+
+    @property
+    def data_path(self) -> Path:
+        """The directory of mailboxes, accounts, queue and spool."""
+        return self.directory / self.storage.sqlite_path
+
+    @property
+    def ssl_path(self) -> Path:
+        """The directory of ``privkey.pem`` and ``fullchain.pem``."""
+        return self.directory / self.storage.ssl_path
+
+
+def read_env(text: str) -> tuple[dict[str, str], list[str]]:
+    """The assignments of a ``.env`` file, and a sentence for every line that is none."""
+    values: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.match(line)
+        if not match:
+            problems.append(f"Line {number} of .env is not of the form NAME=value.")
+            continue
+        values[match[1]] = _unquote(match[2])
+    return values, problems
+
+
+def _unquote(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
+    return re.sub(r"\s+#.*\Z", "", value)
+
+
+def load(directory: Path, environ: Mapping[str, str], *, write: bool = True) -> Config:
+    """
+    Read ``directory/.env`` and ``environ``; make missing secrets if ``write``.
+
+    Raises ConfigError with everything that is wrong.
+    """
+    known = variables()
+    path = directory / ".env"
+    file_values, problems = read_env(path.read_text("utf-8") if path.exists() else "")
+    problems += [
+        f"{name} in .env is not a variable of fe-mail."
+        for name in file_values
+        if name not in known and not REFERENCE_ONLY.match(name)
+    ]
+    given = {**file_values, **{name: environ[name] for name in known if name in environ}}
+    made = _missing_secrets(given, directory, problems) if write else {}
+    given.update(made)
+    areas = _read_areas(given, problems)
+    if problems:
+        raise ConfigError(problems)
+    if made:
+        _append(path, made)
+    return Config(directory=directory, generated=tuple(made), **areas)
+
+
+def _missing_secrets(
+    given: Mapping[str, str], directory: Path, problems: list[str]
+) -> dict[str, str]:
+    made = {}
+    data = directory / (given.get("SQLITE_STORAGE_PATH") or "sqlite-data")
+    has_data = data.is_dir() and any(data.iterdir())
+    for name, (area, _, variable) in variables().items():
+        if variable.secret is None or given.get(name):
+            continue
+        if has_data and area == "keys":
+            problems.append(
+                f"{name} is missing, but {data} holds data that was made with it: "
+                "put the old value back into .env."
+            )
+        else:
+            made[name] = variable.secret()
+    return made
+
+
+def _read_areas(given: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    values: dict[str, dict[str, object]] = {area: {} for area in AREAS}
+    for name, (area, attribute, variable) in variables().items():
+        raw = given.get(name) or variable.default
+        try:
+            text = _interpolate(raw, given)
+            if name == "DOMAIN" and not text:
+                raise ValueError("be set, for example DOMAIN=example.org")
+            values[area][attribute] = variable.read(text)
+        except ValueError as problem:
+            shown = "" if variable.secret or not raw else f" (it is {raw!r})"
+            if "{{DOMAIN}}" in raw and not given.get("DOMAIN"):
+                continue  # said once, for DOMAIN itself
+            problems.append(f"{name} must {problem}{shown}.")
+    if problems:
+        return {}
+    return {area: AREAS[area](**values[area]) for area in AREAS}
+
+
+def _interpolate(raw: str, given: Mapping[str, str], depth: int = 0) -> str:
+    if depth > MAX_INTERPOLATION_DEPTH:
+        raise ValueError("not refer to itself")
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if given.get(name):
+            return _interpolate(given[name], given, depth + 1)
+        if name in variables():
+            return _interpolate(variables()[name][2].default, given, depth + 1)
+        raise ValueError(f"not refer to {name}, which does not exist")
+
+    return _REFERENCE.sub(value, raw)
+
+
+def _append(path: Path, made: Mapping[str, str]) -> None:
+    """Add secrets to ``.env``: written beside it, fsynced, renamed, never readable by others."""
+    old = path.read_text("utf-8") if path.exists() else ""
+    if old and not old.endswith("\n"):
+        old += "\n"
+    new = old + "".join(f"{name}={value}\n" for name, value in made.items())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(".env.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(new)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def example() -> str:
+    """The text of ``conf/env.example``."""
+    lines = [
+        "# fe-mail: every variable, with its default. Generated by `fe-mail env-example`.",
+        "# Copy to .env, set DOMAIN, and remove the # before whatever you change.",
+    ]
+    for cls in AREAS.values():
+        lines += ["", f"# --- {(cls.__doc__ or '').strip()}"]
+        for field in attrs.fields(cls):
+            variable = field.metadata["variable"]
+            lines += ["", f"# {variable.text}", f"#{variable.name}={variable.default}"]
+    return "\n".join(lines) + "\n"
+
+
+def describe() -> str:
+    """Every variable on two lines, for ``--help``."""
+    return "\n".join(
+        f"  {name} (default: {variable.default or 'none'})\n      {variable.text}"
+        for name, (_, _, variable) in variables().items()
+    )

@@ -1,0 +1,125 @@
+"""
+Listeners: endpoint strings, bound before privileges are dropped, opened when the stores are ready.
+
+A listener is a ``Door``: its port is bound in ``privilegedStartService``; a connection that comes
+before ``open`` is turned away. Peers in the configured networks must speak the PROXY protocol
+(version 1 or 2) and are then known by the address that it names; nobody else may.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
+
+__all__ = ["Door", "Listener", "endpoint_strings"]
+
+_LOOPBACK = "127.0.0.1"
+
+
+def endpoint_strings(listen: Sequence[str], port: int, loopback: bool = False) -> tuple[str, ...]:
+    """The endpoint strings of a listener: those given, else the port on IPv6 and IPv4 alike."""
+    if listen:
+        return tuple(listen)
+    if not port:
+        return ()
+    if loopback:
+        return (f"tcp:{port}:interface={_LOOPBACK}",)
+    return (f"tcp:{port}:interface=\\:\\:",)
+
+
+@implementer(IProtocolFactory)
+class Door(Factory):
+    """Passes connections on to a factory, once there is one."""
+
+    def __init__(self, proxy_networks: Sequence[str] = ()) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in proxy_networks]
+        self._direct: IProtocolFactory | None = None
+        self._proxied: IProtocolFactory | None = None
+
+    def open(self, factory: IProtocolFactory, tls: IOpenSSLServerConnectionCreator | None) -> None:
+        """Let connections in; with ``tls`` they begin with a handshake."""
+        inner = TLSMemoryBIOFactory(tls, False, factory) if tls is not None else factory
+        self._direct = inner
+        self._proxied = HAProxyWrappingFactory(inner)
+        inner.doStart()
+
+    def close(self) -> None:
+        """Turn new connections away."""
+        self._direct = self._proxied = None
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+        """Choose by the peer's address."""
+        factory = self._proxied if self._is_proxy(addr) else self._direct
+        return factory.buildProtocol(addr) if factory is not None and addr is not None else None
+
+    def _is_proxy(self, addr: IAddress | None) -> bool:
+        host = getattr(addr, "host", "")
+        if not self._networks or not host:
+            return False
+        ip = ipaddress.ip_address(host.partition("%")[0])
+        mapped = getattr(ip, "ipv4_mapped", None)
+        return any((mapped or ip) in network for network in self._networks)
+
+
+class Listener(Service):
+    """One named listener on any number of endpoints."""
+
+    log = Logger()
+
+    def __init__(self, reactor: object, name: str, endpoints: Sequence[str], door: Door) -> None:
+        self.setName(name)
+        self.door = door
+        self._reactor = reactor
+        self._strings = tuple(endpoints)
+        self._ports: list[IListeningPort] = []
+        self._listening: Deferred[list[IListeningPort]] | None = None
+
+    def privilegedStartService(self) -> None:
+        """Bind; an address that is in use is an error that stops the start."""
+        self._listening = gatherResults(
+            [serverFromString(self._reactor, s).listen(self.door) for s in self._strings],
+            consumeErrors=True,
+        )
+        self._listening.addCallbacks(self._ports.extend)
+
+    def startService(self) -> None:
+        """Bind, if nobody asked for it before."""
+        if self._listening is None:
+            self.privilegedStartService()
+        super().startService()
+
+    def when_listening(self) -> "Deferred[list[IListeningPort]]":
+        """Fires with the ports, or fails with CannotListenError."""
+        assert self._listening is not None
+        result: Deferred[list[IListeningPort]] = Deferred()
+        self._listening.chainDeferred(result)
+        return result
+
+    @property
+    def port(self) -> int:
+        """The port number in use, 0 before binding or for a UNIX socket."""
+        host = self._ports[0].getHost() if self._ports else None
+        return int(getattr(host, "port", 0))
+
+    async def stop_listening(self) -> None:
+        """No new connections."""
+        self.door.close()
+        ports, self._ports = self._ports, []
+        for port in ports:
+            stopped = port.stopListening()
+            if isinstance(stopped, Deferred):
+                await stopped

@@ -1,0 +1,367 @@
+"""
+Every variable that fe-mail reads, documented once.
+
+One frozen class per area; each attribute is one variable: its name in ``.env``, its default, how
+it is read, and one sentence. ``--help``, ``conf/env.example`` and ``docs/operations.rst`` are
+generated from here. Names that the reference's product has mean the same here.
+"""
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from fe_mail.model.address import normalize_domain
+from fe_mail.model.errors import Invalid
+
+__all__ = [
+    "AREAS",
+    "REFERENCE_ONLY",
+    "Keys",
+    "Limits",
+    "Listen",
+    "Names",
+    "Operation",
+    "Storage",
+    "Variable",
+    "Web",
+    "variables",
+]
+
+Reader = Callable[[str], Any]
+
+
+@attrs.frozen(kw_only=True)
+class Variable:
+    """One variable: ``read`` raises ValueError with the end of the sentence "NAME must ..."."""
+
+    name: str
+    default: str
+    text: str
+    read: Reader
+    secret: Callable[[], str] | None = None  # makes one when it is missing
+
+
+def _var(
+    name: str, default: str, text: str, read: Reader, secret: Callable[[], str] | None = None
+) -> Any:
+    variable = Variable(name=name, default=default, text=text, read=read, secret=secret)
+    return attrs.field(metadata={"variable": variable}, repr=secret is None)
+
+
+# Readers ---------------------------------------------------------------------------------------
+
+_TRUE = {"true", "t", "yes", "y", "on", "1"}
+_FALSE = {"false", "f", "no", "n", "off", "0", ""}
+_UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _flag(value: str) -> bool:
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    raise ValueError("be true or false")
+
+
+def _host(value: str) -> str:
+    try:
+        return normalize_domain(value)
+    except Invalid:
+        raise ValueError("be a host name such as mail.example.org") from None
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    return tuple(_host(part) for part in _words(value))
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[\s,]+", value) if part)
+
+
+def _endpoints(value: str) -> tuple[str, ...]:
+    return tuple(value.split())
+
+
+def _port(value: str) -> int:
+    if not value.isdecimal() or int(value) > 65535:
+        raise ValueError("be a port number from 1 to 65535, or 0 for off")
+    return int(value)
+
+
+def _octets(value: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value.strip().lower())
+    if not match or match[2] not in _UNITS:
+        raise ValueError("be a size such as 50MB or 10GB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _seconds(value: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*([a-z]?)", value.strip().lower())
+    if not match or match[2] not in _SECONDS:
+        raise ValueError("be a duration such as 30s, 10m, 12h or 7d")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value) <= 1_000_000:
+        raise ValueError("be a whole number from 1 to 1000000")
+    return int(value)
+
+
+def _key(value: str) -> str:
+    if len(value) < 32:
+        raise ValueError("have at least 32 characters (leave it out, and one is made)")
+    return value
+
+
+def _key_list(value: str) -> tuple[str, ...]:
+    return tuple(_key(part) for part in _words(value))
+
+
+def _level(value: str) -> str:
+    if value not in ("debug", "info", "warn", "error"):
+        raise ValueError("be debug, info, warn or error")
+    return value
+
+
+def _log_format(value: str) -> str:
+    if value not in ("auto", "human", "json"):
+        raise ValueError("be auto, human or json")
+    return value
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    found = []
+    for word in _words(value):
+        try:
+            network = ipaddress.ip_network(word, strict=False)
+        except ValueError:
+            raise ValueError("be a list of networks such as 10.0.0.0/8, ::1") from None
+        if network.prefixlen == 0:
+            raise ValueError("not contain the whole internet")
+        found.append(str(network))
+    return tuple(found)
+
+
+def _alphanumeric_32() -> str:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    return "".join(secrets.choice(alphabet) for _ in range(32))
+
+
+def _web_password() -> str:
+    return secrets.token_urlsafe(16)
+
+
+# Areas -----------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Names:
+    """Who this server is."""
+
+    domain: str = _var(
+        "DOMAIN", "", "The server's own domain, such as example.org. Must be set.", _host
+    )
+    app_name: str = _var("APP_NAME", "{{DOMAIN}}", "Name shown in the web UI.", _text)
+    web_host: str = _var("WEB_HOST", "{{DOMAIN}}", "Host name of the web UI.", _host)
+    api_host: str = _var("API_HOST", "api.{{DOMAIN}}", "Host name of the REST API.", _host)
+    mx_host: str = _var(
+        "MX_HOST", "mx.{{DOMAIN}}", "Host name of the MX; also used in EHLO and Received.", _host
+    )
+    smtp_host: str = _var("SMTP_HOST", "smtp.{{DOMAIN}}", "Submission host for clients.", _host)
+    imap_host: str = _var("IMAP_HOST", "imap.{{DOMAIN}}", "IMAP host for clients.", _host)
+    pop3_host: str = _var("POP3_HOST", "pop3.{{DOMAIN}}", "POP3 host for clients.", _host)
+    exchange_domains: tuple[str, ...] = _var(
+        "SMTP_EXCHANGE_DOMAINS",
+        "{{MX_HOST}}",
+        "Hosts that a hosted domain's MX records must name.",
+        _hosts,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Listen:
+    """Where connections come in. A port of 0 switches a listener off."""
+
+    mx_port: int = _var("MX_PORT", "25", "Inbound SMTP.", _port)
+    smtp_port: int = _var(
+        "SMTP_PORT", "465", "Submission; implicit TLS on 465 and 2465, else STARTTLS.", _port
+    )
+    submission_port: int = _var(
+        "SUBMISSION_PORT", "587", "A second submission port, with STARTTLS.", _port
+    )
+    imap_port: int = _var("IMAP_PORT", "993", "IMAP with implicit TLS.", _port)
+    imap_starttls_port: int = _var("IMAP_STARTTLS_PORT", "0", "IMAP with STARTTLS (143).", _port)
+    pop3_port: int = _var("POP3_PORT", "995", "POP3 with implicit TLS.", _port)
+    pop3_stls_port: int = _var("POP3_STLS_PORT", "0", "POP3 with STLS (110).", _port)
+    web_https_port: int = _var(
+        "WEB_HTTPS_PORT", "443", "Web UI and API with TLS, told apart by host name.", _port
+    )
+    web_port: int = _var(
+        "WEB_PORT", "3000", "Web UI in plain HTTP on loopback, for a reverse proxy.", _port
+    )
+    api_port: int = _var(
+        "API_PORT", "4000", "REST API in plain HTTP on loopback, for a reverse proxy.", _port
+    )
+    metrics_port: int = _var("METRICS_PORT", "9187", "/metrics and /health on loopback.", _port)
+    mx_listen: tuple[str, ...] = _var(
+        "MX_LISTEN", "", "Endpoint strings instead of MX_PORT, separated by blanks.", _endpoints
+    )
+    smtp_listen: tuple[str, ...] = _var(
+        "SMTP_LISTEN", "", "Endpoint strings instead of SMTP_PORT.", _endpoints
+    )
+    submission_listen: tuple[str, ...] = _var(
+        "SUBMISSION_LISTEN", "", "Endpoint strings instead of SUBMISSION_PORT.", _endpoints
+    )
+    imap_listen: tuple[str, ...] = _var(
+        "IMAP_LISTEN", "", "Endpoint strings instead of IMAP_PORT.", _endpoints
+    )
+    imap_starttls_listen: tuple[str, ...] = _var(
+        "IMAP_STARTTLS_LISTEN", "", "Endpoint strings instead of IMAP_STARTTLS_PORT.", _endpoints
+    )
+    pop3_listen: tuple[str, ...] = _var(
+        "POP3_LISTEN", "", "Endpoint strings instead of POP3_PORT.", _endpoints
+    )
+    pop3_stls_listen: tuple[str, ...] = _var(
+        "POP3_STLS_LISTEN", "", "Endpoint strings instead of POP3_STLS_PORT.", _endpoints
+    )
+    web_https_listen: tuple[str, ...] = _var(
+        "WEB_HTTPS_LISTEN", "", "Endpoint strings instead of WEB_HTTPS_PORT.", _endpoints
+    )
+    web_listen: tuple[str, ...] = _var(
+        "WEB_LISTEN", "", "Endpoint strings instead of WEB_PORT.", _endpoints
+    )
+    api_listen: tuple[str, ...] = _var(
+        "API_LISTEN", "", "Endpoint strings instead of API_PORT.", _endpoints
+    )
+    proxy_networks: tuple[str, ...] = _var(
+        "PROXY_PROTOCOL_FROM",
+        "",
+        "Networks of load balancers that must speak the PROXY protocol to us.",
+        _networks,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Web:
+    """The web UI."""
+
+    http_protocol: str = _var(
+        "HTTP_PROTOCOL", "https", "What browsers use to reach the web UI: https or http.", _text
+    )
+    url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _text)
+    api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _text)
+    auth_basic_enabled: bool = _var(
+        "AUTH_BASIC_ENABLED", "true", "Ask for a password before the first account exists.", _flag
+    )
+    auth_basic_username: str = _var("AUTH_BASIC_USERNAME", "admin", "User name of that.", _text)
+    auth_basic_password: str = _var(
+        "AUTH_BASIC_PASSWORD", "", "Password of that; made if missing.", _text, _web_password
+    )
+    auth_basic_always: bool = _var(
+        "AUTH_BASIC_ALWAYS", "false", "Keep asking when an admin exists.", _flag
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Keys:
+    """Secrets. Made at the first start, written to ``.env``, and never made again over data."""
+
+    helper: str = _var(
+        "HELPER_ENCRYPTION_KEY",
+        "",
+        "Encrypts secrets and waiting mail at rest. Lose it, and they are lost.",
+        _key,
+        _alphanumeric_32,
+    )
+    srs: tuple[str, ...] = _var(
+        "SRS_SECRET",
+        "",
+        "Signs rewritten senders; the first signs, further ones (after a comma) still verify.",
+        _key_list,
+        _alphanumeric_32,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How much is too much."""
+
+    message_octets: int = _var("SMTP_MESSAGE_MAX_SIZE", "50MB", "Largest message.", _octets)
+    recipients: int = _var("MAX_RECIPIENTS", "50", "Recipients of one message.", _count)
+    forwarded: int = _var(
+        "MAX_FORWARDED_ADDRESSES", "10", "Targets that one address may forward to.", _count
+    )
+    quota_octets: int = _var("DEFAULT_QUOTA", "10GB", "Quota of a mailbox.", _octets)
+    outbound_daily: int = _var(
+        "SMTP_DAILY_LIMIT", "300", "Messages a day that an alias may send.", _count
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Storage:
+    """Where data lives; relative paths are below the server's directory."""
+
+    sqlite_path: str = _var(
+        "SQLITE_STORAGE_PATH", "sqlite-data", "Mailboxes, accounts, queue and spool.", _text
+    )
+    ssl_path: str = _var(
+        "SSL_PATH", "ssl", "Holds privkey.pem and fullchain.pem; reloaded when they change.", _text
+    )
+    log_retention_seconds: int = _var("LOG_RETENTION", "7d", "How long logs are kept.", _seconds)
+
+
+@attrs.frozen(kw_only=True)
+class Operation:
+    """How it runs."""
+
+    log_level: str = _var("LOG_LEVEL", "info", "debug, info, warn or error.", _level)
+    log_format: str = _var(
+        "LOG_FORMAT", "auto", "human, json, or auto: human on a terminal.", _log_format
+    )
+    dns_servers: tuple[str, ...] = _var(
+        "DNS_SERVERS", "", "Resolvers to ask; empty: those of /etc/resolv.conf.", _words
+    )
+    server_addresses: tuple[str, ...] = _var(
+        "SERVER_ADDRESSES", "", "Public IP addresses of this server, for DNS advice.", _words
+    )
+
+
+AREAS: dict[str, type] = {
+    "names": Names,
+    "listen": Listen,
+    "web": Web,
+    "keys": Keys,
+    "limits": Limits,
+    "storage": Storage,
+    "operation": Operation,
+}
+
+# The reference's names that an imported .env may carry and that fe-mail has no use for.
+REFERENCE_ONLY = re.compile(
+    r"(SELF_HOSTED|NODE_ENV|TURNSTILE_\w+|IMAGE_TAG|COMPOSE_PROFILES|CACHE_RESPONSES"
+    r"|ENABLE_MONITOR_SERVER|TRANSPORT_DEBUG|SEND_EMAIL|PREVIEW_EMAIL|WEBSITE_URL"
+    r"|(\w+_)?(MONGO|REDIS)_\w+|SQLITE_(HOST|PORT|RCLONE_ENABLED|FTS5_ENABLED|TMPDIR)"
+    r"|(CALDAV|CARDDAV)_(HOST|PORT)|\w+_SSL_(KEY|CERT|CA)_PATH|DKIM_\w+|VANITY_DOMAINS"
+    r"|SMTP_TRANSPORT_\w+|SMTP_PISCINA_ENABLED|SMTP_(MAX|MIN)_THREADS|SMTP_IDLE_TIMEOUT"
+    r"|API_SECRETS|TXT_ENCRYPTION_KEY|WEBHOOK_SIGNATURE_KEY|EMAIL_\w+|REMOVED_EMAIL_DOMAIN"
+    r"|AWS_\w+|BACKUP_BUCKET|ALLOWLIST|DENYLIST|TRUTH_SOURCES|APPLE_\w+|TXT_RECORD_PREFIX)\Z"
+)
+
+
+def variables() -> dict[str, tuple[str, str, Variable]]:
+    """Every variable by name, with its area and attribute."""
+    return {
+        field.metadata["variable"].name: (area, field.name, field.metadata["variable"])
+        for area, cls in AREAS.items()
+        for field in attrs.fields(cls)
+    }
