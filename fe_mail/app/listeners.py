@@ -8,6 +8,7 @@ before ``open`` is turned away. Peers in the configured networks must speak the 
 
 import ipaddress
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
@@ -16,14 +17,12 @@ from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
     IOpenSSLServerConnectionCreator,
-    IProtocol,
     IProtocolFactory,
 )
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from zope.interface import implementer
 
 __all__ = ["Door", "Listener", "endpoint_strings"]
 
@@ -41,7 +40,6 @@ def endpoint_strings(listen: Sequence[str], port: int, loopback: bool = False) -
     return (f"tcp:{port}:interface=\\:\\:",)
 
 
-@implementer(IProtocolFactory)
 class Door(Factory):
     """Passes connections on to a factory, once there is one."""
 
@@ -61,7 +59,7 @@ class Door(Factory):
         """Turn new connections away."""
         self._direct = self._proxied = None
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Choose by the peer's address."""
         factory = self._proxied if self._is_proxy(addr) else self._direct
         return factory.buildProtocol(addr) if factory is not None and addr is not None else None
@@ -81,7 +79,7 @@ class Listener(Service):
     log = Logger()
 
     def __init__(self, reactor: object, name: str, endpoints: Sequence[str], door: Door) -> None:
-        self.setName(name)
+        self.name = name
         self.door = door
         self._reactor = reactor
         self._strings = tuple(endpoints)
@@ -100,7 +98,7 @@ class Listener(Service):
         """Bind, if nobody asked for it before."""
         if self._listening is None:
             self.privilegedStartService()
-        super().startService()
+        Service.startService(self)
 
     def when_listening(self) -> "Deferred[list[IListeningPort]]":
         """Fires with the ports, or fails with CannotListenError."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -56,6 +56,8 @@ class CertificateDirectory:
         stamp = self._read_stamp()
         certificates = x509.load_pem_x509_certificates(self.chain_path.read_bytes())
         key = serialization.load_pem_private_key((self.directory / KEY_NAME).read_bytes(), None)
+        if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            raise ValueError("the private key is neither RSA nor elliptic-curve")
         if certificates[0].public_key() != key.public_key():
             raise ValueError("the private key does not belong to the certificate")
         chain = [crypto.X509.from_cryptography(each) for each in certificates]

@@ -1,0 +1,1 @@
+"""Background jobs: a table of small named pieces of upkeep."""

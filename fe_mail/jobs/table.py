@@ -1,0 +1,61 @@
+"""
+The table of background jobs: what runs, how often, in which order at the start.
+
+A job is a coroutine without arguments that may be run at any time and any number of times. One
+failing run is logged and the next one comes at its time.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from fe_mail.jobs.storage import record_storage
+from fe_mail.jobs.sweep import sweep_spool
+from fe_mail.jobs.verify import verify_domains
+from fe_mail.ports import AccountStore, Blobs, MailboxStore, Queue
+
+__all__ = ["Job", "job_table"]
+
+HOUR = 3600.0
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """``run`` every ``interval_seconds``; ``name`` is what logs and leases call it."""
+
+    name: str
+    interval_seconds: float
+    run: Callable[[], Awaitable[None]]
+
+
+def job_table(
+    *,
+    accounts: AccountStore,
+    mailboxes: MailboxStore,
+    queue: Queue,
+    blobs: Blobs,
+    verify: Callable[[str], Awaitable[None]],
+    now: Callable[[], float],
+    log_retention_seconds: float,
+) -> tuple[Job, ...]:
+    """Every job of a server. ``verify`` checks the DNS of one domain by its id."""
+    return (
+        Job(
+            name="purge",
+            interval_seconds=HOUR,
+            run=lambda: accounts.purge(now(), log_retention_seconds),
+        ),
+        Job(
+            name="sweep-spool", interval_seconds=HOUR, run=lambda: sweep_spool(queue, blobs, now())
+        ),
+        Job(
+            name="record-storage",
+            interval_seconds=HOUR,
+            run=lambda: record_storage(accounts, mailboxes, now()),
+        ),
+        Job(
+            name="verify-domains",
+            interval_seconds=HOUR,
+            run=lambda: verify_domains(accounts, verify, now()),
+        ),
+    )

@@ -1,0 +1,44 @@
+"""
+Check the DNS of every domain again, so that the store knows what login and routing rely on.
+
+Domains that verified are checked every two hours; those that did not, every hour, so that a
+newcomer's records are noticed soon.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from twisted.logger import Logger
+
+from fe_mail.model.errors import MailError
+from fe_mail.model.page import Query
+from fe_mail.ports import AccountStore
+
+__all__ = ["RECHECK_SECONDS", "verify_domains"]
+
+RECHECK_SECONDS = 2 * 3600.0
+PAGE_SIZE = 500
+log = Logger()
+
+
+async def verify_domains(
+    accounts: AccountStore, verify: Callable[[str], Awaitable[None]], now: float
+) -> None:
+    """Call ``verify`` with the id of every domain that is due; one failure stops nothing."""
+    page = 1
+    while True:
+        domains = await accounts.domains(None, Query(page=page, limit=PAGE_SIZE))
+        for domain in domains.items:
+            settled = domain.has_mx_record and domain.has_txt_record and domain.has_smtp
+            if settled and now - domain.last_checked_at < RECHECK_SECONDS:
+                continue
+            try:
+                await verify(domain.id)
+            except MailError as error:
+                log.info(
+                    "The DNS of {domain} could not be checked: {reason}",
+                    domain=domain.name,
+                    reason=error.message,
+                )
+        if page >= domains.page_count:
+            return
+        page += 1
