@@ -1,0 +1,1 @@
+"""What every HTTP edge shares: requests with a size limit, bodies, statuses, the site."""

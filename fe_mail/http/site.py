@@ -1,0 +1,154 @@
+"""
+The HTTP listener: connections counted and limited, requests capped, a graceful end.
+
+Also the switch that lets one port serve the web UI and the API, by path or by Host.
+"""
+
+# Twisted's own methods carry no types.
+# mypy: disable-error-code="no-untyped-call"
+from collections import Counter
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.http import Request as BaseRequest
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request, Site
+
+from fe_mail.http.request import CappedRequest, header
+from fe_mail.http.work import Work
+
+__all__ = ["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS", "HTTPSite", "Switch"]
+
+MAX_CONNECTIONS = 2000
+MAX_CONNECTIONS_PER_ADDRESS = 200
+IDLE_SECONDS = 60.0
+
+_log = Logger()
+
+
+class Channel(HTTPChannel):
+    """One connection; tells the site when it is gone."""
+
+    site: "HTTPSite"
+    address = ""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        super().connectionLost(reason)
+        self.site.left(self)
+
+
+class HTTPSite(Site):
+    """
+    A ``Site`` with our request, limits on connections and a structured access log.
+
+    ``work`` are the coroutines that outlive the request that started them. Reverse proxies
+    hold many connections for many clients: ``max_per_address`` 0 switches that limit off.
+    """
+
+    protocol = Channel  # type: ignore[assignment]  # Twisted declares its ALPN wrapper here
+    displayTracebacks = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        *,
+        clock: IReactorTime,
+        work: Work | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        max_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
+    ) -> None:
+        super().__init__(
+            resource,
+            requestFactory=CappedRequest,
+            timeout=IDLE_SECONDS,
+            reactor=clock,
+            parsePOSTFormSubmission=False,
+        )
+        self._work = work or Work()
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+        self._channels: set[Channel] = set()
+        self._addresses: Counter[str] = Counter()
+        self._draining: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Accept, unless there are too many connections or we are stopping."""
+        address = str(getattr(addr, "host", ""))
+        crowded = 0 < self._max_per_address <= self._addresses[address]
+        if self._draining or crowded or len(self._channels) >= self._max_connections:
+            _log.info("HTTP connection refused: too many.", remote=address)
+            return None
+        channel = super().buildProtocol(addr)
+        assert isinstance(channel, Channel)
+        channel.address = address
+        self._channels.add(channel)
+        self._addresses[address] += 1
+        return channel
+
+    def left(self, channel: Channel) -> None:
+        """A connection is gone."""
+        if channel not in self._channels:
+            return
+        self._channels.discard(channel)
+        self._addresses[channel.address] -= 1
+        if not self._addresses[channel.address]:
+            del self._addresses[channel.address]
+        self._settle()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._channels)
+
+    def drain(self) -> Deferred[None]:
+        """Take no new connections, let running requests finish, then close."""
+        if self._draining is None:
+            self._draining = Deferred()
+            for channel in tuple(self._channels):
+                channel.persistent = False
+                if not channel.requests:
+                    channel.loseConnection()
+            self._settle()
+        waiting: Deferred[None] = Deferred()
+        self._draining.addCallback(lambda _: waiting.callback(None))
+        return waiting.addCallback(lambda _: self._work.finished())
+
+    def _settle(self) -> None:
+        if self._draining and not self._channels and not self._draining.called:
+            self._draining.callback(None)
+
+    def log(self, request: BaseRequest) -> None:
+        """The access log: what was asked and answered, without the query."""
+        _log.info(
+            "{method} {path} {code}",
+            method=request.method.decode("ascii", "replace"),
+            path=request.path.decode("ascii", "replace"),
+            code=request.code,
+            remote=str(getattr(request.getClientAddress(), "host", "")),
+            size_octets=request.sentLength,
+        )
+
+
+class Switch(Resource):
+    """The API below ``/v1`` and for its own host names, the web UI for everything else."""
+
+    isLeaf = True
+
+    def __init__(self, web: IResource, api: IResource, api_hosts: frozenset[str]) -> None:
+        super().__init__()
+        self._web = web
+        self._api = api
+        self._api_hosts = api_hosts
+
+    def render(self, request: Request) -> Any:
+        """Hand over."""
+        host = header(request, b"Host").lower().rpartition(":")
+        name = host[0] if host[2].isdecimal() and host[0] else header(request, b"Host").lower()
+        is_api = (request.postpath or [])[:1] == [b"v1"] or name in self._api_hosts
+        return (self._api if is_api else self._web).render(request)
