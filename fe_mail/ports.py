@@ -7,8 +7,8 @@ suite in ``tests/contracts/`` that runs on all its adapters; the in-memory adapt
 specification. Times are seconds since the epoch, as Twisted's ``IReactorTime.seconds()`` gives.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from fe_mail.model.account import (
     Alias,
@@ -38,6 +38,7 @@ from fe_mail.model.mailbox import (
     Quota,
     Want,
 )
+from fe_mail.model.outbound import Attempt, Transmission
 from fe_mail.model.page import Page, Query
 from fe_mail.model.queue import (
     Claim,
@@ -56,12 +57,23 @@ __all__ = [
     "Blobs",
     "Bus",
     "Cache",
+    "Exchange",
     "Keyring",
     "MailboxStore",
+    "Offload",
     "OpenMailbox",
     "Queue",
     "Resolver",
 ]
+
+T = TypeVar("T")
+
+
+class Offload(Protocol):
+    """Runs costly work off the reactor thread: ``Threads.run`` of the adapters."""
+
+    def __call__(self, work: Callable[[], T]) -> Awaitable[T]:
+        """Call ``work`` elsewhere; ``Unavailable`` when too much waits already."""
 
 
 class AccountStore(Protocol):
@@ -488,3 +500,24 @@ class Resolver(Protocol):
 
     async def ns(self, name: str) -> Answer[str]:
         """Name servers."""
+
+
+class Exchange(Protocol):
+    """SMTP as a client: hand one message to one host."""
+
+    async def transmit(
+        self,
+        host: str,
+        addresses: Sequence[str],
+        port: int,
+        attempt: Attempt,
+        content: Callable[[], Awaitable[BlobReader]],
+    ) -> Transmission:
+        """
+        Connect to the first of ``addresses`` (IP, the host's own) that answers and speak.
+
+        ``content`` opens the message and may be called again, for a second try without TLS.
+        Whatever the host answers is a value. ``Unavailable``: no host answered, or the connection
+        broke before the end of the content was sent, so that trying elsewhere sends no second
+        copy.
+        """

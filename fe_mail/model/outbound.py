@@ -1,0 +1,94 @@
+"""
+What is handed to another mail host, and what it answered.
+
+An ``Attempt`` is one transaction (RFC 5321 §3.3) with the SMTP extensions that it wishes; a
+``Transmission`` holds the host's answer to every recipient, in the order of the attempt.
+RFC 3461 (DSN), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3207 (STARTTLS).
+"""
+
+import enum
+
+import attrs
+
+__all__ = ["Attempt", "OutboundRecipient", "RemoteReply", "Stage", "TLSWish", "Transmission"]
+
+
+class TLSWish(enum.Enum):
+    """How much encryption a transaction needs."""
+
+    NONE = "none"
+    OPPORTUNISTIC = "opportunistic"  # if offered, unverified; in clear if it fails
+    REQUIRED = "required"  # without it nothing is sent
+
+
+class Stage(enum.Enum):
+    """The step of the dialogue that decided."""
+
+    GREETING = "greeting"
+    HELLO = "hello"
+    TLS = "tls"
+    MAIL = "mail"
+    RECIPIENT = "recipient"
+    CONTENT = "content"
+
+
+@attrs.frozen(kw_only=True)
+class OutboundRecipient:
+    """One RCPT TO; ``notify`` and ``original`` go on where the host offers DSN."""
+
+    address: str
+    notify: tuple[str, ...] = ()
+    original: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One transaction. ``prefix`` is written before the content (trace fields)."""
+
+    reverse_path: str  # empty: <>
+    recipients: tuple[OutboundRecipient, ...]
+    size_octets: int
+    prefix: bytes = b""
+    is_8bit: bool = False
+    is_utf8: bool = False
+    envelope_id: str = ""
+    dsn_return: str = ""
+    tls: TLSWish = TLSWish.OPPORTUNISTIC
+    session_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class RemoteReply:
+    """A reply of the other host: code, enhanced status (or one made from the code), its text."""
+
+    code: int
+    enhanced: str
+    text: str
+    stage: Stage
+
+    @property
+    def is_positive(self) -> bool:
+        """2xx."""
+        return 200 <= self.code < 300
+
+    @property
+    def is_permanent(self) -> bool:
+        """5xx."""
+        return self.code >= 500
+
+
+@attrs.frozen(kw_only=True)
+class Transmission:
+    """``replies[i]`` is the answer for ``attempt.recipients[i]``."""
+
+    replies: tuple[RemoteReply, ...]
+    host: str
+    ip: str = ""
+    tls: str = ""  # "TLSv1.3 TLS_AES_256_GCM_SHA384", empty without TLS
+
+    @property
+    def is_session_refused(self) -> bool:
+        """The host did not want to talk at all: another one may."""
+        return all(
+            reply.stage in (Stage.GREETING, Stage.HELLO, Stage.TLS) for reply in self.replies
+        )
