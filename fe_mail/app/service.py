@@ -1,0 +1,207 @@
+"""
+The service tree of one process: stores first, then workers, then doors open; backwards to stop.
+
+Ports are bound while twistd still has its privileges; connections come in once the stores are
+ready. Stopping: no new connections, running transactions finish (``STOP_SECONDS`` at most), then
+everything is closed in order. A second signal exits at once.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger, globalLogPublisher
+
+from fe_mail.app.config import Config
+from fe_mail.app.listeners import Door, Listener, endpoint_strings
+from fe_mail.app.metrics import Metrics
+from fe_mail.app.tls import CertificateDirectory, make_self_signed
+from fe_mail.app.wiring import Inside
+from fe_mail.model.errors import MailError
+
+__all__ = ["FeMailService"]
+
+STOP_SECONDS = 30.0
+CERTIFICATE_CHECK_SECONDS = 60.0
+
+
+class FeMailService(Service):
+    """All chosen roles of one process. ``ready`` is called when every listener accepts."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        roles: tuple[str, ...],
+        ready: Callable[["FeMailService"], Awaitable[None]] | None = None,
+        demo: bool = False,
+    ) -> None:
+        self.name = "fe-mail"
+        self.config = config
+        self.roles = roles
+        self.reactor = reactor
+        self._ready = ready
+        self.certificates = CertificateDirectory(config.ssl_path)
+        self.metrics = Metrics(reactor)
+        self.inside = Inside(reactor, config, self.certificates, demo=demo)
+        self.listeners = self._make_listeners()
+        self._started: Deferred[None] | None = None
+        self._is_ready = False
+        self._renewal = LoopingCall(self.certificates.check)
+        self._renewal.clock = reactor
+
+    # Start --------------------------------------------------------------------------------------
+
+    def _make_listeners(self) -> dict[str, Listener]:
+        listen = self.config.listen
+        wanted = {
+            "mx": ("mx", listen.mx_listen, listen.mx_port, False),
+            "smtp": ("smtp", listen.smtp_listen, listen.smtp_port, False),
+            "submission": ("smtp", listen.submission_listen, listen.submission_port, False),
+            "imaps": ("imap", listen.imap_listen, listen.imap_port, False),
+            "imap": ("imap", listen.imap_starttls_listen, listen.imap_starttls_port, False),
+            "pop3s": ("pop3", listen.pop3_listen, listen.pop3_port, False),
+            "pop3": ("pop3", listen.pop3_stls_listen, listen.pop3_stls_port, False),
+            "https": ("web", listen.web_https_listen, listen.web_https_port, False),
+            "web": ("web", listen.web_listen, listen.web_port, True),
+            "api": ("api", listen.api_listen, listen.api_port, True),
+            "metrics": ("", (), listen.metrics_port, True),
+        }
+        listeners = {}
+        for name, (role, strings, port, loopback) in wanted.items():
+            endpoints = endpoint_strings(strings, port, loopback)
+            if endpoints and (not role or role in self.roles):
+                door = Door(listen.proxy_networks if not loopback else ())
+                listeners[name] = Listener(self.reactor, name, endpoints, door)
+        return listeners
+
+    def privilegedStartService(self) -> None:
+        """Bind every port."""
+        for listener in self.listeners.values():
+            listener.privilegedStartService()
+
+    def startService(self) -> None:
+        """Start in order; a failure is logged in one sentence and ends the process with 1."""
+        Service.startService(self)
+        globalLogPublisher.addObserver(self.metrics)
+        self._started = Deferred.fromCoroutine(self._start())
+        self._started.addErrback(self._give_up)
+
+    async def _start(self) -> None:
+        began = self.reactor.seconds()
+        for listener in self.listeners.values():
+            listener.startService()
+            await listener.when_listening()
+        self._prepare_certificate()
+        await self.inside.start(self.roles)
+        self._open_doors()
+        self.metrics.start()
+        self._is_ready = True
+        if self._ready is not None:
+            await self._ready(self)
+        self.log.info(
+            "Ready after {seconds:.1f} s: {roles}.",
+            seconds=self.reactor.seconds() - began,
+            roles=", ".join(self.roles),
+        )
+
+    def _give_up(self, failure: Any) -> None:
+        error = failure.value
+        if isinstance(error, CannotListenError):
+            self.log.critical(
+                "Cannot listen on port {port}: {reason}.",
+                port=error.port,
+                reason=getattr(error.socketError, "strerror", "") or "unknown reason",
+            )
+        elif isinstance(error, MailError):
+            self.log.critical("Cannot start: {reason}", reason=error.message)
+        else:
+            self.log.failure("Cannot start.", failure)
+        self.reactor.addSystemEventTrigger("after", "shutdown", _exit, 1)
+        if self.reactor.running:
+            self.reactor.stop()
+        else:
+            self.reactor.callWhenRunning(self.reactor.stop)
+
+    def _prepare_certificate(self) -> None:
+        names = self.config.names
+        hosts = [names.domain, names.web_host, names.api_host, names.mx_host, names.smtp_host]
+        hosts += [names.imap_host, names.pop3_host, "localhost", "127.0.0.1", "::1"]
+        if not self.certificates.chain_path.exists():
+            make_self_signed(self.config.ssl_path, list(dict.fromkeys(hosts)))
+            self.log.warn(
+                "No certificate in {directory}, so a self-signed one was made. Replace "
+                "fullchain.pem and privkey.pem there (certbot makes them); no restart is needed.",
+                directory=str(self.config.ssl_path),
+            )
+        self.certificates.load()
+        self._renewal.start(CERTIFICATE_CHECK_SECONDS, now=False)
+
+    def _open_doors(self) -> None:
+        for name, listener in self.listeners.items():
+            if name == "metrics":
+                site = self.metrics.site(self._count_queue, self.health)
+                listener.door.open(site, None)
+                continue
+            factory = self.inside.factories[name]
+            implicit = name in self.inside.implicit_tls
+            listener.door.open(factory, self.certificates if implicit else None)
+            if hasattr(factory, "connections"):
+                self.metrics.watch_connections(name, lambda f=factory: f.connections)
+
+    # While running ------------------------------------------------------------------------------
+
+    async def _count_queue(self) -> None:
+        self.metrics.set_queue(await self.inside.count_queue())
+
+    async def health(self) -> list[str]:
+        """Problems that an operator should know of; empty: healthy."""
+        if not self._is_ready:
+            return ["starting or stopping"]
+        return await self.inside.health()
+
+    # Stop ---------------------------------------------------------------------------------------
+
+    def stopService(self) -> "Deferred[None]":
+        """Graceful stop."""
+        Service.stopService(self)
+        self._is_ready = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: _exit(1))
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self.log.info("Stopping: running transactions finish first.")
+        if self._renewal.running:
+            self._renewal.stop()
+        self.metrics.stop()
+        for listener in self.listeners.values():
+            await listener.stop_listening()
+        draining = [
+            Deferred.fromCoroutine(factory.drain())
+            for factory in self.inside.factories.values()
+            if hasattr(factory, "drain")
+        ]
+        finished = DeferredList(draining, consumeErrors=True)
+        finished.addTimeout(STOP_SECONDS, self.reactor)
+        try:
+            await finished
+        except TimeoutError:
+            self.log.warn("Some connections did not finish in time; they are closed.")
+        await self.inside.stop()
+        self.log.info("Stopped.")
+        globalLogPublisher.removeObserver(self.metrics)
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

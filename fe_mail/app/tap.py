@@ -1,0 +1,54 @@
+"""
+What twistd's plugins name: one entry for all roles, and one per role.
+
+``from fe_mail.app.tap import application`` in a ``.tac`` file starts the same tree.
+"""
+
+from twisted.application.service import Application, IService
+from twisted.internet import reactor
+from twisted.logger import ILogObserver
+
+from fe_mail.app.config import Config, load
+from fe_mail.app.demo import announce
+from fe_mail.app.log import make_observer
+from fe_mail.app.options import Options, find_directory
+from fe_mail.app.roles import ROLES
+from fe_mail.app.service import FeMailService
+
+__all__ = ["Entry", "application", "every_role"]
+
+
+class Entry:
+    """A plugin's module: ``Options`` and ``makeService`` for a choice of roles."""
+
+    def __init__(self, roles: tuple[str, ...]) -> None:
+        self.Options: type[Options] = type("Options", (Options,), {"roles": roles})
+
+    def makeService(self, options: Options) -> IService:
+        """The service tree; it neither connects nor listens yet."""
+        ready = announce if options["demo"] else None
+        return FeMailService(
+            reactor, options.config, options.roles, ready=ready, demo=bool(options["demo"])
+        )
+
+
+every_role = Entry(ROLES)
+mx, smtp, imap, pop3 = Entry(("mx",)), Entry(("smtp",)), Entry(("imap",)), Entry(("pop3",))
+web, api = Entry(("web",)), Entry(("api",))
+smtp_bree, bree = Entry(("smtp-bree",)), Entry(("bree",))
+
+
+def application(
+    directory: str | None = None, roles: tuple[str, ...] = ROLES, environ: dict[str, str] | None = None
+) -> Application:
+    """The application for a ``.tac`` file. Raises ConfigError for a wrong configuration."""
+    import os
+
+    environment = dict(os.environ) if environ is None else environ
+    config: Config = load(find_directory(directory, environment), environment)
+    made = Application("fe-mail")
+    FeMailService(reactor, config, roles).setServiceParent(made)
+    operation = config.operation
+    observer = make_observer(operation.log_level, operation.log_format, None, daemon=False)
+    made.setComponent(ILogObserver, observer)
+    return made

@@ -1,0 +1,93 @@
+"""
+What lies on the disk tells nothing: no header, body, attachment or key of a delivered message.
+
+Searched is every file of the data directory, databases, write-ahead logs, spool and logs, while
+the server runs, for a mailbox that is open and for one that is locked.
+"""
+
+import base64
+from email.message import EmailMessage
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.e2e.support import DemoServer, wait_for
+
+SECRETS = {
+    "subject": "Zebrafinch-subject-4711",
+    "field": "Zebrafinch-field-4712",
+    "body": "Zebrafinch-body-4713 stands in the text",
+    "attachment": "Zebrafinch-attachment-4714 stands in a file",
+    "filename": "Zebrafinch-filename-4715.txt",
+}
+
+
+def secret_letter(to: str) -> bytes:
+    """A message whose every part carries a mark."""
+    message = EmailMessage()
+    message["From"], message["To"] = "x@client.test", to
+    message["Subject"], message["X-Secret"] = SECRETS["subject"], SECRETS["field"]
+    message.set_content(SECRETS["body"])
+    message.add_attachment(
+        (SECRETS["attachment"] * 400).encode(),
+        maintype="application",
+        subtype="octet-stream",
+        filename=SECRETS["filename"],
+    )
+    return message.as_bytes()
+
+
+def leaks(directory: Path, marks: list[bytes]) -> list[str]:
+    """Every file that holds one of the marks."""
+    found = []
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            found += [f"{path.name}: {mark!r}" for mark in marks if mark in content]
+    return found
+
+
+class SecrecyTests(SynchronousTestCase):
+    """The disk of a running server."""
+
+    def test_nothing_readable_on_the_disk(self) -> None:
+        """Neither while delivered to an open mailbox, nor sealed for a locked one, nor queued."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        server.start()
+        session = server.imap("alice")
+        session.select("INBOX")
+        for name in ("alice", "bob"):
+            to, _ = server.alias(name)
+            with server.mx() as client:
+                client.sendmail("x@client.test", [to], secret_letter(to))
+        server.inbox("alice", SECRETS["subject"])
+        alice, _ = server.alias("alice")
+        with server.smtp("alice") as client:  # held in the queue, so its body stays spooled
+            client.sendmail(
+                alice,
+                ["friend@elsewhere.example"],
+                secret_letter("friend@elsewhere.example").replace(b"x@client.test", alice.encode()),
+            )
+        marks = [secret.encode() for secret in SECRETS.values()]
+        encoded = base64.b64encode((SECRETS["attachment"] * 3).encode())
+        marks.append(encoded[4:60])
+        logged = "".join(server.lines).encode()
+        self.assertEqual([mark for mark in marks if mark in logged], [])
+        self.assertEqual(leaks(server.directory / "sqlite-data", marks), [])
+        for _, password in map(server.alias, ("alice", "bob")):
+            self.assertEqual(leaks(server.directory / "sqlite-data", [password.encode()]), [])
+        server.kill()
+        self.assertEqual(leaks(server.directory / "sqlite-data", marks), [])
+
+    def test_spool_is_empty_when_all_is_settled(self) -> None:
+        """Bodies leave the spool with their last recipient."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        server.start()
+        to, _ = server.alias("bob")
+        with server.mx() as client:
+            client.sendmail("x@client.test", [to], secret_letter(to))
+        server.inbox("bob", SECRETS["subject"])
+        spool = server.directory / "sqlite-data" / "spool"
+        wait_for("the spool to empty", lambda: not [p for p in spool.rglob("*") if p.is_file()])

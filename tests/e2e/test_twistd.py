@@ -1,0 +1,178 @@
+"""twistd itself: plugins, help, a wrong configuration, signals, single roles, the .tac file."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.app.roles import ROLES
+from tests.e2e.support import ROOT, DemoServer, wait_for
+
+TWISTD = str(Path(sys.executable).with_name("twistd"))
+
+
+def run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run twistd to its end."""
+    directory = tempfile.mkdtemp(prefix="fe-mail-e2e-")
+    return subprocess.run(
+        [TWISTD, *words],
+        cwd=directory,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class CommandTests(SynchronousTestCase):
+    """What an operator sees before anything runs."""
+
+    def test_help_lists_every_role_and_imports_nothing(self) -> None:
+        """``twistd --help`` names each plugin without importing the application."""
+        shown = run("--help").stdout
+        for role in ROLES:
+            self.assertIn(f"fe-mail-{role} ", shown)
+        probe = (
+            "import sys; from twisted.plugin import getPlugins\n"
+            "from twisted.application.service import IServiceMaker\n"
+            "names = [p.tapname for p in getPlugins(IServiceMaker)]\n"
+            "assert 'fe-mail' in names\n"
+            "print([m for m in sys.modules if m.startswith('fe_mail')])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+        )
+        self.assertEqual(done.stdout.strip(), "[]")
+
+    def test_own_help_documents_every_variable(self) -> None:
+        """``twistd fe-mail --help`` is generated from the declarations."""
+        from fe_mail.app.variables import variables
+
+        shown = run("fe-mail", "--help").stdout
+        self.assertEqual([name for name in variables() if name not in shown], [])
+
+    def test_everything_wrong_is_said_at_once(self) -> None:
+        """Exit 2, one sentence for each problem."""
+        done = run("--nodaemon", "fe-mail", "--directory", ".", MX_PORT="many", DOMAIN="a b")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("MX_PORT must be a port number", done.stderr)
+        self.assertIn("DOMAIN must be a host name", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+    def test_unknown_role(self) -> None:
+        """A role that does not exist is named with those that do."""
+        done = run("--nodaemon", "fe-mail", "--demo", "--role", "caldav")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--role knows only", done.stderr)
+
+
+class SignalTests(SynchronousTestCase):
+    """Stopping."""
+
+    def test_sigterm_lets_a_transaction_finish(self) -> None:
+        """A message in DATA is still taken; new connections are not."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        server.start()
+        bob, _ = server.alias("bob")
+        client = server.mx()
+        client.ehlo()
+        client.mail("x@client.test")
+        client.rcpt(bob)
+        client.putcmd("data")
+        self.assertEqual(client.getreply()[0], 354)
+        server.signal(signal.SIGTERM)
+        wait_for("the doors to close", lambda: self.is_closed(server))
+        client.send(b"Subject: last one in\r\n\r\nbody\r\n.\r\n")
+        self.assertEqual(client.getreply()[0], 250)
+        client.close()
+        assert server.process is not None
+        self.assertEqual(server.process.wait(40), 0)
+        server.start()
+        server.inbox("bob", "last one in")
+
+    def is_closed(self, server: DemoServer) -> bool:
+        """True when the MX takes no connections any more."""
+        import socket
+
+        try:
+            socket.create_connection(("127.0.0.1", server.port("mx")), 5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def test_second_signal_exits_at_once(self) -> None:
+        """Whoever presses Ctrl-C twice does not wait for a transaction."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        server.start()
+        bob, _ = server.alias("bob")
+        client = server.mx()
+        client.ehlo()
+        client.mail("x@client.test")
+        client.rcpt(bob)
+        client.putcmd("data")
+        client.getreply()
+        server.signal(signal.SIGINT)
+        wait_for("the doors to close", lambda: self.is_closed(server))
+        began = time.monotonic()
+        server.signal(signal.SIGINT)
+        assert server.process is not None
+        self.assertEqual(server.process.wait(10), 1)
+        self.assertLess(time.monotonic() - began, 5)
+
+
+class RoleTests(SynchronousTestCase):
+    """The same service tree with fewer children."""
+
+    def test_two_processes_share_the_files(self) -> None:
+        """MX and delivery in one process, reading in another."""
+        both = DemoServer()
+        self.addCleanup(both.destroy)
+        both.start()
+        bob, _ = both.alias("bob")
+        both.stop()
+        mx = DemoServer(both.directory)
+        mx.start("--role", "mx,smtp-bree")
+        facts = mx.facts
+        with mx.mx() as client:
+            client.sendmail("x@client.test", [bob], b"Subject: across\r\n\r\nbody\r\n")
+        self.assertNotIn("imaps", facts)
+        reader = DemoServer(both.directory)
+        reader.start("--role", "imap")
+        self.addCleanup(mx.kill)
+        self.addCleanup(reader.kill)
+        reader.inbox("bob", "across")
+
+    def test_tac_file(self) -> None:
+        """``twistd -y conf/fe-mail.tac`` starts the same application."""
+        directory = tempfile.mkdtemp(prefix="fe-mail-e2e-")
+        ports = dict.fromkeys(("MX_PORT", "SMTP_PORT", "SUBMISSION_PORT", "IMAP_PORT", "POP3_PORT", "WEB_HTTPS_PORT", "WEB_PORT", "API_PORT", "METRICS_PORT"), "0")  # fmt: skip
+        process = subprocess.Popen(
+            [TWISTD, "--nodaemon", "--pidfile=", "--python", str(ROOT / "conf" / "fe-mail.tac")],
+            env={
+                **os.environ, **ports, "DOMAIN": "tac.test", "FE_MAIL_DIRECTORY": directory,
+                "MX_LISTEN": "tcp:0:interface=127.0.0.1",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+        self.addCleanup(process.kill)
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if "Ready after" in line:
+                break
+        self.assertIn("Ready after", seen[-1] if seen else "")
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        self.assertEqual(process.wait(40), 0)
+        self.assertEqual(oct((Path(directory) / ".env").stat().st_mode & 0o777), "0o600")
