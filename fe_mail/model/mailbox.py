@@ -14,6 +14,7 @@ from fe_mail.model.structure import MessageEnvelope, Part
 
 __all__ = [
     "DEFAULT_FOLDERS",
+    "INLINE_BODY_OCTETS",
     "Appended",
     "Changes",
     "CopyResult",
@@ -29,6 +30,9 @@ __all__ = [
     "Quota",
     "Want",
 ]
+
+# A message up to this size comes whole with a fetch that wants BODY; a bigger one is read in parts.
+INLINE_BODY_OCTETS = 256 * 1024
 
 # Name and special use (RFC 6154), in the order in which clients show them.
 DEFAULT_FOLDERS: tuple[tuple[str, str], ...] = (

@@ -1,0 +1,163 @@
+"""
+Rules that every mailbox store keeps: folder names, flags, text for searching, days, limits.
+
+A folder name is stored normalized: Unicode NFC (RFC 5198 §3), ``/`` between its levels, INBOX in
+capitals wherever it is the first level (RFC 9051 §5.1). A keyword keeps the spelling in which the
+mailbox saw it first (RFC 9051 §2.3.2 compares without case).
+"""
+
+import datetime
+import email.utils
+import unicodedata
+from collections.abc import Iterable
+
+from fe_mail.model.errors import Invalid, NotFound, TooBig
+from fe_mail.model.structure import Digest
+
+__all__ = [
+    "FOLDERS_MAX",
+    "INBOX",
+    "KEYWORDS_MAX",
+    "MESSAGE_OCTETS_MAX",
+    "SPECIAL_USES",
+    "SYSTEM_FLAGS",
+    "canonical_flag",
+    "canonical_flags",
+    "check_size",
+    "child_prefix",
+    "day_of",
+    "fold",
+    "folder_name",
+    "folder_order",
+    "parents",
+    "sent_day",
+    "special_use_name",
+    "wanted_folder",
+]
+
+INBOX = "INBOX"
+FOLDERS_MAX = 10_000
+FOLDER_NAME_OCTETS_MAX = 1_000
+FOLDER_DEPTH_MAX = 30
+MESSAGE_OCTETS_MAX = 100 * 1024 * 1024
+KEYWORD_OCTETS_MAX = 200
+KEYWORDS_MAX = 1_000  # in one mailbox
+
+SYSTEM_FLAGS = ("\\Answered", "\\Deleted", "\\Draft", "\\Flagged", "\\Seen")
+SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
+
+_SYSTEM = {flag.lower(): flag for flag in SYSTEM_FLAGS}
+_SPECIAL = {use.lower(): use for use in SPECIAL_USES}
+_EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
+_DAY_SECONDS = 86_400
+_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_WILDCARDS = frozenset("*%")  # RFC 9051 §5.1: should not be used, because LIST takes them
+
+
+def folder_name(name: str) -> str:
+    """The normalized name; ``Invalid`` or ``TooBig`` for one that nobody may create."""
+    name = unicodedata.normalize("NFC", name)
+    if any(c in _WILDCARDS or unicodedata.category(c) in _FORBIDDEN_CATEGORIES for c in name):
+        raise Invalid("The folder name has a character that is not allowed.", field="name")
+    levels = name.split("/")
+    if any(not level.strip() for level in levels):
+        raise Invalid("The folder name has an empty level.", field="name")
+    if levels[0].upper() == INBOX:
+        levels[0] = INBOX
+    name = "/".join(levels)
+    if len(name.encode()) > FOLDER_NAME_OCTETS_MAX or len(levels) > FOLDER_DEPTH_MAX:
+        raise TooBig("The folder name is too long.")
+    return name
+
+
+def wanted_folder(name: str) -> str:
+    """The normalized name of a folder that is looked for; ``NotFound`` if none can have it."""
+    try:
+        return folder_name(name)
+    except (Invalid, TooBig):
+        raise NotFound("There is no such folder.") from None
+
+
+def parents(name: str) -> tuple[str, ...]:
+    """``a/b/c`` has the parents ``a`` and ``a/b``."""
+    levels = name.split("/")
+    return tuple("/".join(levels[:depth]) for depth in range(1, len(levels)))
+
+
+def child_prefix(name: str) -> str:
+    """What the names of all folders below ``name`` begin with."""
+    return name + "/"
+
+
+def folder_order(name: str) -> tuple[bool, str]:
+    """Sort key: INBOX first, the rest by name."""
+    return name != INBOX, name
+
+
+def special_use_name(use: str) -> str:
+    """The canonical spelling of a special use (RFC 6154 §2), empty for none."""
+    if not use:
+        return ""
+    if use.lower() not in _SPECIAL:
+        raise Invalid("This special use is not known.", field="special_use")
+    return _SPECIAL[use.lower()]
+
+
+def canonical_flag(flag: str) -> str | None:
+    """A flag in the spelling we keep; None for \\Recent, which nobody can set."""
+    if not flag.startswith("\\"):
+        if not flag or len(flag.encode()) > KEYWORD_OCTETS_MAX:
+            raise Invalid("A keyword is empty or too long.", field="flags")
+        return flag
+    if flag.lower() == "\\recent":
+        return None
+    if flag.lower() not in _SYSTEM:
+        raise Invalid("This system flag is not known.", field="flags")
+    return _SYSTEM[flag.lower()]
+
+
+def canonical_flags(flags: Iterable[str], lenient: bool = False) -> frozenset[str]:
+    """All flags in our spelling; ``lenient`` (for deliveries) drops what could not be set."""
+    result = set()
+    for flag in flags:
+        try:
+            result.add(canonical_flag(flag))
+        except Invalid:
+            if not lenient:
+                raise
+    return frozenset(flag for flag in result if flag is not None)
+
+
+def check_size(sizes: Iterable[int]) -> int:
+    """The sum of the sizes; ``TooBig`` when one is over the limit."""
+    total = 0
+    for size in sizes:
+        if size > MESSAGE_OCTETS_MAX:
+            raise TooBig("The message is too big.")
+        total += size
+    return total
+
+
+def fold(text: str) -> str:
+    """Text as searching compares it: without case, composed (Unicode 3.13, D145)."""
+    if text.isascii():
+        return text.lower().replace("\0", "\ufffd")
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return folded.replace("\0", "\ufffd")
+
+
+def day_of(seconds: float) -> int:
+    """The proleptic ordinal of a time."""
+    return _EPOCH_DAY + int(seconds // _DAY_SECONDS)
+
+
+def sent_day(digest: Digest) -> int | None:
+    """The Date field's day as its writer saw it, without time zone (RFC 9051 §6.4.4)."""
+    raw = digest.envelope.date
+    fields = email.utils.parsedate(raw.decode("latin-1")) if raw else None
+    if fields is not None:
+        try:
+            return datetime.date(*fields[:3]).toordinal()
+        except ValueError:
+            pass  # the 31st of February: fall through to what the digest made of it
+    return day_of(digest.sent_at) if digest.sent_at else None
