@@ -20,20 +20,6 @@ from fe_mail.adapters.mailbox_rules import (
 )
 from fe_mail.adapters.memory.mailbox_state import MailboxState, StoredFolder, StoredMessage
 from fe_mail.adapters.memory.matching import matches
-
-try:
-    from fe_mail.message.digest import digest
-except ImportError:  # pragma: no cover
-
-    def digest(raw: bytes) -> Digest:
-        end = raw.find(b"\r\n\r\n")
-        end = len(raw) if end < 0 else end + 4
-        part = Part(header_start=0, body_start=end, body_end=len(raw), lines=raw[end:].count(b"\n"))
-        header, text = raw[:end].decode("latin-1"), raw[end:].decode("latin-1")
-        header = header.replace("\r\n", "\n")
-        return Digest(envelope=MessageEnvelope(), structure=part, header=header, text=text)
-
-
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import (
@@ -55,6 +41,19 @@ from fe_mail.model.mailbox import (
 from fe_mail.model.search import Key
 from fe_mail.model.structure import Digest, MessageEnvelope, Part
 from fe_mail.ports import Bus
+
+try:
+    from fe_mail.message.digest import digest
+except ImportError:  # pragma: no cover
+
+    def digest(raw: bytes) -> Digest:
+        end = raw.find(b"\r\n\r\n")
+        end = len(raw) if end < 0 else end + 4
+        part = Part(header_start=0, body_start=end, body_end=len(raw), lines=raw[end:].count(b"\n"))
+        header, text = raw[:end].decode("latin-1"), raw[end:].decode("latin-1")
+        header = header.replace("\r\n", "\n")
+        return Digest(envelope=MessageEnvelope(), structure=part, header=header, text=text)
+
 
 __all__ = ["MemoryOpenMailbox"]
 
