@@ -1,0 +1,1 @@
+"""Tests of the SMTP edges: the grammar, the session, the servers."""
