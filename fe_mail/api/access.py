@@ -1,0 +1,126 @@
+"""
+Who calls, and how often: HTTP Basic with a token or with alias credentials, and the limits.
+
+An empty password means an API token, any other the credentials of an alias. The order of the
+refusals is part of the contract: authentication, verified e-mail, banned, rate. RFC 7617.
+"""
+
+import base64
+import binascii
+import enum
+from typing import TYPE_CHECKING
+
+import attrs
+
+from fe_mail.http.request import header
+from fe_mail.model.envelope import Peer
+from fe_mail.model.errors import (
+    AuthenticationFailed,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+)
+
+if TYPE_CHECKING:
+    from fe_mail.api.call import Call
+
+__all__ = ["CALLS", "Access", "Limit", "admit", "count"]
+
+DAY_SECONDS = 86_400
+MAX_AUTHORIZATION_CHARS = 4096
+
+
+class Access(enum.Enum):
+    """What a route asks of its caller."""
+
+    NOBODY = "nobody"
+    TOKEN = "token"  # noqa: S105 - the name of a kind of access
+    TOKEN_OR_ALIAS = "token or alias"  # noqa: S105 - likewise
+
+
+@attrs.frozen
+class Limit:
+    """At most ``calls`` of the routes that share ``name`` within ``seconds``."""
+
+    name: str
+    calls: int
+    seconds: int = DAY_SECONDS
+
+
+CALLS = Limit("calls", 1000, 60)
+
+
+async def admit(call: "Call", access: Access) -> None:
+    """Set ``user`` or ``identity``, or refuse."""
+    if access is Access.NOBODY:
+        return
+    try:
+        username, password = _basic(header(call.request, b"Authorization"))
+        if password and access is Access.TOKEN_OR_ALIAS:
+            await _admit_alias(call, username, password)
+        else:
+            await _admit_token(call, username)
+    except AuthenticationFailed:
+        await count(call, None)
+        raise
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    """User name and password of an Authorization header (RFC 7617 §2)."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic" or len(authorization) > MAX_AUTHORIZATION_CHARS:
+        raise AuthenticationFailed("Authentication is required.")
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise AuthenticationFailed("Authentication is required.") from None
+    username, _, password = decoded.partition(":")
+    if not username:
+        raise AuthenticationFailed("Authentication is required.")
+    return username, password
+
+
+async def _admit_token(call: "Call", token: str) -> None:
+    try:
+        user = await call.api.services.users.by_token(token)
+    except (NotFound, AuthenticationFailed):
+        raise AuthenticationFailed("Invalid API token.") from None
+    if not user.has_verified_email:
+        raise AuthenticationFailed("Please verify your e-mail address first.")
+    if user.is_banned:
+        raise PermissionDenied("This account is suspended.")
+    call.user = user
+
+
+async def _admit_alias(call: "Call", username: str, password: str) -> None:
+    peer = Peer(ip=call.remote, protocol="HTTP")
+    try:
+        call.identity = await call.api.services.login.authenticate(username, password, peer, "api")
+    except PermissionDenied as error:
+        raise AuthenticationFailed(error.message) from None
+
+
+async def count(call: "Call", limit: Limit | None) -> None:
+    """
+    Count the call against the limit of the whole API and that of its route.
+
+    Admins of the server are exempt from the limits of single routes.
+    """
+    who = call.user.id if call.user else call.identity.alias.id if call.identity else call.remote
+    await _spend(call, CALLS, who)
+    if limit is not None and not (call.user and call.user.group == "admin"):
+        await _spend(call, limit, who)
+
+
+async def _spend(call: "Call", limit: Limit, who: str) -> None:
+    cache = call.api.services.cache
+    key = f"api:{limit.name}:{who}"
+    used = await cache.increment(key, limit.seconds)
+    left_seconds = max(1, round(await cache.ttl(key)))
+    reset_at = int(call.api.services.clock.seconds()) + left_seconds
+    set_header = call.request.setHeader
+    set_header(b"X-RateLimit-Limit", b"%d" % limit.calls)
+    set_header(b"X-RateLimit-Remaining", b"%d" % max(0, limit.calls - used))
+    set_header(b"X-RateLimit-Reset", b"%d" % reset_at)
+    if used > limit.calls:
+        raise RateLimited("Rate limit exceeded, please try again later.", left_seconds)

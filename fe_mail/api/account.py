@@ -1,0 +1,59 @@
+"""``/v1/account``: sign up, read and change one's account, or an alias's own settings."""
+
+from fe_mail.api.access import Access, Limit
+from fe_mail.api.call import Call, route
+from fe_mail.api.objects import alias_account_object, user_object
+from fe_mail.api.settings import merge_settings
+from fe_mail.model.errors import Invalid
+from fe_mail.model.identity import Identity
+
+__all__ = ["change", "register", "show"]
+
+_CHANGEABLE = ("email", "given_name", "family_name", "avatar_url")
+
+
+@route("POST", "/v1/account", Access.NOBODY, Limit("register", 5))
+async def register(call: Call) -> object:
+    """A new account, with its API token."""
+    users = call.services.users
+    user = await users.register(_text(call, "email"), _text(call, "password"))
+    shown = user_object(user, call.api.default_quota_octets)
+    return {**shown, "api_token": await users.api_token(user)}
+
+
+def _text(call: Call, name: str) -> str:
+    value = call.fields.get(name, "")
+    if not isinstance(value, str):
+        raise Invalid(f"The field {name} must be text.", name)
+    return value
+
+
+@route("GET", "/v1/account", Access.TOKEN_OR_ALIAS)
+async def show(call: Call) -> object:
+    """The account of the token, or the alias of the credentials."""
+    if call.identity is not None:
+        return _alias(call, call.identity)
+    return user_object(call.owner, call.api.default_quota_octets)
+
+
+def _alias(call: Call, identity: Identity) -> object:
+    return alias_account_object(identity.alias, identity.domain, call.api.default_quota_octets)
+
+
+@route("PUT", "/v1/account", Access.TOKEN_OR_ALIAS)
+async def change(call: Call) -> object:
+    """Change the account, or merge settings into the alias."""
+    if call.identity is not None:
+        return await _change_settings(call, call.identity)
+    fields = {name: _text(call, name) for name in _CHANGEABLE if name in call.fields}
+    fields.pop("avatar_url", None)
+    user = await call.services.users.update(call.owner, **fields)
+    return user_object(user, call.api.default_quota_octets)
+
+
+async def _change_settings(call: Call, identity: Identity) -> object:
+    settings = merge_settings(identity.alias.settings, call.fields.get("settings", {}))
+    alias = await call.services.accounts.update_alias(
+        identity.alias.id, call.services.clock.seconds(), settings=settings
+    )
+    return alias_account_object(alias, identity.domain, call.api.default_quota_octets)

@@ -1,0 +1,120 @@
+"""``/v1/domains/:domain/aliases``: list, add, read, change, remove, and generate passwords."""
+
+from typing import TYPE_CHECKING
+
+from fe_mail.api.access import Access, Limit
+from fe_mail.api.call import Answer, Call, route
+from fe_mail.api.domains import shape as domain_shape
+from fe_mail.api.objects import alias_object
+from fe_mail.api.paging import page_of, read_query
+from fe_mail.http.bodies import as_boolean
+from fe_mail.model.account import Alias, Domain
+from fe_mail.model.errors import AuthenticationFailed, Invalid
+
+if TYPE_CHECKING:
+    from fe_mail.accounts.aliases import GeneratedPassword
+
+__all__ = ["add", "change", "generate_password", "index", "remove", "show"]
+
+_BOOLEANS = (
+    "has_recipient_verification",
+    "is_enabled",
+    "has_imap",
+    "has_pgp",
+    "vacation_responder_is_enabled",
+)
+_PATH = "/v1/domains/<segment:domain_id>/aliases"
+_ONE = f"{_PATH}/<segment:alias_id>"
+
+
+def _shape(call: Call, alias: Alias, domain: Domain) -> dict[str, object]:
+    return alias_object(
+        alias,
+        domain,
+        web_url=call.api.web_url,
+        default_quota_octets=call.api.default_quota_octets,
+    )
+
+
+def _fields(call: Call) -> dict[str, object]:
+    if "password" in call.fields or "new_password" in call.fields:
+        raise Invalid("Use generate-password to change the password of an alias.", "password")
+    booleans = {name: as_boolean(call.fields[name]) for name in _BOOLEANS if name in call.fields}
+    return {**call.fields, **booleans}
+
+
+@route("GET", _PATH, Access.TOKEN)
+async def index(call: Call, domain_id: str) -> Answer:
+    """The aliases of a domain that the caller may see."""
+    domain = await call.services.domains.get(call.owner, domain_id)
+    page = await call.services.aliases.list(call.owner, domain, read_query(call.query))
+    return page_of(call, page, lambda alias: _shape(call, alias, domain))
+
+
+@route("POST", _PATH, Access.TOKEN, Limit("aliases", 300))
+async def add(call: Call, domain_id: str) -> object:
+    """A new alias; the answer holds its whole domain."""
+    domain = await call.services.domains.get(call.owner, domain_id)
+    alias = await call.services.aliases.create(call.owner, domain, _fields(call))
+    domain = await call.services.domains.get(call.owner, domain.id)
+    return {**_shape(call, alias, domain), "domain": domain_shape(call, domain)}
+
+
+@route("GET", _ONE, Access.TOKEN)
+async def show(call: Call, domain_id: str, alias_id: str) -> object:
+    """One alias, by id or name."""
+    domain = await call.services.domains.get(call.owner, domain_id)
+    return _shape(call, await call.services.aliases.get(call.owner, domain, alias_id), domain)
+
+
+@route("PUT", _ONE, Access.TOKEN)
+async def change(call: Call, domain_id: str, alias_id: str) -> object:
+    """Change an alias."""
+    domain = await call.services.domains.get(call.owner, domain_id)
+    alias = await call.services.aliases.get(call.owner, domain, alias_id)
+    changed = await call.services.aliases.update(call.owner, domain, alias, _fields(call))
+    return _shape(call, changed, domain)
+
+
+@route("DELETE", _ONE, Access.TOKEN)
+async def remove(call: Call, domain_id: str, alias_id: str) -> object:
+    """Remove an alias and its mailbox."""
+    domain = await call.services.domains.get(call.owner, domain_id)
+    alias = await call.services.aliases.get(call.owner, domain, alias_id)
+    await call.services.aliases.delete(call.owner, domain, alias)
+    return _shape(call, alias, domain)
+
+
+@route("POST", f"{_ONE}/generate-password", Access.TOKEN, Limit("passwords", 300))
+async def generate_password(call: Call, domain_id: str, alias_id: str) -> object:
+    """A new password: the mailbox is kept with ``password``, begun anew with ``is_override``."""
+    domain = await call.services.domains.get(call.owner, domain_id)
+    alias = await call.services.aliases.get(call.owner, domain, alias_id)
+    if call.fields.get("emailed_instructions"):
+        raise Invalid("Mailed instructions are not available here.", "emailed_instructions")
+    try:
+        generated = await call.services.aliases.generate_password(
+            call.owner,
+            domain,
+            alias,
+            new_password=_secret(call, "new_password"),
+            password=_secret(call, "password"),
+            is_override=as_boolean(call.fields.get("is_override", False)),
+        )
+    except AuthenticationFailed:
+        raise Invalid("The password is not correct.", "password", "INVALID_PASSWORD") from None
+    return _generated(generated)
+
+
+def _secret(call: Call, name: str) -> str:
+    value = call.fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Invalid("A password must be text.", name)
+    return value or ""
+
+
+def _generated(generated: "GeneratedPassword") -> dict[str, str]:
+    shown = {"username": generated.username, "password": generated.password}
+    if generated.recovery_code:
+        shown["recovery_code"] = generated.recovery_code
+    return shown

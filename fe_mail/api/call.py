@@ -1,0 +1,173 @@
+"""
+One call of the API: who asks, what was sent, what goes back.
+
+``route`` registers a coroutine for a method and a path. Around it, in this order: who is it,
+may they, how often, is the body readable; then the coroutine; then the answer as JSON. Every
+error becomes ``{statusCode, error, message}``.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from fe_mail.api.access import Access, Limit, admit, count
+from fe_mail.http.bodies import Fields, parse_body, parse_query
+from fe_mail.http.request import CappedRequest, Segment, header
+from fe_mail.http.services import Services
+from fe_mail.http.statuses import UNEXPECTED, error_object, status_of
+from fe_mail.model.account import User
+from fe_mail.model.errors import MailError, RateLimited, TooBig
+from fe_mail.model.identity import Identity
+
+if TYPE_CHECKING:
+    from fe_mail.api.app import API
+
+__all__ = ["Answer", "Call", "Text", "app", "route"]
+
+REALM = b'Basic realm="fe-mail/api"'
+
+_log = Logger()
+
+app = Klein()
+app.url_map.converters["segment"] = Segment
+app.url_map.merge_slashes = False
+
+
+@attrs.define(kw_only=True)
+class Call:
+    """A request after its checks. ``user`` or ``identity`` is set where a route asks for one."""
+
+    api: "API" = attrs.field(repr=False)
+    request: CappedRequest = attrs.field(repr=False)
+    remote: str
+    user: User | None = None
+    identity: Identity | None = None
+    fields: Fields = attrs.field(factory=dict, repr=False)
+    query: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def services(self) -> Services:
+        """The services behind the API."""
+        return self.api.services
+
+    @property
+    def owner(self) -> User:
+        """The user, on routes that ask for a token."""
+        assert self.user is not None
+        return self.user
+
+
+@attrs.frozen
+class Answer:
+    """A body to send as JSON, with extra headers."""
+
+    body: object
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Text:
+    """A plain text answer."""
+
+    text: str
+
+
+Endpoint = Callable[..., Awaitable[object]]
+
+
+def route(
+    method: str, path: str, access: Access, limit: Limit | None = None
+) -> Callable[[Endpoint], Endpoint]:
+    """Register a coroutine ``(call, **names in the path) -> object | Answer | Text``."""
+
+    def register(endpoint: Endpoint) -> Endpoint:
+        name = f"{endpoint.__module__}.{endpoint.__name__}"
+
+        def enter(api: "API", request: CappedRequest, **names: str) -> Deferred[bytes]:
+            return api.work.shield(_run(api, request, endpoint, access, limit, names))
+
+        app.route(path, methods=[method], endpoint=name)(enter)
+        return endpoint
+
+    return register
+
+
+async def _run(
+    api: "API",
+    request: CappedRequest,
+    endpoint: Endpoint,
+    access: Access,
+    limit: Limit | None,
+    names: dict[str, str],
+) -> bytes:
+    try:
+        call = Call(api=api, request=request, remote=api.proxies.remote(request))
+        await admit(call, access)
+        await count(call, limit)
+        if request.is_too_big:
+            raise TooBig("The request is too large.")
+        call.query = parse_query(request.uri.partition(b"?")[2])
+        call.fields = parse_body(header(request, b"Content-Type"), request.body())
+        return _write(request, await endpoint(call, **names))
+    except MailError as error:
+        return _refuse(api, request, error)
+    except Exception:
+        _log.failure("The API failed at {path}.", path=request.path.decode("ascii", "replace"))
+        return _error(request, 500, api.translate(request, UNEXPECTED))
+
+
+def _write(request: CappedRequest, result: object) -> bytes:
+    if isinstance(result, Text):
+        request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+        return result.text.encode("utf-8")
+    answer = result if isinstance(result, Answer) else Answer(result)
+    for name, value in answer.headers.items():
+        request.setHeader(name.encode("ascii"), value.encode("utf-8"))
+    return _json(request, answer.body)
+
+
+def _json(request: CappedRequest, body: object) -> bytes:
+    request.setHeader(b"Content-Type", b"application/json; charset=utf-8")
+    return json.dumps(body, ensure_ascii=False, indent=2).encode("utf-8")
+
+
+def _refuse(api: "API", request: CappedRequest, error: MailError) -> bytes:
+    status = status_of(error)
+    if status == 401:
+        request.setHeader(b"WWW-Authenticate", REALM)
+    if isinstance(error, RateLimited):
+        request.setHeader(b"Retry-After", b"%d" % error.retry_after_seconds)
+    if status >= 500:
+        _log.error("The API answered {status}: {error}", status=status, error=type(error).__name__)
+    message = UNEXPECTED if status == 500 else error.message
+    return _error(request, status, api.translate(request, message))
+
+
+def _error(request: CappedRequest, status: int, message: str) -> bytes:
+    request.setResponseCode(status)
+    return _json(request, error_object(status, message))
+
+
+@app.handle_errors(HTTPException)
+def no_route(api: "API", request: CappedRequest, failure: Failure) -> bytes:
+    """No such path, or not with this method."""
+    error = failure.value
+    assert isinstance(error, HTTPException)
+    if isinstance(error, MethodNotAllowed):
+        request.setHeader(b"Allow", ", ".join(sorted(error.valid_methods or ())).encode("ascii"))
+        return _error(request, 405, api.translate(request, "This method is not allowed here."))
+    return _error(request, 404, api.translate(request, "There is nothing at this address."))
+
+
+@app.handle_errors(Exception)
+def failed(api: "API", request: CappedRequest, failure: Failure) -> bytes:
+    """A fault of ours outside any endpoint."""
+    _log.failure("The API failed.", failure)
+    return _error(request, 500, api.translate(request, UNEXPECTED))

@@ -1,0 +1,118 @@
+"""``/v1/domains``: list, add, read, change, remove, and check the DNS records."""
+
+from collections.abc import Mapping
+
+from fe_mail.api.access import Access, Limit
+from fe_mail.api.call import Answer, Call, Text, route
+from fe_mail.api.objects import domain_object
+from fe_mail.api.paging import page_of, read_query
+from fe_mail.http.bodies import Fields, as_boolean
+from fe_mail.model.account import Domain
+from fe_mail.model.errors import Invalid
+
+__all__ = ["add", "catchall_of", "change", "index", "remove", "shape", "show", "verify"]
+
+_BOOLEANS = (
+    "has_adult_content_protection",
+    "has_phishing_protection",
+    "has_executable_protection",
+    "has_virus_protection",
+    "has_recipient_verification",
+    "ignore_mx_check",
+    "has_newsletter",
+    "is_catchall_regex_disabled",
+)
+_OTHERS = (
+    "plan",
+    "smtp_port",
+    "retention_days",
+    "bounce_webhook",
+    "max_quota_per_alias",
+    "max_recipients_per_alias",
+)
+_RECEIVING = ("mx", "txt", "verification")
+
+
+def shape(call: Call, domain: Domain) -> dict[str, object]:
+    """A domain as the caller sees it."""
+    return domain_object(
+        domain,
+        call.owner,
+        web_url=call.api.web_url,
+        default_quota_octets=call.api.default_quota_octets,
+        records=call.services.domains.records(domain),
+    )
+
+
+def _settings(fields: Fields) -> dict[str, object]:
+    booleans = {name: as_boolean(fields[name]) for name in _BOOLEANS if name in fields}
+    return {**booleans, **{name: fields[name] for name in _OTHERS if name in fields}}
+
+
+def catchall_of(fields: Mapping[str, object]) -> bool | str:
+    """
+    Whether a new domain gets a catch-all, and to whom: text is a list of addresses.
+
+    Absent means yes. The number 0 does too: the reference knows only the other forms.
+    """
+    value = fields.get("catchall", True)
+    if value is False or value in ("false", "0"):
+        return False
+    return value if isinstance(value, str) and value != "true" else True
+
+
+@route("GET", "/v1/domains", Access.TOKEN)
+async def index(call: Call) -> Answer:
+    """The caller's domains."""
+    page = await call.services.domains.list(call.owner, read_query(call.query))
+    return page_of(call, page, lambda domain: shape(call, domain))
+
+
+@route("POST", "/v1/domains", Access.TOKEN, Limit("domains", 50))
+async def add(call: Call) -> object:
+    """A new domain."""
+    name = call.fields.get("domain", call.fields.get("name", ""))
+    if not isinstance(name, str):
+        raise Invalid("The domain name is not valid.", "domain", "INVALID_DOMAIN")
+    domain = await call.services.domains.create(
+        call.owner, name, catchall=catchall_of(call.fields), **_settings(call.fields)
+    )
+    return shape(call, domain)
+
+
+@route("GET", "/v1/domains/<segment:domain_id>", Access.TOKEN)
+async def show(call: Call, domain_id: str) -> object:
+    """One domain, by id or name."""
+    return shape(call, await call.services.domains.get(call.owner, domain_id))
+
+
+@route("PUT", "/v1/domains/<segment:domain_id>", Access.TOKEN)
+async def change(call: Call, domain_id: str) -> object:
+    """Change settings; what is absent stays."""
+    domains = call.services.domains
+    domain = await domains.get(call.owner, domain_id)
+    domains.require_admin(call.owner, domain)
+    return shape(call, await domains.update(call.owner, domain, **_settings(call.fields)))
+
+
+@route("DELETE", "/v1/domains/<segment:domain_id>", Access.TOKEN)
+async def remove(call: Call, domain_id: str) -> object:
+    """Remove a domain with its aliases and their mailboxes."""
+    domains = call.services.domains
+    domain = await domains.get(call.owner, domain_id)
+    domains.require_admin(call.owner, domain)
+    await domains.delete(call.owner, domain)
+    return shape(call, domain)
+
+
+@route("GET", "/v1/domains/<segment:domain_id>/verify-records", Access.TOKEN)
+async def verify(call: Call, domain_id: str) -> Text:
+    """Look the records up now; text when all is well, else every reason in one sentence."""
+    domains = call.services.domains
+    domain = await domains.get(call.owner, domain_id)
+    domains.require_admin(call.owner, domain)
+    verification = await domains.verify(call.owner, domain)
+    wrong = [r for r in verification.results if r.purpose in _RECEIVING and not r.passed]
+    if wrong:
+        raise Invalid(", ".join(result.message for result in wrong))
+    return Text("The domain's DNS records have been verified.")

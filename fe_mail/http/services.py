@@ -1,0 +1,31 @@
+"""The services behind the web UI and the API, as one value to hand around."""
+
+from typing import TYPE_CHECKING
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from fe_mail.ports import AccountStore, Cache
+
+if TYPE_CHECKING:
+    from fe_mail.accounts.aliases import Aliases
+    from fe_mail.accounts.domains import Domains
+    from fe_mail.accounts.login import Login
+    from fe_mail.accounts.routing import Router
+    from fe_mail.accounts.users import Users
+
+__all__ = ["Services"]
+
+
+@attrs.frozen(kw_only=True)
+class Services:
+    """Everything that pages and endpoints ask."""
+
+    users: "Users"
+    domains: "Domains"
+    aliases: "Aliases"
+    login: "Login"
+    router: "Router"
+    accounts: AccountStore
+    cache: Cache
+    clock: IReactorTime
