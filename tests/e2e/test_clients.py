@@ -51,7 +51,8 @@ class ClientTests(SynchronousTestCase):
             said = run(
                 swaks, "--server", f"127.0.0.1:{self.server.port('submission')}", "--tls",
                 "--auth", mechanism, "--auth-user", alice, "--auth-password", password,
-                "--from", alice, "--to", bob, "--h-From", alice, "--header", f"Subject: swaks {mechanism}",
+                "--from", alice, "--to", bob, "--h-From", alice,
+                "--header", f"Subject: swaks {mechanism}",
             )  # fmt: skip
             self.assertIn("250 2.0.0", said)
             self.server.inbox("bob", f"swaks {mechanism}")
@@ -79,8 +80,8 @@ class ClientTests(SynchronousTestCase):
         alice, password = self.server.alias("alice")
         login = ["--user", f"{alice}:{password}"]
         run(
-            *curl, *login, f"smtps://localhost:{self.server.port('submissions')}", "--mail-from", alice,
-            "--mail-rcpt", alice, "--upload-file", "-",
+            *curl, *login, f"smtps://localhost:{self.server.port('submissions')}",
+            "--mail-from", alice, "--mail-rcpt", alice, "--upload-file", "-",
             stdin=f"From: {alice}\r\nTo: {alice}\r\nSubject: from curl\r\n\r\ncurl was here\r\n",
         )  # fmt: skip
         self.server.inbox("alice", "from curl")

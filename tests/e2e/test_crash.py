@@ -47,7 +47,7 @@ class Sender(threading.Thread):
                 mark = uuid.uuid4().hex
                 size = random.choice([200, 4000, 90_000])
                 body = f"From: {sender}\r\nTo: {self.to}\r\nSubject: crash {mark}\r\n\r\n"
-                client.sendmail(sender, [self.to], body + "x" * 70 + "\r\n" * (size // 72))
+                client.sendmail(sender, [self.to], body + ("x" * 70 + "\r\n") * (size // 72))
                 self.accepted.append(mark)
 
 

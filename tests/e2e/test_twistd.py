@@ -153,7 +153,18 @@ class RoleTests(SynchronousTestCase):
     def test_tac_file(self) -> None:
         """``twistd -y conf/fe-mail.tac`` starts the same application."""
         directory = tempfile.mkdtemp(prefix="fe-mail-e2e-")
-        ports = dict.fromkeys(("MX_PORT", "SMTP_PORT", "SUBMISSION_PORT", "IMAP_PORT", "POP3_PORT", "WEB_HTTPS_PORT", "WEB_PORT", "API_PORT", "METRICS_PORT"), "0")  # fmt: skip
+        listeners = [
+            "MX",
+            "SMTP",
+            "SUBMISSION",
+            "IMAP",
+            "POP3",
+            "WEB_HTTPS",
+            "WEB",
+            "API",
+            "METRICS",
+        ]
+        ports = {f"{name}_PORT": "0" for name in listeners}
         process = subprocess.Popen(
             [TWISTD, "--nodaemon", "--pidfile=", "--python", str(ROOT / "conf" / "fe-mail.tac")],
             env={
