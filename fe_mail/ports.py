@@ -82,7 +82,9 @@ class AccountStore(Protocol):
 
     ``update_*`` take the names of attributes and their new values, set ``updated_at`` and return
     the new row; an unknown attribute is a programming error (TypeError). Rows that do not exist
-    raise ``NotFound``; a taken unique name raises ``AlreadyExists``.
+    raise ``NotFound``, also those that a new row refers to; a taken unique name raises
+    ``AlreadyExists``. What a store fills in or keeps (id, members, counts, ``updated_at``, the
+    domain of an alias) is no attribute to update. Lists: ``adapters/account_rules.py``.
     """
 
     async def add_user(self, user: User) -> User:
@@ -100,8 +102,13 @@ class AccountStore(Protocol):
     async def update_user(self, user_id: UserId, now: float, **changes: object) -> User:
         """Change attributes."""
 
-    async def delete_user(self, user_id: UserId) -> None:
-        """Remove with memberships and sessions; domains left without an admin go too."""
+    async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
+        """
+        Remove with memberships and sessions; domains left without an admin go too.
+
+        The user's aliases in other domains pass to the domain's first admin, so that no mail is
+        lost. Returns the ids of the aliases that went.
+        """
 
     async def users(self, query: Query) -> Page[User]:
         """All users, oldest first."""
@@ -119,7 +126,7 @@ class AccountStore(Protocol):
         """Change attributes."""
 
     async def set_member(self, domain_id: DomainId, member: Member) -> Domain:
-        """Add a member or change its group."""
+        """Add a member or change its group. ``AlreadyExists``: has a domain of this name."""
 
     async def delete_domain(self, domain_id: DomainId) -> tuple[AliasId, ...]:
         """Remove with aliases and credentials; returns the ids of the aliases that went."""
@@ -137,7 +144,11 @@ class AccountStore(Protocol):
         """By domain and lower-case name."""
 
     async def aliases_at(self, local: str, domain_name: str) -> tuple[tuple[Alias, Domain], ...]:
-        """For login: every alias of this exact address with its domain, verified domains first."""
+        """
+        For login: every alias of this exact address with its domain.
+
+        Verified domains first, in the order of ``route_rows``.
+        """
 
     async def update_alias(self, alias_id: AliasId, now: float, **changes: object) -> Alias:
         """Change attributes."""
@@ -155,6 +166,7 @@ class AccountStore(Protocol):
         Every claim on the domain with what routing ``local`` needs.
 
         Verified ones (``has_txt_record``) first, then those of server admins, then by age.
+        Disabled aliases are included; ``*`` and regex aliases are never ``named``.
         """
 
     async def credentials(self, alias_id: AliasId) -> tuple[Credential, ...]:
@@ -168,10 +180,14 @@ class AccountStore(Protocol):
         now: float,
         sealing_key: bytes | None = None,
     ) -> None:
-        """Add and remove in one transaction; with ``sealing_key`` the alias gets a new mailbox."""
+        """
+        Add and remove in one transaction; what is gone already is removed no less.
+
+        With ``sealing_key`` the alias gets a new mailbox, so that all older credentials go.
+        """
 
     async def touch_credential(self, credential_id: str, now: float) -> None:
-        """Record that it was used."""
+        """Record that it was used; one that is gone is ignored."""
 
     async def add_session(self, session: WebSession) -> None:
         """Add a browser session."""
@@ -189,15 +205,15 @@ class AccountStore(Protocol):
         """Store a setting."""
 
     async def log(self, entry: LogEntry) -> None:
-        """Append to the log."""
+        """Append to the log; an entry of the same id is written once."""
 
     async def logs(
         self, domain_id: str, query: Query, alias_id: str = "", kind: str = ""
     ) -> Page[LogEntry]:
-        """A domain's log, newest first; an empty ``domain_id`` means all."""
+        """A domain's log, newest first; an empty ``domain_id`` (or alias, kind) means all."""
 
     async def purge(self, now: float, log_retention_seconds: float) -> None:
-        """Drop expired sessions and old log entries."""
+        """Drop expired sessions, and log entries older than ``log_retention_seconds``."""
 
     async def check(self) -> tuple[str, ...]:
         """Every broken invariant, one sentence each."""
@@ -351,13 +367,23 @@ class Queue(Protocol):
     """Everything accepted, until it is settled. At least once; leases survive a kill."""
 
     async def put(self, message: QueuedMessage, deliveries: Sequence[QueuedDelivery]) -> bool:
-        """Durable when it returns. False if a message of this id was there already."""
+        """
+        Durable when it returns. False if a message of this id was there already.
+
+        ``Invalid`` without an open (waiting or held) delivery; ``AlreadyExists`` when the blob
+        belongs to another message.
+        """
 
     async def claim(self, now: float, lease_seconds: float, limit: int) -> tuple[Claim, ...]:
-        """Lease waiting deliveries that are due, oldest due first."""
+        """
+        Lease waiting deliveries that are due, oldest due first.
+
+        A delivery whose lease ran out is due from then on. ``attempts`` counts settled attempts,
+        so the first claim shows 0.
+        """
 
     async def renew(self, claim: Claim, lease_until: float) -> None:
-        """Extend a lease. ``Conflict`` when it was lost."""
+        """Extend a lease. ``Conflict`` when it was lost (to another claim, or with the message)."""
 
     async def settle(
         self,
@@ -368,14 +394,20 @@ class Queue(Protocol):
         delayed_notice_at: float = 0.0,
     ) -> BlobId | None:
         """
-        Record an outcome and end the lease (``Conflict`` when it was lost).
+        Record an outcome and end the lease (``Conflict`` when it was lost to another claim; one
+        that merely ran out still counts, so that a late 2xx is not forgotten).
 
-        Deferred: waiting until ``next_attempt_at``. When no delivery of the message is waiting or
+        Deferred: waiting until ``next_attempt_at``, or still held if it was held meanwhile. A
+        ``delayed_notice_at`` of 0.0 keeps the one recorded before. When no delivery of the message is waiting or
         held any more, the message goes and its blob is returned, for the caller to delete.
         """
 
     async def hold(self, message_id: str, reason: str, numbers: Sequence[int] = ()) -> None:
-        """Hold waiting deliveries (all, or those numbered). ``NotFound``."""
+        """
+        Hold waiting deliveries (all, or those numbered). ``NotFound``.
+
+        A running attempt goes on, and its outcome is still recorded.
+        """
 
     async def release(self, message_id: str, now: float, numbers: Sequence[int] = ()) -> None:
         """Make held or waiting deliveries due at once. ``NotFound``."""
@@ -384,7 +416,7 @@ class Queue(Protocol):
         """Remove a message with all deliveries; returns its blob for deletion. ``NotFound``."""
 
     async def find(self, which: QueueFilter) -> tuple[QueueEntry, ...]:
-        """Messages that match, oldest first."""
+        """Messages that match, oldest first; one delivery meets both its conditions."""
 
     async def next_due(self) -> float | None:
         """When the earliest waiting delivery is due (or its lease runs out), None if none."""
@@ -431,7 +463,7 @@ class Blobs(Protocol):
     """Spool: bodies that wait, encrypted with the server's key. A blob never changes."""
 
     def create(self, now: float) -> BlobWriter:
-        """Begin a blob."""
+        """Begin a blob; once it is committed or aborted, writing to it is a ``Conflict``."""
 
     async def open(self, blob: BlobId) -> BlobReader:
         """Begin to read. ``NotFound``."""
@@ -443,14 +475,14 @@ class Blobs(Protocol):
         """Gone from the disk; an unknown blob is ignored."""
 
     async def list(self) -> tuple[tuple[BlobId, float], ...]:
-        """Every committed blob with the time it was created."""
+        """Every committed blob with the second in which it was created, oldest first."""
 
 
 class Cache(Protocol):
     """Counters and leases that run out. Losing all of it is allowed at any time."""
 
     async def increment(self, key: str, ttl_seconds: float, by: int = 1) -> int:
-        """Add to a counter and return it; the TTL starts with the first increment."""
+        """Add to a counter and return it; the TTL starts with the first increment. ``Invalid``."""
 
     async def get(self, key: str) -> bytes | None:
         """A value that has not run out."""
@@ -472,7 +504,7 @@ class Bus(Protocol):
     """Hints: "look again". Losing one costs latency, never correctness."""
 
     def publish(self, topic: str, payload: Mapping[str, str] | None = None) -> None:
-        """Tell every subscriber of the topic, later in the same process turn or elsewhere."""
+        """Tell every subscriber of the topic, in a later turn of the reactor or elsewhere."""
 
     def subscribe(
         self, topic: str, receive: Callable[[Mapping[str, str]], None]
