@@ -1,0 +1,119 @@
+"""
+Searching a selected folder: what the view knows is answered here, the rest by the store.
+
+``resolve`` turns a criterion into a key for the store, with sequence numbers and \\Recent
+replaced by UIDs. ``match_in_view`` answers criteria over flags, numbers and mod-sequences alone
+(UNSEEN, DELETED, UID 1:*), which is most of what clients ask, without touching the store.
+RFC 9051 §6.4.4. Knows no protocol.
+"""
+
+from collections.abc import Callable, Iterable
+
+from fe_mail.mailboxes.view import SelectedFolder
+from fe_mail.model.criteria import (
+    BothOf,
+    Criterion,
+    EitherOf,
+    InSequence,
+    InUIDSet,
+    NoneOf,
+    Plain,
+    Recent,
+)
+from fe_mail.model.search import All, And, Flagged, InUIDs, Key, ModSeqSince, Not, Or
+from fe_mail.model.sequence import SequenceSet
+
+__all__ = ["match_in_view", "resolve", "uid_ranges"]
+
+Test = Callable[[int], bool]  # of an index in the view
+
+
+def resolve(criterion: Criterion, view: SelectedFolder) -> Key:
+    """The key that the store understands. ``NoSuchMessage`` for a number beyond the end."""
+    if isinstance(criterion, Plain):
+        return criterion.key
+    if isinstance(criterion, InSequence):
+        return _in_view(criterion.numbers, view, uid=False)
+    if isinstance(criterion, InUIDSet):
+        return _in_view(criterion.uids, view, uid=True)
+    if isinstance(criterion, Recent):
+        return InUIDs(uid_ranges(sorted(view.recent)))
+    if isinstance(criterion, BothOf):
+        return And(tuple(resolve(each, view) for each in criterion.criteria))
+    if isinstance(criterion, EitherOf):
+        return Or(resolve(criterion.left, view), resolve(criterion.right, view))
+    return Not(resolve(criterion.criterion, view))
+
+
+def _in_view(numbers: SequenceSet, view: SelectedFolder, uid: bool) -> InUIDs:
+    spans = view.resolve(numbers, uid)
+    return InUIDs(tuple((view.uids[span.start], view.uids[span.stop - 1]) for span in spans))
+
+
+def uid_ranges(uids: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Ascending UIDs as inclusive ranges."""
+    ranges: list[tuple[int, int]] = []
+    start = last = 0
+    for uid in uids:
+        if uid != last + 1 or not start:
+            if start:
+                ranges.append((start, last))
+            start = uid
+        last = uid
+    if start:
+        ranges.append((start, last))
+    return tuple(ranges)
+
+
+def match_in_view(criterion: Criterion, view: SelectedFolder) -> list[int] | None:
+    """The indexes that match, None if the store has to be asked."""
+    test = _test(criterion, view)
+    return None if test is None else [index for index in range(len(view)) if test(index)]
+
+
+def _test(criterion: Criterion, view: SelectedFolder) -> Test | None:
+    if isinstance(criterion, Plain):
+        return _plain_test(criterion.key, view)
+    if isinstance(criterion, InSequence):
+        return _set_test(view.resolve(criterion.numbers, uid=False))
+    if isinstance(criterion, InUIDSet):
+        return _set_test(view.resolve(criterion.uids, uid=True))
+    if isinstance(criterion, Recent):
+        return lambda index: view.uids[index] in view.recent
+    if isinstance(criterion, NoneOf):
+        inner = _test(criterion.criterion, view)
+        return None if inner is None else lambda index: not inner(index)
+    if isinstance(criterion, EitherOf):
+        left, right = _test(criterion.left, view), _test(criterion.right, view)
+        if left is None or right is None:
+            return None
+        return lambda index: left(index) or right(index)
+    return _all_test([_test(each, view) for each in criterion.criteria])
+
+
+def _all_test(tests: list[Test | None]) -> Test | None:
+    known = [test for test in tests if test is not None]
+    if len(known) < len(tests):
+        return None
+    return lambda index: all(test(index) for test in known)
+
+
+def _set_test(spans: list[range]) -> Test:
+    if len(spans) == 1:
+        return spans[0].__contains__
+    members = {index for span in spans for index in span}
+    return members.__contains__
+
+
+def _plain_test(key: Key, view: SelectedFolder) -> Test | None:
+    if isinstance(key, All):
+        return lambda index: True
+    if isinstance(key, ModSeqSince):
+        return lambda index: view.modseqs[index] >= key.modseq
+    if isinstance(key, Flagged):
+        wanted = key.flag.lower()
+        if wanted.startswith("\\"):
+            return lambda index: key.flag in view.flags[index]
+        spellings = {flag for flag in view.keywords if flag.lower() == wanted}
+        return lambda index: not spellings.isdisjoint(view.flags[index])
+    return None
