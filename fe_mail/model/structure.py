@@ -97,5 +97,6 @@ class Digest:
     text: str = attrs.field(repr=False)  # the readable text of all text parts, decoded
     subject: str = ""  # decoded
     sent_at: float = 0.0  # the Date field, 0.0 if none or unreadable
+    sent_day: int = 0  # its day as written, without time zone (date.toordinal), 0 if none
     has_attachment: bool = False
     attachments: tuple[tuple[int, int], ...] = ()  # body offsets worth storing once
