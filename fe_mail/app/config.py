@@ -32,6 +32,7 @@ __all__ = ["Config", "ConfigError", "describe", "example", "load", "read_env"]
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z")
 _REFERENCE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 MAX_INTERPOLATION_DEPTH = 10
+_PLACEHOLDER = "?" * 32
 
 
 class ConfigError(Exception):
@@ -136,6 +137,8 @@ def _read_areas(given: Mapping[str, str], problems: list[str]) -> dict[str, Any]
     values: dict[str, dict[str, object]] = {area: {} for area in AREAS}
     for name, (area, attribute, variable) in variables().items():
         raw = given.get(name) or variable.default
+        if not raw and variable.secret is not None:
+            raw = _PLACEHOLDER  # a missing secret was reported by name already
         try:
             text = _interpolate(raw, given)
             if name == "DOMAIN" and not text:

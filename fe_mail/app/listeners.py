@@ -18,11 +18,13 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
+    IReactorTime,
 )
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from fe_mail.app.proxy import ProxyFactory
 
 __all__ = ["Door", "Listener", "endpoint_strings"]
 
@@ -43,7 +45,8 @@ def endpoint_strings(listen: Sequence[str], port: int, loopback: bool = False) -
 class Door(Factory):
     """Passes connections on to a factory, once there is one."""
 
-    def __init__(self, proxy_networks: Sequence[str] = ()) -> None:
+    def __init__(self, clock: IReactorTime, proxy_networks: Sequence[str] = ()) -> None:
+        self._clock = clock
         self._networks = [ipaddress.ip_network(network) for network in proxy_networks]
         self._direct: IProtocolFactory | None = None
         self._proxied: IProtocolFactory | None = None
@@ -52,7 +55,7 @@ class Door(Factory):
         """Let connections in; with ``tls`` they begin with a handshake."""
         inner = TLSMemoryBIOFactory(tls, False, factory) if tls is not None else factory
         self._direct = inner
-        self._proxied = HAProxyWrappingFactory(inner)
+        self._proxied = ProxyFactory(inner, self._clock)
         inner.doStart()
 
     def close(self) -> None:

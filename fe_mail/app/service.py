@@ -79,7 +79,7 @@ class FeMailService(Service):
         for name, (role, strings, port, loopback) in wanted.items():
             endpoints = endpoint_strings(strings, port, loopback)
             if endpoints and (not role or role in self.roles):
-                door = Door(listen.proxy_networks if not loopback else ())
+                door = Door(self.reactor, listen.proxy_networks if not loopback else ())
                 listeners[name] = Listener(self.reactor, name, endpoints, door)
         return listeners
 

@@ -39,7 +39,9 @@ smtp_bree, bree = Entry(("smtp-bree",)), Entry(("bree",))
 
 
 def application(
-    directory: str | None = None, roles: tuple[str, ...] = ROLES, environ: dict[str, str] | None = None
+    directory: str | None = None,
+    roles: tuple[str, ...] = ROLES,
+    environ: dict[str, str] | None = None,
 ) -> Application:
     """The application for a ``.tac`` file. Raises ConfigError for a wrong configuration."""
     import os

@@ -1,0 +1,142 @@
+"""The configuration: where values come from, what is refused, how secrets are made."""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.app.config import Config, ConfigError, describe, example, load, read_env
+from fe_mail.app.variables import variables
+
+GOOD = "a" * 32
+
+
+class ReadEnvTests(SynchronousTestCase):
+    """The syntax of ``.env``."""
+
+    def test_forms(self) -> None:
+        """Quotes, comments, blank lines, export and blanks around the sign."""
+        values, problems = read_env(
+            "# comment\n\nA=1\nexport B = two # why\nC='three # four'\nD=\"\"\nE=x#y\n"
+        )
+        self.assertEqual(values, {"A": "1", "B": "two", "C": "three # four", "D": "", "E": "x#y"})
+        self.assertEqual(problems, [])
+
+    def test_nonsense_is_named_by_its_line(self) -> None:
+        """A line that is no assignment is a problem, not an exception."""
+        _, problems = read_env("A=1\nwhat is this\n")
+        self.assertEqual(problems, ["Line 2 of .env is not of the form NAME=value."])
+
+    @given(st.text(max_size=300))
+    @settings(max_examples=100, deadline=None)
+    def test_never_raises(self, text: str) -> None:
+        """Any text gives values and problems."""
+        read_env(text)
+
+
+class LoadTests(SynchronousTestCase):
+    """From text to values."""
+
+    def setUp(self) -> None:
+        """A directory for ``.env``."""
+        self.directory = Path(tempfile.mkdtemp())
+
+    def env(self, text: str) -> None:
+        """Write ``.env``."""
+        (self.directory / ".env").write_text(text)
+
+    def problems(self, **environ: str) -> list[str]:
+        """What is refused."""
+        return self.assertRaises(ConfigError, load, self.directory, environ).problems
+
+    def load(self, **environ: str) -> Config:
+        """What is accepted."""
+        return load(self.directory, environ)
+
+    def test_defaults_follow_the_domain(self) -> None:
+        """One variable is enough."""
+        config = self.load(DOMAIN="Example.ORG")
+        self.assertEqual(config.names.mx_host, "mx.example.org")
+        self.assertEqual(config.names.exchange_domains, ("mx.example.org",))
+        self.assertEqual(config.limits.message_octets, 50 * 1024 * 1024)
+        self.assertEqual(config.storage.log_retention_seconds, 7 * 86400)
+        self.assertEqual(config.data_path, self.directory / "sqlite-data")
+
+    def test_environment_wins(self) -> None:
+        """Over ``.env``, variable by variable."""
+        self.env("DOMAIN=one.test\nMX_PORT=2500\n")
+        config = self.load(DOMAIN="two.test")
+        self.assertEqual((config.names.domain, config.listen.mx_port), ("two.test", 2500))
+
+    def test_interpolation(self) -> None:
+        """``{{NAME}}`` may refer to a variable that refers to a third."""
+        self.env("DOMAIN=example.org\nMX_HOST=in.{{DOMAIN}}\nAPP_NAME=Mail of {{MX_HOST}}\n")
+        self.assertEqual(self.load().names.app_name, "Mail of in.example.org")
+
+    def test_circular_interpolation(self) -> None:
+        """Circles and unknown names are sentences."""
+        self.env("DOMAIN=example.org\nAPP_NAME={{APP_NAME}}\nMX_HOST={{NOWHERE}}\n")
+        problems = " ".join(self.problems())
+        self.assertIn("APP_NAME must not refer to itself", problems)
+        self.assertIn("MX_HOST must not refer to NOWHERE", problems)
+
+    def test_everything_wrong_at_once(self) -> None:
+        """One sentence for each."""
+        self.env("MX_PORT=70000\nNONSENSE=1\nPROXY_PROTOCOL_FROM=0.0.0.0/0\nLOG_LEVEL=loud\n")
+        problems = self.problems()
+        self.assertEqual(len(problems), 5)
+        for part in ("DOMAIN", "MX_PORT", "NONSENSE", "whole internet", "LOG_LEVEL"):
+            self.assertIn(part, " ".join(problems))
+
+    def test_reference_variables_are_accepted(self) -> None:
+        """An imported ``.env`` starts; what has no use here is ignored."""
+        self.env("DOMAIN=example.org\nREDIS_HOST=x\nTURNSTILE_ENABLED=false\nSELF_HOSTED=true\n")
+        self.assertEqual(self.load().names.domain, "example.org")
+
+    def test_secrets_are_made_once(self) -> None:
+        """Written with mode 0600 behind what is there, and read again afterwards."""
+        self.env("DOMAIN=example.org")
+        first = self.load()
+        self.assertIn("HELPER_ENCRYPTION_KEY", first.generated)
+        path = self.directory / ".env"
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        self.assertTrue(path.read_text().startswith("DOMAIN=example.org\n"))
+        second = self.load()
+        self.assertEqual(second.generated, ())
+        self.assertEqual(second.keys, first.keys)
+
+    def test_secrets_are_not_made_over_data(self) -> None:
+        """A lost key is an error as long as there is something that it opens."""
+        (self.directory / "sqlite-data").mkdir()
+        (self.directory / "sqlite-data" / "accounts.sqlite").touch()
+        problems = self.problems(DOMAIN="example.org", SRS_SECRET=GOOD)
+        self.assertEqual(len(problems), 1)
+        self.assertIn("HELPER_ENCRYPTION_KEY is missing", problems[0])
+        self.assertFalse((self.directory / ".env").exists())
+
+    def test_secrets_are_not_shown(self) -> None:
+        """Neither in a problem nor in the representation."""
+        problems = self.problems(DOMAIN="example.org", HELPER_ENCRYPTION_KEY="tooshort")
+        self.assertNotIn("tooshort", " ".join(problems))
+        config = self.load(DOMAIN="example.org", HELPER_ENCRYPTION_KEY=GOOD)
+        self.assertNotIn(GOOD, repr(config))
+
+
+class DocumentationTests(SynchronousTestCase):
+    """What is generated from the declarations."""
+
+    def test_every_variable_is_documented(self) -> None:
+        """In the example and in ``--help``, with its default."""
+        for name in variables():
+            self.assertIn(f"#{name}=", example())
+            self.assertIn(f"  {name} (default", describe())
+
+    def test_example_is_a_valid_file(self) -> None:
+        """Uncommented, it is accepted but for the domain."""
+        text = "\n".join(
+            line.removeprefix("#") for line in example().splitlines() if "# " not in line
+        )
+        values, problems = read_env(text)
+        self.assertEqual((problems, set(values)), ([], set(variables())))

@@ -1,0 +1,63 @@
+"""Logs: one line per event, whatever a peer sends."""
+
+import io
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.app.log import HumanObserver, JSONObserver, escape
+
+
+def event(text: str, **fields: object) -> dict[str, object]:
+    """A log event as twisted.logger makes it."""
+    return {
+        "log_format": "{text}",
+        "log_level": LogLevel.info,
+        "log_namespace": "fe_mail.smtp.mx",
+        "log_time": 0.0,
+        "text": text,
+        **fields,
+    }
+
+
+class LogTests(SynchronousTestCase):
+    """Both forms."""
+
+    def human(self, text: str, **fields: object) -> str:
+        """The line for a person."""
+        stream = io.StringIO()
+        HumanObserver(stream, False)(event(text, **fields))
+        return stream.getvalue()
+
+    def test_human_line(self) -> None:
+        """Level, system, text, and the ids that follow a message."""
+        line = self.human("taken", session_id="s1", message_id="m1")
+        self.assertIn("info  smtp.mx", line)
+        self.assertTrue(line.endswith("taken [s1] [m1]\n"), line)
+
+    def test_json_line(self) -> None:
+        """One object with the event's own fields."""
+        stream = io.StringIO()
+        JSONObserver(stream)(event("taken", session_id="s1", size=5))
+        line = json.loads(stream.getvalue())
+        self.assertEqual((line["level"], line["session_id"], line["size"]), ("info", "s1", 5))
+
+    def test_forged_lines_and_terminal_escapes(self) -> None:
+        """Control and bidirectional characters do not get through."""
+        line = self.human("a\r\nb\x1b[2Jc\u202ed", session_id="\n")
+        self.assertEqual(line.count("\n"), 1)
+        self.assertNotIn("\x1b", line)
+        self.assertNotIn("\u202e", line)
+
+    @given(st.text())
+    @settings(max_examples=100, deadline=None)
+    def test_one_event_is_one_line(self, text: str) -> None:
+        """Any text, in both forms."""
+        self.assertEqual(self.human(text).count("\n"), 1)
+        stream = io.StringIO()
+        JSONObserver(stream)(event(text))
+        self.assertEqual(stream.getvalue().count("\n"), 1)
+        self.assertEqual(len(escape(text).splitlines()) <= 1, True)
