@@ -1,0 +1,183 @@
+"""
+What the tests of the accounts need: a keyring that is quick, and a furnished store.
+
+``QuickKeyring`` keeps the promises of the port (binding, tamper detection) and counts its
+derivations; its derivation makes SCRAM's real bytes.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.accounts.passwords import new_credential
+from fe_mail.adapters.memory.accounts import MemoryAccountStore
+from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.adapters.memory.cache import MemoryCache
+from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
+from fe_mail.model.account import Alias, Credential, Domain, Member, User
+from fe_mail.model.errors import AuthenticationFailed, Corrupt
+from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
+
+__all__ = ["AccountsTestCase", "QuickKeyring"]
+
+T = TypeVar("T")
+START = 1_700_000_000.0
+
+
+class QuickKeyring:
+    """A ``Keyring`` for tests; ``derivations`` lists the iteration counts that were asked."""
+
+    def __init__(self) -> None:
+        self.derivations: list[int] = []
+
+    async def salted_password(self, password: str, salt: bytes, iterations: int) -> bytes:
+        """The real thing, at most 4096 rounds of it."""
+        self.derivations.append(iterations)
+        rounds = min(iterations, 4096)
+        return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+
+    def wrap(self, mailbox_key: bytes, client_key: bytes, alias_id: str) -> bytes:
+        """XOR with a pad and a tag."""
+        pad = self._pad(client_key, alias_id, len(mailbox_key))
+        body = bytes(a ^ b for a, b in zip(mailbox_key, pad, strict=True))
+        return hmac.digest(client_key, alias_id.encode() + body, "sha256") + body
+
+    def unwrap(self, wrapped_key: bytes, client_key: bytes, alias_id: str) -> bytes:
+        """The opposite."""
+        tag, body = wrapped_key[:32], wrapped_key[32:]
+        good = hmac.digest(client_key, alias_id.encode() + body, "sha256")
+        if not hmac.compare_digest(tag, good):
+            raise AuthenticationFailed
+        pad = self._pad(client_key, alias_id, len(body))
+        return bytes(a ^ b for a, b in zip(body, pad, strict=True))
+
+    def _pad(self, key: bytes, alias_id: str, length: int) -> bytes:
+        return hashlib.shake_256(key + b"pad" + alias_id.encode()).digest(length)
+
+    def protect(self, secret: bytes, purpose: str) -> bytes:
+        """A tag and the reversed secret."""
+        return self.mac(secret, purpose) + secret[::-1]
+
+    def reveal(self, protected: bytes, purpose: str) -> bytes:
+        """The opposite."""
+        secret = protected[32:][::-1]
+        if not hmac.compare_digest(protected[:32], self.mac(secret, purpose)):
+            raise Corrupt
+        return secret
+
+    def mac(self, data: bytes, purpose: str) -> bytes:
+        """Keyed by the purpose alone."""
+        return hmac.digest(b"server secret " + purpose.encode(), data, "sha256")
+
+    async def hash_password(self, password: str) -> str:
+        """Something to compare with."""
+        return "quick$" + hashlib.sha256(password.encode()).hexdigest()
+
+    async def verify_password(self, password_hash: str, password: str) -> bool:
+        """Compare."""
+        return hmac.compare_digest(password_hash, await self.hash_password(password))
+
+
+class AccountsTestCase(SynchronousTestCase):
+    """A store with two users, and short ways to add what a test is about."""
+
+    def setUp(self) -> None:
+        """An empty server with an admin and an ordinary user."""
+        self.clock = Clock()
+        self.clock.advance(START)
+        self.keyring = QuickKeyring()
+        self.accounts = MemoryAccountStore()
+        self.cache = MemoryCache(self.clock)
+        self.bus = MemoryBus(self.clock)
+        self.mailboxes = MemoryMailboxStore(self.bus, self.clock)
+        self.admin = self.add_user("admin@example.com")
+        self.user = self.add_user("user@example.com")
+
+    def now(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
+        """The result of a coroutine that needs no waiting."""
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def fails(self, error: type[T], work: Coroutine[Deferred[Any], Any, Any]) -> T:
+        """The error that a coroutine ends with at once."""
+        value = self.failureResultOf(Deferred.fromCoroutine(work), error).value
+        assert isinstance(value, error)
+        return value
+
+    def add_user(self, email: str, **more: Any) -> User:
+        """A user; the first one is the server's admin."""
+        user = User(
+            id=UserId(new_id(self.clock.seconds())),
+            email=email,
+            password_hash="",
+            created_at=self.clock.seconds(),
+            **more,
+        )
+        return self.now(self.accounts.add_user(user))
+
+    def add_domain(self, name: str, owner: User | None = None, **more: Any) -> Domain:
+        """A verified domain of the user (or of ``owner``)."""
+        self.clock.advance(1)
+        members = (Member(user_id=(owner or self.user).id, group="admin"),)
+        more = {"has_txt_record": True, "has_mx_record": True, **more}
+        domain = Domain(
+            id=DomainId(new_id(self.clock.seconds())),
+            name=name,
+            members=members,
+            created_at=self.clock.seconds(),
+            **more,
+        )
+        return self.now(self.accounts.add_domain(domain))
+
+    def add_alias(self, domain: Domain, name: str, *recipients: str, **more: Any) -> Alias:
+        """An alias that forwards to ``recipients``."""
+        self.clock.advance(1)
+        alias = Alias(
+            id=AliasId(new_id(self.clock.seconds())),
+            domain_id=domain.id,
+            name=name,
+            recipients=recipients,
+            created_at=self.clock.seconds(),
+            **{"user_id": self.user.id, **more},
+        )
+        return self.now(self.accounts.add_alias(alias))
+
+    def add_credential(
+        self, alias: Alias, password: str, key: bytes = b"k" * 32, **more: Any
+    ) -> Credential:
+        """A password of the alias; the mailbox is made with the first one."""
+        work = new_credential(
+            self.keyring,
+            alias.id,
+            password,
+            key,
+            self.clock.seconds(),
+            **{"iterations": 4096, **more},
+        )
+        credential = self.now(work)
+        sealing_key = None
+        if not self.now(self.accounts.alias(alias.id)).sealing_key:
+            sealing_key = self.now(self.mailboxes.create(alias.id, key))
+        self.now(
+            self.accounts.set_credentials(
+                alias.id, [credential], [], self.clock.seconds(), sealing_key
+            )
+        )
+        return credential
+
+    def change_alias(self, alias: Alias, **changes: object) -> Alias:
+        """Change it in the store."""
+        return self.now(self.accounts.update_alias(alias.id, self.clock.seconds(), **changes))
+
+    def change_user(self, user: User, **changes: object) -> User:
+        """Change it in the store."""
+        return self.now(self.accounts.update_user(user.id, self.clock.seconds(), **changes))
+
+    def evolve(self, value: T, **changes: Any) -> T:
+        """A changed copy."""
+        return attrs.evolve(value, **changes)  # type: ignore[type-var]  # attrs values only
