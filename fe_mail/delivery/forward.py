@@ -1,0 +1,42 @@
+"""
+The courier of forwarded mail: like remote mail, with a reverse-path of ours.
+
+The reverse-path is rewritten by SRS, so that SPF passes for the host that really sends and
+reports find their way back through us. The null reverse-path stays null (RFC 5321 §4.5.5).
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from fe_mail.delivery.courier import Courier
+from fe_mail.model.address import parse_address
+from fe_mail.model.errors import Invalid
+from fe_mail.model.queue import Claim, Outcome
+
+__all__ = ["ForwardCourier", "Rewrite"]
+
+# An address as our SRS writes it (``SRS0=...@our.host``).
+Rewrite = Callable[[str], str]
+
+
+class ForwardCourier:
+    """Sends a copy on to the target of an alias."""
+
+    def __init__(self, remote: Courier, rewrite: Rewrite) -> None:
+        self._remote = remote
+        self._rewrite = rewrite
+
+    async def deliver(self, claim: Claim) -> Outcome:
+        """Rewrite the reverse-path, then send."""
+        try:
+            reverse_path = self._rewritten(claim.message.reverse_path)
+        except Invalid:
+            return Outcome.failed(553, "5.1.7", "The sender's address cannot be forwarded.")
+        message = attrs.evolve(claim.message, reverse_path=reverse_path)
+        return await self._remote.deliver(attrs.evolve(claim, message=message))
+
+    def _rewritten(self, reverse_path: str) -> str:
+        if not reverse_path:
+            return ""
+        return self._rewrite(str(parse_address(reverse_path)))

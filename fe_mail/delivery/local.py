@@ -1,0 +1,95 @@
+"""
+The courier into a mailbox of ours.
+
+The delivery's id is the same for every attempt (``<queue id>:<number>``), and the store keeps
+one message per id: so a process that is killed between delivering and settling delivers once.
+On top of the message go Return-Path (RFC 5321 §4.4), Delivered-To (the alias) and X-Original-To
+(the address that the sender wrote, when it is another one). A Return-Path that came with the
+message is dropped, since only the last host may say it.
+"""
+
+from fe_mail.delivery.courier import outcome_of
+from fe_mail.message.headers import header_bounds, header_fields
+from fe_mail.model.account import Alias
+from fe_mail.model.errors import MailError, NotFound
+from fe_mail.model.ids import AliasId
+from fe_mail.model.mailbox import Delivery, NewMessage
+from fe_mail.model.queue import Claim, Outcome
+from fe_mail.ports import AccountStore, Blobs, MailboxStore
+
+__all__ = ["LocalCourier", "delivered_message"]
+
+_RETURN_PATH = b"return-path:"
+
+
+class LocalCourier:
+    """Delivers into the mailbox of the target's alias."""
+
+    def __init__(self, accounts: AccountStore, mailboxes: MailboxStore, blobs: Blobs) -> None:
+        self._accounts = accounts
+        self._mailboxes = mailboxes
+        self._blobs = blobs
+
+    async def deliver(self, claim: Claim) -> Outcome:
+        """Into INBOX. An alias that is gone or lost its mailbox is proven permanent."""
+        try:
+            alias = await self._accounts.alias(AliasId(claim.delivery.target.alias_id))
+        except NotFound:
+            return Outcome.failed(550, "5.1.1", "No such address here.")
+        except MailError as error:
+            return outcome_of(error)
+        refusal = _refusal(alias)
+        if refusal is not None:
+            return refusal
+        try:
+            raw = await self._blobs.read(claim.message.blob)
+        except NotFound:
+            # The row outlived its spool: only a damaged store does that; an operator can restore.
+            return Outcome.deferred(451, "4.3.0", "The stored message cannot be read now.")
+        except MailError as error:
+            return outcome_of(error)
+        return await self._store(claim, alias, raw)
+
+    async def _store(self, claim: Claim, alias: Alias, raw: bytes) -> Outcome:
+        delivery = Delivery(
+            id=f"{claim.message.id}:{claim.delivery.number}",
+            message=NewMessage(
+                raw=delivered_message(claim, alias.address, raw),
+                received_at=claim.message.created_at,
+            ),
+        )
+        try:
+            await self._mailboxes.deliver(alias.id, alias.sealing_key, delivery)
+        except MailError as error:
+            return outcome_of(error)
+        return Outcome.delivered("Delivered to the mailbox")
+
+
+def _refusal(alias: Alias) -> Outcome | None:
+    if not alias.has_imap:
+        return Outcome.failed(550, "5.1.1", "This address has no mailbox.")
+    if not alias.sealing_key:
+        return Outcome.deferred(450, "4.2.1", "The mailbox is not set up yet: it has no password.")
+    return None
+
+
+def delivered_message(claim: Claim, delivered_to: str, raw: bytes) -> bytes:
+    """The message with its delivery fields on top."""
+    original = claim.delivery.recipient
+    lines = [f"Return-Path: <{claim.message.reverse_path}>", f"Delivered-To: {delivered_to}"]
+    if original.lower() != delivered_to.lower():
+        lines.append(f"X-Original-To: {original}")
+    fields = "".join(f"{line}\r\n" for line in lines).encode("utf-8")
+    return fields + _without_return_path(raw)
+
+
+def _without_return_path(raw: bytes) -> bytes:
+    """Drop such fields from the header, everything else byte for byte."""
+    body_start, _ = header_bounds(raw)
+    header = raw[:body_start]
+    if _RETURN_PATH not in header.lower():
+        return raw
+    for field in header_fields(header):
+        if field.key == b"return-path":
+            header = header.replace(field.raw, b"", 1)
+    return header + raw[body_start:]

@@ -1,0 +1,150 @@
+"""
+The tables of the MX: who may connect, which recipients exist, which messages loop.
+
+Foundation rules only; authentication, lists and greylisting add lines to these tables.
+RFC 5321 §6.3 (loops), §4.5.5 (null reverse-path), §7.8 (resistance to attacks);
+RFC 3463 (enhanced status codes).
+"""
+
+import attrs
+
+from fe_mail.model.address import Address
+from fe_mail.model.envelope import Envelope, Peer
+from fe_mail.model.route import Refusal, Route
+from fe_mail.policy.limits import (
+    MAX_HEADER_OCTETS,
+    MAX_RECEIVED_FIELDS,
+    TARPIT_AFTER,
+    TARPIT_MAX_SECONDS,
+    UNKNOWN_MAX,
+    UNKNOWN_WINDOW_SECONDS,
+)
+from fe_mail.policy.rules import Rule
+from fe_mail.ports import Cache
+
+__all__ = [
+    "MESSAGE",
+    "RECIPIENT",
+    "ConnectFacts",
+    "MessageFacts",
+    "RecipientFacts",
+    "connect_table",
+    "note_unknown",
+    "sender_table",
+]
+
+
+@attrs.frozen(kw_only=True)
+class ConnectFacts:
+    """A connection, and at MAIL FROM its sender."""
+
+    peer: Peer
+    reverse_path: Address | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RecipientFacts:
+    """RCPT TO with what routing says about it."""
+
+    peer: Peer
+    reverse_path: Address | None
+    recipient: Address
+    route: Route
+
+
+@attrs.frozen(kw_only=True)
+class MessageFacts:
+    """A whole message: its envelope and what its header shows."""
+
+    envelope: Envelope
+    received_count: int
+    header_octets: int
+    has_header_end: bool
+
+
+def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
+    """The rules of a new connection."""
+
+    async def harvesting(facts: ConnectFacts) -> Refusal | None:
+        unknown = await cache.get(_unknown_key(facts.peer.ip))
+        if unknown is None:
+            return None
+        return Refusal(code=421, enhanced="4.7.1", text="Too many unknown recipients. Try later.")
+
+    return (
+        Rule(
+            "inbound.connect.harvesting",
+            "The address asked for too many unknown recipients in the last hour.",
+            harvesting,
+        ),
+    )
+
+
+def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
+    """The rules of MAIL FROM: a long connection meets the same limit as a new one."""
+    return connect_table(cache)
+
+
+async def _not_hosted(facts: RecipientFacts) -> Refusal | None:
+    if facts.route.is_hosted:
+        return None
+    return Refusal(code=550, enhanced="5.7.1", text="Relaying is not allowed here.")
+
+
+async def _refused_route(facts: RecipientFacts) -> Refusal | None:
+    return facts.route.refusal
+
+
+RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
+    Rule("inbound.recipient.relay", "Only hosted domains receive here.", _not_hosted),
+    Rule(
+        "inbound.recipient.refused",
+        "The address does not exist, or its owner disabled it.",
+        _refused_route,
+    ),
+)
+
+
+async def _looping(facts: MessageFacts) -> Refusal | None:
+    if facts.received_count <= MAX_RECEIVED_FIELDS:
+        return None
+    return Refusal(code=554, enhanced="5.4.6", text="The message is going round in a loop.")
+
+
+async def _huge_header(facts: MessageFacts) -> Refusal | None:
+    if facts.has_header_end and facts.header_octets <= MAX_HEADER_OCTETS:
+        return None
+    return Refusal(code=554, enhanced="5.6.0", text="The header of the message is too long.")
+
+
+async def _bounce_to_many(facts: MessageFacts) -> Refusal | None:
+    if facts.envelope.reverse_path is not None or len(facts.envelope.recipients) <= 1:
+        return None
+    return Refusal(
+        code=550, enhanced="5.5.3", text="A report has exactly one recipient (RFC 5321 4.5.5)."
+    )
+
+
+MESSAGE: tuple[Rule[MessageFacts], ...] = (
+    Rule("inbound.message.loop", "More Received fields than any real path has.", _looping),
+    Rule("inbound.message.header", "A header bigger than any real one.", _huge_header),
+    Rule(
+        "inbound.message.bounce-to-many",
+        "Mail with the null reverse-path is a report to one sender.",
+        _bounce_to_many,
+    ),
+)
+
+
+async def note_unknown(cache: Cache, ip: str) -> float:
+    """Count an unknown recipient; returns for how many seconds to delay the answer."""
+    if not ip:
+        return 0.0
+    count = await cache.increment(f"unknown-count:{ip}", UNKNOWN_WINDOW_SECONDS)
+    if count >= UNKNOWN_MAX:
+        await cache.add(_unknown_key(ip), b"1", UNKNOWN_WINDOW_SECONDS)
+    return min(TARPIT_MAX_SECONDS, float(max(0, count - TARPIT_AFTER)))
+
+
+def _unknown_key(ip: str) -> str:
+    return f"unknown-blocked:{ip}"

@@ -1,0 +1,190 @@
+"""
+The tables of submission: who may send, as whom, and how much.
+
+RFC 6409 §6.1 (enforced submission rights), §8 (completed headers); RFC 3463; the daily
+allowance follows the reference: 300 messages of a domain and of a user, none where a server
+admin runs the domain.
+"""
+
+import attrs
+
+from fe_mail.model.address import Address
+from fe_mail.model.identity import Identity
+from fe_mail.model.route import Refusal, Route
+from fe_mail.policy.inbound import MessageFacts
+from fe_mail.policy.limits import (
+    DAILY_MESSAGES,
+    DAY_SECONDS,
+    MAX_HEADER_OCTETS,
+    MAX_RECEIVED_FIELDS,
+    MAX_RECIPIENTS,
+)
+from fe_mail.policy.rules import Rule
+from fe_mail.ports import Cache
+
+__all__ = [
+    "RECIPIENT",
+    "SENDER",
+    "Rights",
+    "SubmissionFacts",
+    "SubmittedRecipient",
+    "SubmittedSender",
+    "is_own_address",
+    "message_table",
+]
+
+
+@attrs.frozen(kw_only=True)
+class Rights:
+    """The state of an alias as the store has it now, not as it was at login."""
+
+    alias_is_enabled: bool
+    domain_may_send: bool
+    is_unlimited: bool
+
+
+@attrs.frozen(kw_only=True)
+class SubmittedSender:
+    """MAIL FROM of somebody who signed in (or not: ``identity`` None)."""
+
+    identity: Identity | None
+    reverse_path: Address | None
+    rights: Rights | None
+
+
+@attrs.frozen(kw_only=True)
+class SubmittedRecipient:
+    """RCPT TO; ``route`` says whether we host it."""
+
+    recipient: Address
+    route: Route
+
+
+@attrs.frozen(kw_only=True)
+class SubmissionFacts:
+    """A whole message; ``author`` is the address of its one From field, None if it has no such."""
+
+    message: MessageFacts
+    identity: Identity
+    rights: Rights
+    author: Address | None
+
+
+def is_own_address(address: Address, identity: Identity) -> bool:
+    """The address of the alias, or the same with a ``+tag``."""
+    return (
+        address.base == identity.alias.name.lower() and address.domain == identity.domain.name
+    ) or (address.key == f"{identity.alias.name.lower()}@{identity.domain.name}")
+
+
+async def _signed_in(facts: SubmittedSender) -> Refusal | None:
+    if facts.identity is not None:
+        return None
+    return Refusal(code=530, enhanced="5.7.0", text="Authentication required.")
+
+
+async def _enabled(facts: SubmittedSender) -> Refusal | None:
+    if facts.rights is not None and facts.rights.alias_is_enabled:
+        return None
+    return Refusal(code=535, enhanced="5.7.8", text="This address may no longer sign in.")
+
+
+async def _own_reverse_path(facts: SubmittedSender) -> Refusal | None:
+    if facts.identity is None or facts.reverse_path is None:
+        return None
+    if is_own_address(facts.reverse_path, facts.identity):
+        return None
+    return Refusal(
+        code=553, enhanced="5.7.1", text="You may send only as the address that you signed in with."
+    )
+
+
+async def _domain_may_send(facts: SubmittedSender) -> Refusal | None:
+    if facts.rights is not None and facts.rights.domain_may_send:
+        return None
+    return Refusal(
+        code=550,
+        enhanced="5.7.1",
+        text="This domain may not send yet. Verify its DNS records on the website.",
+    )
+
+
+SENDER: tuple[Rule[SubmittedSender], ...] = (
+    Rule("outbound.sender.signed-in", "Nobody sends without signing in.", _signed_in),
+    Rule("outbound.sender.enabled", "The alias still exists and is enabled.", _enabled),
+    Rule("outbound.sender.identity", "The reverse-path is the alias's own.", _own_reverse_path),
+    Rule("outbound.sender.domain", "The domain was approved to send.", _domain_may_send),
+)
+
+
+async def _known_here(facts: SubmittedRecipient) -> Refusal | None:
+    return facts.route.refusal if facts.route.is_hosted else None
+
+
+RECIPIENT: tuple[Rule[SubmittedRecipient], ...] = (
+    Rule("outbound.recipient.refused", "A hosted address that does not exist.", _known_here),
+)
+
+
+async def _looping(facts: SubmissionFacts) -> Refusal | None:
+    if facts.message.received_count <= MAX_RECEIVED_FIELDS:
+        return None
+    return Refusal(code=554, enhanced="5.4.6", text="The message is going round in a loop.")
+
+
+async def _huge_header(facts: SubmissionFacts) -> Refusal | None:
+    if facts.message.has_header_end and facts.message.header_octets <= MAX_HEADER_OCTETS:
+        return None
+    return Refusal(code=554, enhanced="5.6.0", text="The header of the message is too long.")
+
+
+async def _too_many_recipients(facts: SubmissionFacts) -> Refusal | None:
+    if len(facts.message.envelope.recipients) <= MAX_RECIPIENTS:
+        return None
+    return Refusal(code=554, enhanced="5.5.3", text="The message has too many recipients.")
+
+
+async def _one_author(facts: SubmissionFacts) -> Refusal | None:
+    if facts.author is not None:
+        return None
+    return Refusal(
+        code=550, enhanced="5.6.0", text="The message needs one From field with one address."
+    )
+
+
+async def _own_author(facts: SubmissionFacts) -> Refusal | None:
+    if facts.author is not None and is_own_address(facts.author, facts.identity):
+        return None
+    return Refusal(
+        code=550,
+        enhanced="5.7.1",
+        text="The From field must show the address that you signed in with.",
+    )
+
+
+def message_table(
+    cache: Cache, daily_messages: int = DAILY_MESSAGES
+) -> tuple[Rule[SubmissionFacts], ...]:
+    """The rules of a submitted message; the allowance is last, so only good mail uses it up."""
+
+    async def daily(facts: SubmissionFacts) -> Refusal | None:
+        if facts.rights.is_unlimited:
+            return None
+        alias = facts.identity.alias
+        for key in (f"sent-domain:{alias.domain_id}", f"sent-user:{alias.user_id}"):
+            if await cache.increment(key, DAY_SECONDS) > daily_messages:
+                return Refusal(
+                    code=550,
+                    enhanced="5.7.1",
+                    text=f"The daily limit of {daily_messages} messages is used up.",
+                )
+        return None
+
+    return (
+        Rule("outbound.message.loop", "More Received fields than any real path has.", _looping),
+        Rule("outbound.message.header", "A header bigger than any real one.", _huge_header),
+        Rule("outbound.message.recipients", "At most 50 recipients.", _too_many_recipients),
+        Rule("outbound.message.one-author", "Exactly one From with one address.", _one_author),
+        Rule("outbound.message.author", "From is the alias's own address.", _own_author),
+        Rule("outbound.message.daily", "The allowance of a domain and of a user.", daily),
+    )

@@ -1,0 +1,177 @@
+"""
+What both receptions share: routes become deliveries, and a spool becomes a queued message.
+
+One spool serves all recipients; targets are deduplicated, so an address that is reached twice
+gets one copy. Order of durability: blob, then queue row, then the 250. A crash in between
+leaves a blob that nobody needs, which a job removes; never a promise without a message.
+"""
+
+from collections.abc import Callable, Iterable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from fe_mail.message.headers import HeaderField, field_values, first_value, header_fields
+from fe_mail.model.address import Address
+from fe_mail.model.envelope import Envelope, Recipient
+from fe_mail.model.errors import (
+    Invalid,
+    MailError,
+    OverQuota,
+    PermissionDenied,
+    RateLimited,
+    TooBig,
+)
+from fe_mail.model.queue import DeliveryState, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.route import Refusal, Route
+from fe_mail.policy.inbound import MessageFacts
+from fe_mail.policy.limits import MAX_HEADER_OCTETS
+from fe_mail.ports import Bus, Queue
+from fe_mail.queue.reception import Reply
+
+__all__ = [
+    "DUE_TOPIC",
+    "HeaderTap",
+    "deliveries_for",
+    "enqueue",
+    "message_facts",
+    "pause",
+    "refusal_for",
+    "reply_to",
+]
+
+log = Logger()
+
+DUE_TOPIC = "queue"
+MAX_MESSAGE_ID_OCTETS = 998
+
+Hold = Callable[[Address], str]
+
+# In the order of checking; what is not listed is temporary (RFC 3463 §3.4).
+_REFUSALS: tuple[tuple[type[MailError], int, str], ...] = (
+    (OverQuota, 452, "4.2.2"),
+    (RateLimited, 450, "4.7.1"),
+    (TooBig, 552, "5.3.4"),
+    (Invalid, 553, "5.1.3"),
+    (PermissionDenied, 550, "5.7.1"),
+)
+
+
+class HeaderTap:
+    """Keeps the header of a message that streams by, up to a little over its limit."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._end = -1
+
+    def feed(self, data: bytes) -> None:
+        """Look at more octets of the message."""
+        if self._end >= 0 or len(self._kept) > MAX_HEADER_OCTETS:
+            return
+        start = max(0, len(self._kept) - 3)
+        self._kept += data
+        if self._kept.startswith(b"\r\n"):
+            self._end = 2
+            return
+        found = self._kept.find(b"\r\n\r\n", start)
+        if found >= 0:
+            self._end = found + 4
+        elif len(self._kept) > MAX_HEADER_OCTETS:
+            del self._kept[MAX_HEADER_OCTETS + 1 :]
+
+    @property
+    def header(self) -> bytes:
+        """The header with its empty line, as far as it was seen."""
+        return bytes(self._kept[: self._end] if self._end >= 0 else self._kept)
+
+    @property
+    def is_complete(self) -> bool:
+        """False when it is longer than the limit; a message may lack the empty line."""
+        return len(self.header) <= MAX_HEADER_OCTETS
+
+
+def message_facts(
+    envelope: Envelope, tap: HeaderTap
+) -> tuple[MessageFacts, tuple[HeaderField, ...]]:
+    """What the rules look at, and the fields."""
+    fields = header_fields(tap.header)
+    facts = MessageFacts(
+        envelope=envelope,
+        received_count=len(field_values(fields, b"received")),
+        header_octets=len(tap.header),
+        has_header_end=tap.is_complete,
+    )
+    return facts, fields
+
+
+def message_id_of(fields: tuple[HeaderField, ...]) -> str:
+    """The Message-ID field for the owner's list, empty if none."""
+    value = first_value(fields, b"message-id") or b""
+    return value[:MAX_MESSAGE_ID_OCTETS].decode("utf-8", "replace")
+
+
+def deliveries_for(
+    message_id: str, routed: Iterable[tuple[Recipient, Route]], now: float, hold: Hold | None = None
+) -> tuple[QueuedDelivery, ...]:
+    """One delivery for each distinct target; remote ones may be held."""
+    found: dict[tuple[str, str, str], QueuedDelivery] = {}
+    for recipient, route in routed:
+        for target in route.targets:
+            key = (target.courier, _fold(target), target.alias_id)
+            if key in found:
+                continue
+            reason = hold(recipient.address) if hold and target.courier == "remote" else ""
+            found[key] = QueuedDelivery(
+                message_id=message_id,
+                number=len(found) + 1,
+                recipient=str(recipient.address),
+                target=target,
+                state=DeliveryState.HELD if reason else DeliveryState.WAITING,
+                hold_reason=reason,
+                next_attempt_at=now,
+                notify=recipient.notify,
+                original_recipient=recipient.original,
+            )
+    return tuple(found.values())
+
+
+def _fold(target: Target) -> str:
+    return target.address if target.courier == "webhook" else target.address.lower()
+
+
+async def enqueue(
+    queue: Queue, bus: Bus, message: QueuedMessage, deliveries: tuple[QueuedDelivery, ...]
+) -> None:
+    """Durable when it returns; the runner gets a hint."""
+    await queue.put(message, deliveries)
+    log.info(
+        "queued {message_id} from <{reverse_path}> for {count} targets",
+        message_id=message.id,
+        session_id=message.peer.session_id,
+        reverse_path=message.reverse_path,
+        count=len(deliveries),
+        size_octets=message.size_octets,
+        source=message.source,
+    )
+    bus.publish(DUE_TOPIC)
+
+
+def refusal_for(error: MailError) -> Refusal:
+    """The SMTP answer to an error of a port: temporary unless proven permanent."""
+    for kind, code, enhanced in _REFUSALS:
+        if isinstance(error, kind):
+            return Refusal(code=code, enhanced=enhanced, text=error.message)
+    return Refusal(code=451, enhanced="4.3.0", text="Temporary failure, try again later.")
+
+
+def reply_to(refusal: Refusal) -> Reply:
+    """A refusal as the final answer to a message."""
+    return Reply(code=refusal.code, enhanced=refusal.enhanced, text=refusal.text)
+
+
+def pause(clock: IReactorTime, seconds: float) -> "Deferred[None]":
+    """Fires after a while."""
+    call = clock.callLater(seconds, lambda: done.callback(None))
+    done: Deferred[None] = Deferred(lambda _: call.cancel())
+    return done

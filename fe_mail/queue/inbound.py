@@ -1,0 +1,274 @@
+"""
+Reception of mail from the Internet: unknown recipients are refused at RCPT, everything that is
+answered 250 is durable in the queue.
+
+The message streams into the spool behind a Received field of ours; only its header is looked
+at on the way. Recipients are routed again at the end of data, so that the queue holds what is
+true then; 250 is said when at least one of them still takes mail (the sender of a message from
+outside is never sent a report for a part of it: that would be backscatter).
+RFC 5321 §4.4 (trace), §3.6 (no relaying), §6.1 (responsibility).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from fe_mail.message.received import received
+from fe_mail.model.address import Address
+from fe_mail.model.envelope import Envelope, Peer, Recipient
+from fe_mail.model.errors import MailError
+from fe_mail.model.identity import Identity
+from fe_mail.model.ids import new_id
+from fe_mail.model.queue import QueuedMessage, Target
+from fe_mail.model.route import Refusal, Route
+from fe_mail.policy.inbound import (
+    MESSAGE,
+    RECIPIENT,
+    ConnectFacts,
+    RecipientFacts,
+    connect_table,
+    note_unknown,
+    sender_table,
+)
+from fe_mail.policy.rules import Count, first_refusal, uncounted
+from fe_mail.ports import Blobs, Bus, Cache, Queue
+from fe_mail.queue.acceptance import (
+    HeaderTap,
+    deliveries_for,
+    enqueue,
+    message_facts,
+    message_id_of,
+    pause,
+    refusal_for,
+    reply_to,
+)
+from fe_mail.queue.reception import Reply, Spooling
+
+__all__ = ["InboundReception", "Routing", "Unwrap"]
+
+log = Logger()
+
+# Turns an address of our own making (SRS) back: None for any other address, ``Invalid`` if it is
+# forged or too old.
+Unwrap = Callable[[Address], Address | None]
+
+
+class Routing(Protocol):
+    """What we need of the one resolver of addresses."""
+
+    async def route(self, address: Address) -> Route:
+        """Where it goes."""
+
+
+class InboundReception:
+    """The MX's reception. ``unwrap`` reverses SRS addresses, so that reports find the way back."""
+
+    def __init__(
+        self,
+        router: Routing,
+        queue: Queue,
+        blobs: Blobs,
+        cache: Cache,
+        bus: Bus,
+        clock: IReactorTime,
+        *,
+        hostname: str,
+        unwrap: Unwrap | None = None,
+        count: Count = uncounted,
+    ) -> None:
+        self.queue = queue
+        self.blobs = blobs
+        self.bus = bus
+        self.clock = clock
+        self.hostname = hostname
+        self.count = count
+        self._router = router
+        self._cache = cache
+        self._unwrap = unwrap
+        self._connect = connect_table(cache)
+        self._sender = sender_table(cache)
+
+    async def connected(self, peer: Peer) -> Refusal | None:
+        """May this peer speak at all?"""
+        return await first_refusal(self._connect, ConnectFacts(peer=peer), self.count)
+
+    async def sender(
+        self, peer: Peer, identity: Identity | None, reverse_path: Address | None
+    ) -> Refusal | None:
+        """MAIL FROM. Any sender may write; what it is worth is decided with the message."""
+        facts = ConnectFacts(peer=peer, reverse_path=reverse_path)
+        return await first_refusal(self._sender, facts, self.count)
+
+    async def recipient(
+        self,
+        peer: Peer,
+        identity: Identity | None,
+        reverse_path: Address | None,
+        recipient: Address,
+    ) -> Refusal | None:
+        """RCPT TO: only what is hosted; guessing addresses gets slower and slower."""
+        facts = RecipientFacts(
+            peer=peer,
+            reverse_path=reverse_path,
+            recipient=recipient,
+            route=await self.route(recipient, reverse_path),
+        )
+        refusal = await first_refusal(RECIPIENT, facts, self.count)
+        if refusal is not None and refusal.enhanced == "5.1.1":
+            delay = await note_unknown(self._cache, peer.ip)
+            if delay:
+                await pause(self.clock, delay)
+        return refusal
+
+    def begin(self, envelope: Envelope, identity: Identity | None) -> Spooling:
+        """DATA or the first BDAT."""
+        return _InboundSpooling(self, envelope)
+
+    async def route(self, recipient: Address, reverse_path: Address | None) -> Route:
+        """
+        The routing of an address, also of one that we made by SRS.
+
+        Only reports (null reverse-path) may come back through SRS: that is all it is for, and
+        whoever learned such an address can do no more with it.
+        """
+        try:
+            original = self._unwrap(recipient) if self._unwrap else None
+        except MailError:
+            return _refused(recipient, "5.1.1", "No such address here.")
+        if original is None:
+            return await self._router.route(recipient)
+        if reverse_path is not None:
+            return _refused(recipient, "5.7.1", "Only reports are taken at this address.")
+        onward = await self._router.route(original)
+        if onward.is_hosted:
+            return onward
+        target = Target(courier="remote", address=str(original))
+        return Route(address=str(recipient), is_hosted=True, targets=(target,))
+
+
+def _refused(recipient: Address, enhanced: str, text: str) -> Route:
+    refusal = Refusal(code=550, enhanced=enhanced, text=text)
+    return Route(address=str(recipient), is_hosted=True, refusal=refusal)
+
+
+class _InboundSpooling:
+    """One message on its way into the spool."""
+
+    def __init__(self, reception: InboundReception, envelope: Envelope) -> None:
+        self._reception = reception
+        self._envelope = envelope
+        self._now = reception.clock.seconds()
+        self._id = new_id(self._now)
+        self._tap = HeaderTap()
+        self._writer = reception.blobs.create(self._now)
+        self._has_trace = False
+        self._error: MailError | None = None
+
+    async def write(self, data: bytes) -> None:
+        """More octets; an error is kept for the end, for the sender must talk on till then."""
+        if self._error is not None:
+            return
+        self._tap.feed(data)
+        try:
+            await self._begin()
+            await self._writer.write(data)
+        except MailError as error:
+            self._error = error
+            await self._writer.abort()
+
+    async def _begin(self) -> None:
+        if self._has_trace:
+            return
+        self._has_trace = True
+        reception = self._reception
+        addresses = [recipient.address for recipient in self._envelope.recipients]
+        await self._writer.write(
+            received(
+                self._envelope.peer,
+                reception.hostname,
+                self._id,
+                self._now,
+                recipient=str(addresses[0]) if len(addresses) == 1 else "",
+            )
+        )
+
+    async def finish(self) -> Reply:
+        """End of data."""
+        try:
+            if self._error is not None:
+                raise self._error
+            return await self._accept()
+        except MailError as error:
+            if type(error) is not type(self._error):
+                log.info(
+                    "{message_id} refused: {reason}", message_id=self._id, reason=error.message
+                )
+            reply = reply_to(refusal_for(error))
+        except Exception:
+            log.failure("accepting {message_id} failed", message_id=self._id)
+            reply = reply_to(refusal_for(MailError()))
+        await self._writer.abort()
+        return reply
+
+    async def _accept(self) -> Reply:
+        reception = self._reception
+        await self._begin()
+        facts, fields = message_facts(self._envelope, self._tap)
+        refusal = await first_refusal(MESSAGE, facts, reception.count)
+        if refusal is not None:
+            await self._writer.abort()
+            return reply_to(refusal)
+        routed = await self._routed()
+        open_routes = [(who, route) for who, route in routed if route.refusal is None]
+        if not open_routes:
+            await self._writer.abort()
+            return reply_to(_first_refusal_of(routed))
+        deliveries = deliveries_for(self._id, open_routes, self._now)
+        if not deliveries:
+            await self._writer.abort()
+            return self._taken()  # every recipient's owner wants such mail dropped in silence
+        size = self._writer.size_octets
+        blob = await self._writer.commit()
+        envelope = self._envelope
+        message = QueuedMessage(
+            id=self._id,
+            blob=blob,
+            size_octets=size,
+            reverse_path=str(envelope.reverse_path or ""),
+            created_at=self._now,
+            source="mx",
+            envelope_id=envelope.envelope_id,
+            dsn_return=envelope.dsn_return,
+            is_8bit=envelope.is_8bit,
+            is_utf8=envelope.is_utf8,
+            requires_tls=envelope.requires_tls,
+            message_id=message_id_of(fields),
+            peer=envelope.peer,
+        )
+        await enqueue(reception.queue, reception.bus, message, deliveries)
+        return self._taken()
+
+    async def _routed(self) -> list[tuple[Recipient, Route]]:
+        routed = []
+        for recipient in self._envelope.recipients:
+            route = await self._reception.route(recipient.address, self._envelope.reverse_path)
+            if not route.is_hosted:
+                route = _refused(recipient.address, "5.7.1", "Relaying is not allowed here.")
+            routed.append((recipient, route))
+        return routed
+
+    def _taken(self) -> Reply:
+        return Reply(code=250, enhanced="2.0.0", text=f"Queued as {self._id}")
+
+    async def abort(self) -> None:
+        """The connection or the transaction ended early."""
+        await self._writer.abort()
+
+
+def _first_refusal_of(routed: Sequence[tuple[Recipient, Route]]) -> Refusal:
+    refusals = [route.refusal for _, route in routed if route.refusal is not None]
+    temporary = [refusal for refusal in refusals if refusal.code < 500]
+    missing = Refusal(code=550, enhanced="5.1.1", text="No such address here.")
+    return next(iter(temporary or refusals), missing)
