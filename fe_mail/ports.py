@@ -398,8 +398,9 @@ class Queue(Protocol):
         that merely ran out still counts, so that a late 2xx is not forgotten).
 
         Deferred: waiting until ``next_attempt_at``, or still held if it was held meanwhile. A
-        ``delayed_notice_at`` of 0.0 keeps the one recorded before. When no delivery of the message is waiting or
-        held any more, the message goes and its blob is returned, for the caller to delete.
+        ``delayed_notice_at`` of 0.0 keeps the one recorded before. When no delivery of the
+        message is waiting or held any more, the message goes and its blob is returned, for the
+        caller to delete.
         """
 
     async def hold(self, message_id: str, reason: str, numbers: Sequence[int] = ()) -> None:

@@ -1,0 +1,194 @@
+"""
+Open a SQLite file of ours, create its schema or bring it up to date.
+
+The schema ``NAME`` is text: ``NAME-vN.sql`` creates version N, ``upgrade-NAME-to-vN.sql`` leads
+there from N-1. The highest N that has a ``NAME-vN.sql`` is the version of this program. A table
+``version`` of one row says which one a file has. Creation is one transaction; so are all the
+upgrade steps together, after a copy ``<file>.before-vN.sqlite`` was made under the same write
+lock. Processes that open one file at once wait for each other. ``:memory:`` is no exception.
+
+Every connection: WAL, ``synchronous=FULL`` (what was acknowledged survives a power cut), foreign
+keys, deleted content overwritten, temporary tables in memory (nothing readable elsewhere).
+"""
+
+import os
+import re
+import time
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from fe_mail.model.errors import AuthenticationFailed, Corrupt, SchemaTooNew
+
+__all__ = ["BUSY_TIMEOUT_SECONDS", "MEMORY", "SCHEMA_DIRECTORY", "migrate", "open_connection"]
+
+BUSY_TIMEOUT_SECONDS = 10.0
+WAL_RETRY_SECONDS = 0.02
+WAL_LIMIT_OCTETS = 16 * 1024 * 1024
+MEMORY = ":memory:"
+SCHEMA_DIRECTORY = Path(__file__).with_name("schema")
+
+
+def open_connection(path: str | Path, key: bytes | None = None) -> apsw.Connection:
+    """
+    A connection with our settings; the file and its directory are made for us alone.
+
+    With a ``key`` of 32 octets the file and its WAL are encrypted (ChaCha20-Poly1305);
+    ``AuthenticationFailed`` when it was written with another.
+    """
+    if str(path) != MEMORY:
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = apsw.Connection(str(path))
+    try:
+        connection.set_busy_timeout(int(BUSY_TIMEOUT_SECONDS * 1000))
+        if key is not None:
+            _use_key(connection, key)
+        _use_wal(connection)
+        connection.execute(
+            f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
+            f"PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_LIMIT_OCTETS}"
+        )
+        connection.create_scalar_function("fold", _fold, 1, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_key(connection: apsw.Connection, key: bytes) -> None:
+    connection.pragma("cipher", "chacha20")
+    connection.pragma("key", f"raw:{key.hex()}")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except apsw.NotADBError:
+        raise AuthenticationFailed from None
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    """Changing the journal mode does not always wait for a lock, so we do."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)
+
+
+def _fold(*values: apsw.SQLiteValue) -> apsw.SQLiteValue:
+    """SQL function ``fold``: text without case; numbers and NULL as they are."""
+    (text,) = values
+    return text.casefold() if isinstance(text, str) else text
+
+
+def migrate(
+    connection: apsw.Connection,
+    path: str | Path,
+    schema: str,
+    directory: Path = SCHEMA_DIRECTORY,
+    key: bytes | None = None,
+) -> None:
+    """Create or upgrade. ``SchemaTooNew`` when a newer program wrote the file."""
+    target = _latest(schema, directory)
+    if _version(connection) == target:
+        return
+    # Upgrades may rebuild tables that others refer to (effective only outside a transaction).
+    connection.execute("PRAGMA foreign_keys=OFF")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _migrate_locked(connection, path, schema, directory, target, key)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    finally:
+        connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _migrate_locked(
+    connection: apsw.Connection,
+    path: str | Path,
+    schema: str,
+    directory: Path,
+    target: int,
+    key: bytes | None,
+) -> None:
+    """With the write lock, so that what another process just did is seen."""
+    version = _version(connection)
+    if version is None:
+        connection.execute(_script(directory / f"{schema}-v{target}.sql"))
+        connection.execute("CREATE TABLE version (version INTEGER NOT NULL)")
+        connection.execute("INSERT INTO version VALUES (?)", (target,))
+        return
+    if version > target:
+        raise SchemaTooNew()
+    if version == target:
+        return
+    _copy_before(path, target, key)
+    for step in range(version + 1, target + 1):
+        connection.execute(_script(directory / f"upgrade-{schema}-to-v{step}.sql"))
+    connection.execute("UPDATE version SET version = ?", (target,))
+    if connection.execute("PRAGMA foreign_key_check").fetchone():
+        raise Corrupt("An upgrade would leave rows that refer to nothing.")
+
+
+def _latest(schema: str, directory: Path) -> int:
+    name = re.compile(re.escape(schema) + r"-v(\d+)\.sql")
+    matches = (name.fullmatch(path.name) for path in directory.iterdir())
+    return max(int(match[1]) for match in matches if match)
+
+
+def _version(connection: apsw.Connection) -> int | None:
+    """None for a file that has no schema yet."""
+    if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        return None
+    try:
+        row = connection.execute("SELECT version FROM version").fetchone()
+    except apsw.SQLError:
+        row = None
+    if row is None or not isinstance(row[0], int):
+        raise Corrupt("The database does not say which version it has.")
+    return row[0]
+
+
+def _script(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _copy_before(path: str | Path, target: int, key: bytes | None) -> None:
+    """
+    Copy what is committed to ``<file>.before-vN.sqlite``, durably.
+
+    Through a connection of its own: in WAL mode it may read while we hold the write lock. A copy
+    that was interrupted has another name, so what has the name is complete.
+    """
+    if str(path) == MEMORY:
+        return
+    source_path = Path(path)
+    copy = source_path.with_name(f"{source_path.stem}.before-v{target}.sqlite")
+    unfinished = copy.with_name(copy.name + ".part")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with (
+        closing(apsw.Connection(str(path))) as source,
+        closing(apsw.Connection(str(unfinished))) as destination,
+    ):
+        with destination.backup("main", source, "main") as backup:
+            backup.step()
+        destination.pragma("journal_mode", "delete")  # one file, nothing beside it
+    _sync(unfinished)
+    unfinished.rename(copy)
+    _sync(copy.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
