@@ -103,7 +103,7 @@ class ProxyFactory(WrappingFactory[ProxyProtocol]):
     noisy = False
 
     def __init__(self, wrapped: IProtocolFactory, clock: IReactorTime) -> None:
-        WrappingFactory.__init__(self, wrapped)
+        super().__init__(wrapped)  # type: ignore[no-untyped-call]  # Twisted's
         self.clock = clock
 
     def buildProtocol(self, addr: IAddress | None) -> ProxyProtocol:

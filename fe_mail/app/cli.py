@@ -1,0 +1,139 @@
+"""
+``fe-mail``: the operator's command line, on the stores directly, also while the server runs.
+
+Exit codes: 0 done; 1 refused or, for ``verify``, something is broken; 2 wrong usage or configuration.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from fe_mail.app.cli_commands import COMMANDS
+from fe_mail.app.config import ConfigError, example, load
+from fe_mail.app.options import find_directory
+from fe_mail.app.reference import variables_page
+from fe_mail.app.wiring import Services
+from fe_mail.model.errors import MailError
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fe-mail", description=__doc__)
+    parser.add_argument(
+        "-D", "--directory", help="directory that holds .env and sqlite-data/", default=None
+    )
+    areas = parser.add_subparsers(dest="area", required=True, metavar="COMMAND")
+    _user(areas)
+    _domain(areas)
+    _alias(areas)
+    _queue(areas)
+    password = areas.add_parser("password", help="a new password for an alias's mailbox")
+    password.add_argument("address")
+    password.add_argument(
+        "--current", action="store_true", help="ask for the old password (or recovery code)"
+    )
+    password.add_argument(
+        "--override", action="store_true", help="begin with an EMPTY mailbox; the old mail is gone"
+    )
+    route = areas.add_parser("route", help="where does this address go?")
+    route.add_argument("address")
+    areas.add_parser("verify", help="check every invariant of the stores")
+    areas.add_parser("env-example", help="print conf/env.example")
+    areas.add_parser("variables", help="print docs/variables.rst")
+    return parser
+
+
+def _actions(areas: Any, area: str, text: str) -> Any:
+    return areas.add_parser(area, help=text).add_subparsers(
+        dest="action", required=True, metavar="ACTION"
+    )
+
+
+def _user(areas: Any) -> None:
+    actions = _actions(areas, "user", "people who sign in to the web UI")
+    actions.add_parser("add", help="the password is asked for").add_argument("email")
+    actions.add_parser("list")
+    actions.add_parser("password", help="set a new one").add_argument("email")
+    actions.add_parser("remove").add_argument("email")
+
+
+def _domain(areas: Any) -> None:
+    actions = _actions(areas, "domain", "mail domains")
+    add = actions.add_parser("add")
+    add.add_argument("name")
+    add.add_argument("--user", help="e-mail of the account; the first admin by default")
+    actions.add_parser("list")
+    actions.add_parser("records", help="DNS records to publish").add_argument("name")
+    actions.add_parser("verify", help="look at the DNS now").add_argument("name")
+    actions.add_parser("remove", help="with aliases and mailboxes").add_argument("name")
+
+
+def _alias(areas: Any) -> None:
+    actions = _actions(areas, "alias", "addresses of a domain")
+    for name, text in (("add", "a new address"), ("set", "change an address")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("address")
+        action.add_argument("--recipient", action="append", help="forward to; may be repeated")
+        action.add_argument("--mailbox", action=argparse.BooleanOptionalAction)
+        action.add_argument("--enabled", action=argparse.BooleanOptionalAction)
+    actions.add_parser("list").add_argument("domain")
+    actions.add_parser("remove", help="with its mailbox").add_argument("address")
+
+
+def _queue(areas: Any) -> None:
+    actions = _actions(areas, "queue", "mail on its way")
+    actions.add_parser("list")
+    for name, text in (
+        ("show", "everything about one message"),
+        ("retry", "try again now; also ends a hold"),
+        ("drop", "remove without a bounce"),
+    ):
+        actions.add_parser(name, help=text).add_argument("id")
+    hold = actions.add_parser("hold", help="keep until released with retry")
+    hold.add_argument("id")
+    hold.add_argument("--reason", default="held by the operator")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script."""
+    options = _parser().parse_args(arguments)
+    if options.area == "env-example":
+        sys.stdout.write(example())
+    elif options.area == "variables":
+        sys.stdout.write(variables_page())
+    else:
+        react(lambda reactor: Deferred.fromCoroutine(_run(reactor, options)))
+
+
+async def _run(reactor: Any, options: argparse.Namespace) -> None:
+    try:
+        directory = find_directory(options.directory, dict(os.environ))
+        config = load(directory, {**_demo_defaults(directory), **os.environ})
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"fe-mail: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None
+    services = Services(reactor, config)
+    await services.start()
+    try:
+        code = await COMMANDS[options.area](services, options)
+    except MailError as error:
+        print(f"fe-mail: {error.message}", file=sys.stderr)
+        code = 1
+    finally:
+        await services.stop()
+    if code:
+        raise SystemExit(code)
+
+
+def _demo_defaults(directory: Any) -> dict[str, str]:
+    """A demo's directory needs no DOMAIN: its own facts say that it is one."""
+    from fe_mail.app.demo_settings import DEMO_DOMAIN
+
+    return {"DOMAIN": DEMO_DOMAIN} if (directory / "demo.json").exists() else {}

@@ -1,0 +1,312 @@
+"""What each command of ``fe-mail`` does, and how it prints it."""
+
+import argparse
+import getpass
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from fe_mail.app.verify import broken_invariants
+from fe_mail.app.wiring import Services
+from fe_mail.model.account import Domain, User
+from fe_mail.model.address import normalize_domain, parse_address
+from fe_mail.model.errors import NotFound
+from fe_mail.model.page import Query
+from fe_mail.model.queue import QueueEntry, QueueFilter
+
+__all__ = ["COMMANDS"]
+
+Options = argparse.Namespace
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    for row in (heads, *rows):
+        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _ask_password(prompt: str) -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass(prompt + ": ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "never"
+
+
+# Users -----------------------------------------------------------------------------------------
+
+
+async def user(services: Services, options: Options) -> int:
+    """``fe-mail user add|list|password|remove``."""
+    accounts = services.stores.accounts
+    if options.action == "list":
+        found = await accounts.users(Query())
+        _table(
+            ("EMAIL", "GROUP", "SINCE"),
+            [(each.email, each.group, _moment(each.created_at)) for each in found.items],
+        )
+    elif options.action == "add":
+        made = await services.users.register(options.email, _ask_password("Password"))
+        print(f"Added {made.email} ({made.group}).")
+    elif options.action == "password":
+        person = await accounts.user_by_email(options.email)
+        await services.users.set_password(person, _ask_password("New password"))
+        print("The password is changed.")
+    else:
+        person = await accounts.user_by_email(options.email)
+        await accounts.delete_user(person.id)
+        print(f"Removed {person.email}.")
+    return 0
+
+
+async def _operator(services: Services, email: str | None = None) -> User:
+    """The account on whose behalf the operator acts."""
+    if email:
+        return await services.stores.accounts.user_by_email(email)
+    page = await services.stores.accounts.users(Query())
+    for each in page.items:
+        if each.group == "admin":
+            return each
+    raise NotFound("There is no account yet: fe-mail user add you@example.org")
+
+
+# Domains ---------------------------------------------------------------------------------------
+
+
+async def domain(services: Services, options: Options) -> int:
+    """``fe-mail domain add|list|records|verify|remove``."""
+    if options.action == "list":
+        found = await services.stores.accounts.domains(None, Query())
+        _table(
+            ("DOMAIN", "RECEIVES", "SENDS", "ALIASES", "MEMBERS"),
+            [
+                (
+                    each.name,
+                    "yes" if each.has_mx_record and each.has_txt_record else "not verified",
+                    "yes" if each.has_smtp else "not verified",
+                    str(each.alias_count),
+                    " ".join(member.email for member in each.members),
+                )
+                for each in found.items
+            ],
+        )
+        return 0
+    person = await _operator(services, getattr(options, "user", None))
+    if options.action == "add":
+        made = await services.domains.create(person, options.name)
+        print(f"Added {made.name}. Publish these records, then: fe-mail domain verify {made.name}")
+        _print_records(services, made)
+        return 0
+    found_domain = await _domain_named(services, options.name)
+    if options.action == "records":
+        _print_records(services, found_domain)
+    elif options.action == "verify":
+        return await _verify_domain(services, found_domain)
+    else:
+        await services.domains.delete(await _owner(services, found_domain), found_domain)
+        print(f"Removed {found_domain.name} with its aliases and mailboxes.")
+    return 0
+
+
+async def _domain_named(services: Services, name: str) -> Domain:
+    claims = await services.stores.accounts.domains_named(normalize_domain(name))
+    if not claims:
+        raise NotFound(f"{name} is not a domain of this server.")
+    return claims[0]
+
+
+async def _owner(services: Services, of: Domain) -> User:
+    """An admin of the domain, on whose behalf it is changed."""
+    for member in of.members:
+        if member.group == "admin":
+            return await services.stores.accounts.user(member.user_id)
+    return await _operator(services)
+
+
+def _print_records(services: Services, of: Domain) -> None:
+    _table(
+        ("TYPE", "NAME", "VALUE"),
+        [(each.type, each.name, each.value) for each in services.domains.records(of)],
+    )
+
+
+async def _verify_domain(services: Services, of: Domain) -> int:
+    verification = await services.domains.verify(await _owner(services, of), of)
+    failed = False
+    for result in verification.results:
+        print(f"{'ok  ' if result.passed else 'FAIL'}  {result.record.purpose}: {result.message}")
+        failed = failed or (result.record.required and not result.passed)
+    return 1 if failed else 0
+
+
+# Aliases and passwords -------------------------------------------------------------------------
+
+
+async def alias(services: Services, options: Options) -> int:
+    """``fe-mail alias add|set|list|remove``."""
+    if options.action == "list":
+        of = await _domain_named(services, options.domain)
+        found = await services.stores.accounts.aliases(of.id, Query())
+        _table(
+            ("ADDRESS", "ENABLED", "MAILBOX", "FORWARDS TO"),
+            [
+                (
+                    each.address,
+                    "yes" if each.is_enabled else "no",
+                    "yes" if each.has_imap else "no",
+                    " ".join(each.recipients),
+                )
+                for each in found.items
+            ],
+        )
+        return 0
+    local, of = await _place(services, options.address)
+    owner = await _owner(services, of)
+    if options.action == "add":
+        fields = {"recipients": [], "has_imap": True, **_alias_fields(options), "name": local}
+        made = await services.aliases.create(owner, of, fields)
+        print(f"Added {made.address}.")
+        if made.has_imap:
+            print(f"Its mailbox opens after: fe-mail password {made.address}")
+        return 0
+    found_alias = await services.aliases.get(owner, of, local)
+    if options.action == "set":
+        changed = await services.aliases.update(owner, of, found_alias, _alias_fields(options))
+        print(f"Changed {changed.address}.")
+    else:
+        await services.aliases.delete(owner, of, found_alias)
+        print(f"Removed {found_alias.address} with its mailbox.")
+    return 0
+
+
+def _alias_fields(options: Options) -> dict[str, object]:
+    given = {
+        "recipients": options.recipient,
+        "has_imap": options.mailbox,
+        "is_enabled": options.enabled,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def _place(services: Services, address: str) -> tuple[str, Domain]:
+    local, at, name = address.rpartition("@")
+    if not at:
+        raise NotFound(f"{address} is no address.")
+    return local, await _domain_named(services, name)
+
+
+async def password(services: Services, options: Options) -> int:
+    """``fe-mail password ADDRESS``."""
+    local, of = await _place(services, options.address)
+    owner = await _owner(services, of)
+    found = await services.aliases.get(owner, of, local)
+    current = _ask_password("Current password or recovery code") if options.current else ""
+    made = await services.aliases.generate_password(
+        owner, of, found, password=current, is_override=options.override
+    )
+    print(f"User name:     {made.username}\nPassword:      {made.password}")
+    if made.recovery_code:
+        print(f"Recovery code: {made.recovery_code}")
+        print("Keep both: without them nobody can read this mailbox, not even this server.")
+    return 0
+
+
+async def route(services: Services, options: Options) -> int:
+    """``fe-mail route ADDRESS``."""
+    found = await services.router.route(parse_address(options.address))
+    if not found.is_hosted:
+        print(f"{options.address} is not at a domain of this server.")
+        return 1
+    for step in found.trail:
+        print(f"by way of  {step}")
+    for target in found.targets:
+        print(f"{target.courier:<9}  {target.address}")
+    if found.refusal:
+        print(f"refused    {found.refusal.code} {found.refusal.enhanced} {found.refusal.text}")
+    elif not found.targets:
+        print("dropped    accepted and thrown away (the alias is disabled)")
+    return 0
+
+
+# The queue -------------------------------------------------------------------------------------
+
+
+async def queue(services: Services, options: Options) -> int:
+    """``fe-mail queue list|show|retry|hold|drop``."""
+    store = services.stores.queue
+    if options.action == "list":
+        _print_queue(await store.find(QueueFilter()))
+    elif options.action == "show":
+        found = await store.find(QueueFilter(message_id=options.id))
+        if not found:
+            raise NotFound("There is no such message in the queue.")
+        _print_entry(found[0])
+    elif options.action == "retry":
+        await store.release(options.id, services.clock.seconds())
+        print("Due now.")
+    elif options.action == "hold":
+        await store.hold(options.id, options.reason)
+        print("Held.")
+    else:
+        await services.stores.blobs.delete(await store.drop(options.id))
+        print("Dropped; nobody is told.")
+    return 0
+
+
+def _print_queue(entries: Sequence[QueueEntry]) -> None:
+    if not entries:
+        print("The queue is empty.")
+        return
+    _table(
+        ("ID", "SINCE", "FROM", "TO", "STATE", "LAST STATUS"),
+        [
+            (
+                entry.message.id,
+                _moment(entry.message.created_at),
+                entry.message.reverse_path or "<>",
+                delivery.target.address,
+                f"{delivery.state.value} ({delivery.hold_reason})"
+                if delivery.hold_reason
+                else delivery.state.value,
+                delivery.last_status,
+            )
+            for entry in entries
+            for delivery in entry.deliveries
+        ],
+    )
+
+
+def _print_entry(entry: QueueEntry) -> None:
+    message = entry.message
+    print(f"Id:          {message.id}\nSource:      {message.source}")
+    print(f"From:        {message.reverse_path or '<>'}\nMessage-ID:  {message.message_id}")
+    print(f"Size:        {message.size_octets} octets\nSince:       {_moment(message.created_at)}")
+    for each in entry.deliveries:
+        print(f"\nTo:          {each.recipient}\nGoes to:     {each.target.address}")
+        print(f"By:          {each.target.courier}\nState:       {each.state.value}")
+        if each.hold_reason:
+            print(f"Held:        {each.hold_reason}")
+        print(f"Attempts:    {each.attempts}, the last {_moment(each.last_attempt_at)}")
+        print(f"Next:        {_moment(each.next_attempt_at)}\nLast status: {each.last_status}")
+
+
+async def verify(services: Services, _: Options) -> int:
+    """``fe-mail verify``: exit 1 when something is broken."""
+    problems = await broken_invariants(services.stores)
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems." if problems else "Every invariant holds.")
+    return 1 if problems else 0
+
+
+COMMANDS: dict[str, Callable[[Services, Options], Awaitable[int]]] = {
+    "user": user,
+    "domain": domain,
+    "alias": alias,
+    "password": password,
+    "route": route,
+    "queue": queue,
+    "verify": verify,
+}

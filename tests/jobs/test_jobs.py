@@ -1,0 +1,149 @@
+"""The background jobs, on in-memory stores and a clock of our own."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.adapters.memory.accounts import MemoryAccountStore
+from fe_mail.adapters.memory.blobs import MemoryBlobs
+from fe_mail.adapters.memory.cache import MemoryCache
+from fe_mail.adapters.memory.queue import MemoryQueue
+from fe_mail.jobs.runner import FIRST_RUN_SECONDS, JobRunner
+from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_spool
+from fe_mail.jobs.table import Job
+from fe_mail.jobs.verify import RECHECK_SECONDS, verify_domains
+from fe_mail.model.account import Domain, Member, User
+from fe_mail.model.errors import Unavailable
+from fe_mail.model.ids import BlobId, DomainId, UserId
+from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
+
+
+class SweepTests(SynchronousTestCase):
+    """Bodies that a crash left behind."""
+
+    def setUp(self) -> None:
+        """A queue and a spool."""
+        self.queue, self.blobs = MemoryQueue(), MemoryBlobs()
+
+    def blob(self, now: float) -> BlobId:
+        """A committed body."""
+        writer = self.blobs.create(now)
+        self.successResultOf(Deferred.fromCoroutine(writer.write(b"body")))
+        return self.successResultOf(Deferred.fromCoroutine(writer.commit()))
+
+    def left(self, now: float) -> set[BlobId]:
+        """What remains after a sweep."""
+        self.successResultOf(Deferred.fromCoroutine(sweep_spool(self.queue, self.blobs, now)))
+        listed = self.successResultOf(Deferred.fromCoroutine(self.blobs.list()))
+        return {blob for blob, _ in listed}
+
+    def test_only_old_orphans_go(self) -> None:
+        """Needed bodies stay for ever, young ones until their queue entry had its time."""
+        orphan, needed = self.blob(0.0), self.blob(0.0)
+        young = self.blob(MIN_AGE_SECONDS)
+        message = QueuedMessage(
+            id="m", blob=needed, size_octets=4, reverse_path="", created_at=0.0, source="mx"
+        )
+        delivery = QueuedDelivery(
+            message_id="m",
+            number=1,
+            recipient="a@b.test",
+            target=Target(courier="remote", address="a@b.test"),
+        )
+        self.successResultOf(Deferred.fromCoroutine(self.queue.put(message, [delivery])))
+        self.assertEqual(self.left(MIN_AGE_SECONDS), {orphan, needed, young})
+        self.assertEqual(self.left(MIN_AGE_SECONDS + 1), {needed, young})
+
+
+class VerifyTests(SynchronousTestCase):
+    """Which domains are looked at again."""
+
+    def test_settled_domains_rest_and_failures_stop_nothing(self) -> None:
+        """A fresh good check is left alone; a resolver that fails for one domain is not the end."""
+        store = MemoryAccountStore()
+        owner = User(id=UserId("u" * 24), email="a@b.test", password_hash="x")
+        self.successResultOf(Deferred.fromCoroutine(store.add_user(owner)))
+        settled = {"has_mx_record": True, "has_txt_record": True, "has_smtp": True}
+        for name, fields in (
+            ("new.test", {}),
+            ("fresh.test", {**settled, "last_checked_at": 1000.0}),
+            ("stale.test", {**settled, "last_checked_at": 1000.0 - RECHECK_SECONDS}),
+        ):
+            domain = Domain(
+                id=DomainId(name),
+                name=name,
+                members=(Member(user_id=owner.id, group="admin"),),
+                **fields,  # type: ignore[arg-type]
+            )
+            self.successResultOf(Deferred.fromCoroutine(store.add_domain(domain)))
+        asked: list[str] = []
+
+        async def verify(domain_id: str) -> None:
+            asked.append(domain_id)
+            raise Unavailable()
+
+        self.successResultOf(Deferred.fromCoroutine(verify_domains(store, verify, 1000.0)))
+        self.assertEqual(sorted(asked), ["new.test", "stale.test"])
+
+
+class RunnerTests(SynchronousTestCase):
+    """When jobs run."""
+
+    def setUp(self) -> None:
+        """A clock and a cache."""
+        self.clock = Clock()
+        self.cache = MemoryCache(self.clock)
+        self.runs: list[float] = []
+
+    def runner(self, job: Job) -> JobRunner:
+        """A started runner of one job."""
+        runner = JobRunner([job], self.cache, self.clock)
+        runner.start()
+        return runner
+
+    async def note(self) -> None:
+        """A job."""
+        self.runs.append(self.clock.seconds())
+
+    def test_at_the_interval(self) -> None:
+        """Soon after the start, then at every interval, until stopped."""
+        runner = self.runner(Job(name="note", interval_seconds=100.0, run=self.note))
+        self.clock.pump([10.0] * 25)
+        self.assertEqual(self.runs, [FIRST_RUN_SECONDS, FIRST_RUN_SECONDS + 100, 220.0])
+        self.successResultOf(Deferred.fromCoroutine(runner.stop()))
+        self.clock.pump([10.0] * 25)
+        self.assertEqual(len(self.runs), 3)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_failure_is_logged_and_not_the_last_run(self) -> None:
+        """The job comes again at its time."""
+
+        async def fail() -> None:
+            self.runs.append(self.clock.seconds())
+            raise Unavailable()
+
+        self.runner(Job(name="fail", interval_seconds=100.0, run=fail))
+        self.clock.pump([10.0] * 13)
+        self.assertEqual(len(self.runs), 2)
+        self.assertEqual(len(self.flushLoggedErrors(Unavailable)), 2)
+
+    def test_two_processes_take_turns(self) -> None:
+        """The lease lets only one of them run a job."""
+        for _ in range(2):
+            self.runner(Job(name="note", interval_seconds=100.0, run=self.note))
+        self.clock.pump([10.0] * 25)
+        self.assertEqual(len(self.runs), 3)
+
+    def test_stop_waits_for_what_runs(self) -> None:
+        """A job in the middle is not cut off."""
+        middle: Deferred[None] = Deferred()
+
+        async def slow() -> None:
+            await middle
+
+        runner = self.runner(Job(name="slow", interval_seconds=100.0, run=slow))
+        self.clock.advance(FIRST_RUN_SECONDS)
+        stopping = Deferred.fromCoroutine(runner.stop())
+        self.assertNoResult(stopping)
+        middle.callback(None)
+        self.successResultOf(stopping)
