@@ -21,13 +21,12 @@ from fe_mail.model.errors import (
     TooBig,
     Unavailable,
 )
-from fe_mail.queue.reception import Reply
-from fe_mail.smtp.wire import ContentFault
+from fe_mail.smtp.wire import Answer, ContentFault
 
-__all__ = ["INTERNAL", "TIMED_OUT", "reply_to_content", "reply_to_error"]
+__all__ = ["INTERNAL", "TOO_BIG", "answer_to_content", "answer_to_error", "answer_to_login"]
 
-INTERNAL = Reply(code=451, enhanced="4.3.0", text="Temporary failure, try again later")
-TIMED_OUT = Reply(code=421, enhanced="4.4.2", text="Timeout, closing the connection")
+INTERNAL = Answer(451, "4.3.0", "Temporary failure, try again later")
+TOO_BIG = Answer(552, "5.3.4", "The message is too big")
 
 # Error class -> reply code and enhanced code.
 _TABLE: dict[type[MailError], tuple[int, str]] = {
@@ -49,31 +48,50 @@ _TABLE: dict[type[MailError], tuple[int, str]] = {
 # Errors that say something about us and nothing to the peer.
 _PRIVATE = (AlreadyExists, Conflict, Corrupt, Locked, SchemaTooNew)
 
-_CONTENT: dict[ContentFault, Reply] = {
-    ContentFault.BARE_LINE_END: Reply(
-        code=554, enhanced="5.5.2", text="Message refused: bare CR or LF (RFC 5321 section 2.3.8)"
+# During AUTH the same errors have other codes (RFC 4954 §6).
+_LOGIN_TABLE: dict[type[MailError], tuple[int, str]] = {
+    AuthenticationFailed: (535, "5.7.8"),
+    Invalid: (501, "5.5.2"),
+    NotFound: (535, "5.7.8"),
+    PermissionDenied: (535, "5.7.8"),
+    RateLimited: (421, "4.7.0"),
+}
+_LOGIN_UNAVAILABLE = Answer(454, "4.7.0", "Temporary authentication failure, try again later")
+
+_CONTENT: dict[ContentFault, Answer] = {
+    ContentFault.BARE_LINE_END: Answer(
+        554, "5.5.2", "Message refused: bare CR or LF (RFC 5321 section 2.3.8)"
     ),
-    ContentFault.NUL: Reply(code=554, enhanced="5.5.2", text="Message refused: NUL octet"),
-    ContentFault.LONG_LINE: Reply(
-        code=554, enhanced="5.5.2", text="Message refused: a line is too long"
-    ),
+    ContentFault.NUL: Answer(554, "5.5.2", "Message refused: NUL octet"),
+    ContentFault.LONG_LINE: Answer(554, "5.5.2", "Message refused: a line is too long"),
 }
 
 
-def reply_to_error(error: BaseException) -> Reply | None:
+def answer_to_error(error: Exception) -> Answer | None:
     """The reply to one of our errors; None for any other exception, which is a defect of ours."""
-    for kind in type(error).__mro__:
-        if kind in _TABLE:
-            code, enhanced = _TABLE[kind]
-            text = INTERNAL.text if isinstance(error, _PRIVATE) else _message(error)
-            return Reply(code=code, enhanced=enhanced, text=text)
-    return INTERNAL if isinstance(error, MailError) else None
+    if not isinstance(error, MailError):
+        return None
+    if isinstance(error, _PRIVATE):
+        return INTERNAL
+    code, enhanced = _look_up(_TABLE, error) or (INTERNAL.code, INTERNAL.enhanced)
+    return Answer(code, enhanced, error.message)
 
 
-def reply_to_content(fault: ContentFault) -> Reply:
+def answer_to_login(error: MailError) -> Answer:
+    """The reply to a login that did not succeed."""
+    found = _look_up(_LOGIN_TABLE, error)
+    return Answer(*found, error.message) if found else _LOGIN_UNAVAILABLE
+
+
+def answer_to_content(fault: ContentFault) -> Answer:
     """The reply at the end of a message that cannot be accepted as it was written."""
     return _CONTENT[fault]
 
 
-def _message(error: BaseException) -> str:
-    return error.message if isinstance(error, MailError) else INTERNAL.text
+def _look_up(
+    table: dict[type[MailError], tuple[int, str]], error: MailError
+) -> tuple[int, str] | None:
+    for kind in type(error).__mro__:
+        if kind in table:
+            return table[kind]
+    return None

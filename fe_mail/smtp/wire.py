@@ -19,6 +19,7 @@ import attrs
 from fe_mail.model.errors import Invalid, TooBig
 
 __all__ = [
+    "Answer",
     "ContentDecoder",
     "ContentFault",
     "DotDecoder",
@@ -37,11 +38,13 @@ MAX_CONTENT_LINE_OCTETS = 65_536
 MAX_REPLY_LINE_OCTETS = 4096  # RFC 5321 §4.5.3.1.5 says 512; some servers talk more
 MAX_REPLY_LINES = 200
 REPLY_LINE_OCTETS = 510  # what we send ourselves, CRLF not counted
+CONTINUE = 334
 
 _END = b"\r\n.\r\n"
 _ANY_LINE_END = re.compile(rb"\r\n|\r|\n")
 _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?\Z", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|\Z)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _XTEXT = re.compile(r"(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[0-9A-F]{2})*\Z")
 _XTEXT_ESCAPE = re.compile(r"\+([0-9A-F]{2})")
 _NOT_XCHAR = re.compile(r"[^\x21-\x2a\x2c-\x3c\x3e-\x7e]")
@@ -225,18 +228,36 @@ def format_reply(code: int, enhanced: str, lines: Sequence[str] | str) -> bytes:
     """
     A reply of one or more lines, each with the enhanced code if there is one (RFC 2034 §4).
 
-    Control characters and line ends in the text become spaces; long text is cut.
+    Only printable ASCII is sent (RFC 6531 §3.7.4): control characters become spaces, others are
+    escaped. Long text is cut, but for 334, whose text is base64 (RFC 4954 §4).
     """
     texts = (lines,) if isinstance(lines, str) else tuple(lines) or ("",)
     prefix = f"{enhanced} " if enhanced else ""
     last = len(texts) - 1
     wire = b""
     for number, text in enumerate(texts):
-        line = f"{code}{' ' if number == last else '-'}{prefix}{text}".rstrip()
-        if not line.isprintable():
-            line = "".join(each if each.isprintable() else " " for each in line)
-        wire += line.encode("utf-8", "replace")[:REPLY_LINE_OCTETS] + b"\r\n"
+        line = f"{code}{' ' if number == last else '-'}{prefix}{text}"
+        if not (line.isascii() and line.isprintable()):
+            line = _CONTROL.sub(" ", line)
+        octets = line.encode("ascii", "backslashreplace")
+        wire += (octets if code == CONTINUE else octets[:REPLY_LINE_OCTETS]) + b"\r\n"
     return wire
+
+
+@attrs.frozen
+class Answer:
+    """A reply that we send. 421 always closes the connection (RFC 5321 §3.8)."""
+
+    code: int
+    enhanced: str
+    text: str | tuple[str, ...]
+    closes: bool = attrs.field(
+        default=attrs.Factory(lambda self: self.code == 421, takes_self=True), kw_only=True
+    )
+
+    def to_wire(self) -> bytes:
+        """As octets, with every CRLF."""
+        return format_reply(self.code, self.enhanced, self.text)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,118 @@
+"""
+MAIL, RCPT, DATA, BDAT and RSET: the mail transaction.
+
+RFC 5321 §3.3, §4.1.1.2-§4.1.1.5; RFC 3030 (CHUNKING); RFC 1870 (SIZE); RFC 3461 (DSN).
+"""
+
+from fe_mail.model.route import Refusal
+from fe_mail.smtp.command import Bdat, Data, Mail, Rcpt, Rset
+from fe_mail.smtp.content import Incoming
+from fe_mail.smtp.conversation import Commands, Conversation
+from fe_mail.smtp.wire import Answer
+
+__all__ = ["COMMANDS"]
+
+_GO_AHEAD = Answer(354, "", "Send the message, end with <CRLF>.<CRLF>")
+_FLOOD = Answer(421, "4.3.4", "The message is far too big")
+
+
+async def mail(talk: Conversation, command: Mail) -> Answer:
+    """Begin a transaction if the reception agrees."""
+    session = talk.session
+    refusal = await talk.reception.sender(talk.peer, talk.identity, command.reverse_path)
+    if refusal is not None:
+        return _refuse(talk, refusal)
+    session.began(command)
+    return Answer(250, "2.1.0", "Sender accepted")
+
+
+async def rcpt(talk: Conversation, command: Rcpt) -> Answer:
+    """Add a recipient if the reception agrees; one that is there already is not asked about."""
+    transaction = talk.session.transaction
+    assert transaction is not None
+    if command.address.key not in transaction.recipients:
+        refusal = await talk.reception.recipient(
+            talk.peer, talk.identity, transaction.mail.reverse_path, command.address
+        )
+        if refusal is not None:
+            return _refuse(talk, refusal)
+        talk.session.added(command)
+    return Answer(250, "2.1.5", "Recipient accepted")
+
+
+def _refuse(talk: Conversation, refusal: Refusal) -> Answer:
+    once_too_often = talk.session.refused() if refusal.code >= 500 else None
+    return once_too_often or Answer(refusal.code, refusal.enhanced, refusal.text)
+
+
+async def data(talk: Conversation, command: Data) -> Answer:
+    """Receive a message up to CRLF "." CRLF."""
+    _begin(talk)
+    talk.session.begin_data()
+    talk.say(_GO_AHEAD)
+    await _pour(talk)
+    return await _finish(talk)
+
+
+async def bdat(talk: Conversation, command: Bdat) -> Answer:
+    """Receive one chunk; the message ends with the one that says LAST."""
+    failure = None
+    if talk.incoming is None:
+        try:
+            _begin(talk)
+        except Exception as error:
+            failure = talk.answer_to(error)
+    await _pour(talk)
+    if failure is None and talk.incoming is not None:
+        failure = talk.incoming.failure
+    if failure is not None:  # RFC 3030 §2: the transaction is lost, later chunks hear 503
+        await talk.forget_incoming()
+        talk.session.ended()
+        return failure
+    if command.is_last:
+        return await _finish(talk)
+    return Answer(250, "2.0.0", f"{command.size_octets} octets received")
+
+
+def _begin(talk: Conversation) -> None:
+    transaction = talk.session.transaction
+    assert transaction is not None
+    spooling = talk.reception.begin(transaction.envelope(talk.peer), talk.identity)
+    talk.incoming = Incoming(spooling, talk.session.rules.max_size_octets)
+
+
+async def _pour(talk: Conversation) -> None:
+    """Read to the end of the message or chunk, whatever happens to what is read."""
+    incoming = talk.incoming
+    while True:
+        portion = await talk.portion()
+        if incoming is not None:
+            try:
+                await incoming.write(portion)
+            except Exception as error:
+                await incoming.fail(talk.answer_to(error))
+        if portion.is_end:
+            return
+        if incoming is not None and incoming.is_flood:
+            talk.say(_FLOOD)
+            await talk.link.more()
+
+
+async def _finish(talk: Conversation) -> Answer:
+    incoming = talk.incoming
+    assert incoming is not None
+    try:
+        return await incoming.finish()
+    finally:
+        talk.incoming = None
+        talk.session.ended()
+
+
+async def rset(talk: Conversation, command: Rset) -> Answer:
+    """Forget the transaction."""
+    await talk.forget_incoming()
+    talk.session.ended(was_message=False)
+    return Answer(250, "2.0.0", "Forgotten")
+
+
+COMMANDS: Commands = {Mail: mail, Rcpt: rcpt, Data: data, Bdat: bdat, Rset: rset}
