@@ -1,0 +1,34 @@
+"""
+What the accounts must know of the server that they live on: names, addresses, limits.
+
+A frozen value that the application fills from its configuration; nothing here reads it itself.
+"""
+
+import attrs
+
+__all__ = ["DEFAULT_QUOTA_OCTETS", "MAX_QUOTA_OCTETS", "Site"]
+
+GIB = 1 << 30
+DEFAULT_QUOTA_OCTETS = 10 * GIB
+MAX_QUOTA_OCTETS = 100 * GIB
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """
+    ``hostname`` names this server in SMTP. ``exchange_domains`` are the hosts that a domain's MX
+    records must name, ``web_host`` is where the Return-Path CNAME of a domain leads.
+    """
+
+    hostname: str
+    exchange_domains: tuple[str, ...]
+    web_host: str
+    txt_prefix: str = "forward-email"  # of the TXT records that prove ownership
+    return_path: str = "fe-bounces"  # label of the Return-Path CNAME
+    addresses: tuple[str, ...] = ()  # public IP addresses that mail is sent from
+    dkim_bits: int = 2048
+    default_quota_octets: int = DEFAULT_QUOTA_OCTETS
+    max_quota_octets: int = MAX_QUOTA_OCTETS
+    max_forwarded: int = 10  # recipients of an alias, unless its domain says otherwise
+    max_domains: int = 50  # of one account
+    max_aliases: int = 10_000  # of one domain
