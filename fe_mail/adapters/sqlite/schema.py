@@ -79,7 +79,7 @@ def _use_wal(connection: apsw.Connection) -> None:
             time.sleep(WAL_RETRY_SECONDS)
 
 
-def _fold(*values: apsw.SQLiteValue) -> apsw.SQLiteValue:
+def _fold(*values: "apsw.SQLiteValue") -> "apsw.SQLiteValue":
     """SQL function ``fold``: text without case; numbers and NULL as they are."""
     (text,) = values
     return text.casefold() if isinstance(text, str) else text
