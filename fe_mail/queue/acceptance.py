@@ -36,6 +36,7 @@ __all__ = [
     "deliveries_for",
     "enqueue",
     "message_facts",
+    "message_id_of",
     "pause",
     "refusal_for",
     "reply_to",
@@ -142,9 +143,10 @@ def _fold(target: Target) -> str:
 
 async def enqueue(
     queue: Queue, bus: Bus, message: QueuedMessage, deliveries: tuple[QueuedDelivery, ...]
-) -> None:
-    """Durable when it returns; the runner gets a hint."""
-    await queue.put(message, deliveries)
+) -> bool:
+    """Durable when it returns, and the runner gets a hint; False if it was there already."""
+    if not await queue.put(message, deliveries):
+        return False
     log.info(
         "queued {message_id} from <{reverse_path}> for {count} targets",
         message_id=message.id,
@@ -155,6 +157,7 @@ async def enqueue(
         source=message.source,
     )
     bus.publish(DUE_TOPIC)
+    return True
 
 
 def refusal_for(error: MailError) -> Refusal:

@@ -15,7 +15,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.message.received import received
+from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.errors import MailError
@@ -185,12 +185,12 @@ class _InboundSpooling:
         reception = self._reception
         addresses = [recipient.address for recipient in self._envelope.recipients]
         await self._writer.write(
-            received(
+            received_field(
                 self._envelope.peer,
-                reception.hostname,
-                self._id,
-                self._now,
-                recipient=str(addresses[0]) if len(addresses) == 1 else "",
+                by=reception.hostname,
+                queue_id=self._id,
+                now=self._now,
+                recipient=addresses[0] if len(addresses) == 1 else None,
             )
         )
 
