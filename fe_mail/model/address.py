@@ -30,6 +30,7 @@ MAX_ADDRESS_OCTETS = 254
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"\Z')
+_SRS = re.compile(r'"?srs[01][=+\-]', re.IGNORECASE)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\Z")
 
 
@@ -125,7 +126,9 @@ def parse_address(text: str) -> Address:
         octets = len(local.encode("utf-8"))
     except UnicodeEncodeError:
         raise Invalid("The address is not valid UTF-8.", code="INVALID_EMAIL") from None
-    if octets > MAX_LOCAL_OCTETS:
+    # SRS addresses wrap a whole address; servers take local parts this long (RFC 5321 §4.5.3.1).
+    limit = MAX_ADDRESS_OCTETS if _SRS.match(local) else MAX_LOCAL_OCTETS
+    if octets > limit:
         raise Invalid("The part before the @ is too long.", code="INVALID_EMAIL")
     address = Address(local, normalize_domain(domain))
     if len(str(address).encode("utf-8")) > MAX_ADDRESS_OCTETS:

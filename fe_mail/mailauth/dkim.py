@@ -1,0 +1,371 @@
+"""
+DKIM: signing what we send, verifying what we get.
+
+``sign`` returns the field to put in front of a message: relaxed/relaxed, with every field that
+matters named once more than it is there, so that nobody can add a second one. ``verify`` never
+raises for what is in a message. Both hash bodies in pieces; to keep the reactor free call
+``sign`` and ``examine`` in a thread, and await ``judge``.
+
+A signature with ``l=`` that leaves part of the body unsigned is *neutral*, never *pass*: anyone
+could have added that part. RFC 6376 §5, §6; RFC 8301; RFC 8463; RFC 8601 §2.7.1 (results).
+"""
+
+import base64
+import enum
+import hashlib
+from collections.abc import Sequence
+
+import attrs
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from fe_mail.mailauth.canonical import BodyHash, relaxed_field, simple_field
+from fe_mail.mailauth.tags import (
+    KeyRecord,
+    PublicKey,
+    SignatureTags,
+    parse_key_record,
+    parse_signature,
+)
+from fe_mail.message.headers import HeaderField, header_bounds, header_fields
+from fe_mail.model.errors import Invalid, Unavailable
+from fe_mail.ports import Resolver
+
+__all__ = [
+    "MAX_SIGNATURES",
+    "Examined",
+    "Result",
+    "SigningKey",
+    "Verdict",
+    "examine",
+    "generate_key",
+    "judge",
+    "sign",
+    "sign_header",
+    "verify",
+]
+
+# Signatures that are looked at, from the top; each may cost a DNS question.
+MAX_SIGNATURES = 8
+# How far the clock of a signer may be ahead of ours.
+MAX_CLOCK_SKEW_SECONDS = 3_600
+
+# Named once more than present, also when absent (RFC 6376 §8.15: nobody can add one).
+_OVERSIGNED = (
+    *("from", "to", "cc", "subject", "date", "reply-to", "message-id", "in-reply-to"),
+    *("references", "mime-version", "content-type", "content-transfer-encoding"),
+)
+# Named as often as present.
+_SIGNED = (
+    *("sender", "content-disposition", "content-id", "content-description", "autocrypt"),
+    *("resent-date", "resent-from", "resent-to", "resent-cc", "resent-message-id"),
+    *("list-id", "list-help", "list-unsubscribe", "list-unsubscribe-post", "list-subscribe"),
+    *("list-post", "list-owner", "list-archive"),
+)
+
+PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+
+class Result(enum.Enum):
+    """RFC 8601 §2.7.1."""
+
+    NONE = "none"
+    PASS = "pass"  # noqa: S105 - a result, no password
+    FAIL = "fail"
+    POLICY = "policy"
+    NEUTRAL = "neutral"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """What one signature is worth. ``reason`` is ours, for the log and for header.b reports."""
+
+    result: Result
+    domain: str = ""
+    selector: str = ""
+    identity: str = ""
+    algorithm: str = ""
+    reason: str = ""
+    is_testing: bool = False
+    signature_prefix: str = ""  # header.b of RFC 6008
+
+
+@attrs.frozen(kw_only=True)
+class Examined:
+    """One signature with everything that needs no key: header hash, and whether ``bh=`` holds."""
+
+    tags: SignatureTags | None
+    verdict: Verdict  # final unless ``is_pending``
+    header_hash: bytes = b""
+    is_pending: bool = False
+
+
+@attrs.frozen
+class SigningKey:
+    """A private key and its algorithm."""
+
+    private: PrivateKey = attrs.field(repr=False)
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> "SigningKey":
+        """An RSA or Ed25519 key in PEM. ``Invalid`` for anything else."""
+        try:
+            key = load_pem_private_key(pem, None)
+        except (ValueError, TypeError):
+            raise Invalid("The private key cannot be read.") from None
+        if not isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
+            raise Invalid("DKIM needs an RSA or Ed25519 key.")
+        return cls(key)
+
+    @property
+    def algorithm(self) -> str:
+        """``a=``."""
+        return "rsa-sha256" if isinstance(self.private, rsa.RSAPrivateKey) else "ed25519-sha256"
+
+    @property
+    def public_base64(self) -> str:
+        """``p=`` of the key record: SubjectPublicKeyInfo, or the raw 32 octets (RFC 8463 §4)."""
+        public = self.private.public_key()
+        if isinstance(public, rsa.RSAPublicKey):
+            octets = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        else:
+            octets = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return base64.b64encode(octets).decode("ascii")
+
+    def sign_hash(self, digest: bytes) -> bytes:
+        """The signature over a SHA-256 hash."""
+        if isinstance(self.private, rsa.RSAPrivateKey):
+            return self.private.sign(digest, padding.PKCS1v15(), Prehashed(SHA256()))
+        return self.private.sign(digest)
+
+
+def generate_key(rsa_bits: int = 2048) -> bytes:
+    """A fresh private key in PEM (PKCS #8); 0 bits: Ed25519."""
+    key: PrivateKey = (
+        rsa.generate_private_key(public_exponent=65537, key_size=rsa_bits)
+        if rsa_bits
+        else ed25519.Ed25519PrivateKey.generate()
+    )
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def sign(raw: bytes, key: SigningKey, *, domain: str, selector: str, now: float) -> bytes:
+    """The DKIM-Signature field (with CRLF) to put in front of a message."""
+    body_start = header_bounds(raw)[0]
+    body = BodyHash()
+    body.update(raw[body_start:])
+    return sign_header(
+        raw[:body_start], body.digest(), key, domain=domain, selector=selector, now=now
+    )
+
+
+def sign_header(
+    header: bytes, body_hash: bytes, key: SigningKey, *, domain: str, selector: str, now: float
+) -> bytes:
+    """As ``sign``, for a body that was hashed with ``BodyHash()`` while it passed."""
+    fields = header_fields(header)
+    names = _names_to_sign(fields)
+    unsigned = (
+        f"DKIM-Signature: v=1; a={key.algorithm}; c=relaxed/relaxed; d={domain};\r\n"
+        f"\ts={selector}; t={int(now)};\r\n"
+        f"\th={_folded_names(names)};\r\n"
+        f"\tbh={base64.b64encode(body_hash).decode('ascii')};\r\n"
+        "\tb="
+    ).encode("ascii")
+    digest = _header_hash(fields, [name.encode("ascii") for name in names], True, unsigned)
+    signature = base64.b64encode(key.sign_hash(digest)).decode("ascii")
+    lines = [signature[start : start + 70] for start in range(0, len(signature), 70)]
+    return unsigned + "\r\n\t ".join(lines).encode("ascii") + b"\r\n"
+
+
+def _names_to_sign(fields: Sequence[HeaderField]) -> list[str]:
+    counts: dict[str, int] = {}
+    for field in fields:
+        name = field.key.decode("ascii", "replace")
+        counts[name] = counts.get(name, 0) + 1
+    names: list[str] = []
+    for name in _OVERSIGNED:
+        names += [name] * (counts.get(name, 0) + 1)
+    for name in _SIGNED:
+        names += [name] * counts.get(name, 0)
+    return names
+
+
+def _folded_names(names: Sequence[str]) -> str:
+    lines = [names[0]]
+    for name in names[1:]:
+        if len(lines[-1]) + len(name) > 68:
+            lines.append(name)
+        else:
+            lines[-1] += f":{name}"
+    return ":\r\n\t ".join(lines)
+
+
+def _header_hash(
+    fields: Sequence[HeaderField], names: Sequence[bytes], relaxed: bool, signature_field: bytes
+) -> bytes:
+    """SHA-256 over the named fields, bottom up, and the signature itself (RFC 6376 §3.7)."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for field in fields:
+        by_name.setdefault(field.key, []).append(field.raw)
+    digest = hashlib.sha256()
+    for name in names:
+        if instances := by_name.get(name):
+            raw = instances.pop()
+            digest.update(relaxed_field(raw) if relaxed else simple_field(raw))
+    own = relaxed_field(signature_field) if relaxed else simple_field(signature_field)
+    digest.update(own.removesuffix(b"\r\n"))
+    return digest.digest()
+
+
+def _without_signature(raw: bytes) -> bytes:
+    """A DKIM-Signature field with the value of ``b=`` deleted (RFC 6376 §3.5)."""
+    name, colon, body = raw.partition(b":")
+    items = body.split(b";")
+    for index, item in enumerate(items):
+        tag, equals, value = item.partition(b"=")
+        if equals and tag.strip(b" \t\r\n") == b"b":
+            # The line end of the field is no part of the value.
+            line_end = b"\r\n" if index == len(items) - 1 and value.endswith(b"\r\n") else b""
+            items[index] = tag + equals + line_end
+    return name + colon + b";".join(items)
+
+
+def examine(raw: bytes, now: float) -> tuple[Examined, ...]:
+    """All that can be said of a message's signatures without their keys. Costs a body hash."""
+    body_start = header_bounds(raw)[0]
+    fields = header_fields(raw[:body_start])
+    signatures = [field for field in fields if field.key == b"dkim-signature"]
+    hashes: dict[tuple[bool, int | None], tuple[bytes, int]] = {}
+    found = []
+    for field in signatures[:MAX_SIGNATURES]:
+        try:
+            tags = parse_signature(field.body)
+        except Invalid as error:
+            found.append(_final(None, Result.PERMERROR, error.message))
+            continue
+        wanted = (tags.relaxed_body, tags.body_limit)
+        if wanted not in hashes:
+            hashes[wanted] = _hash_body(raw, body_start, *wanted)
+        found.append(_examine_one(tags, field, fields, *hashes[wanted], now))
+    return tuple(found)
+
+
+def _hash_body(raw: bytes, start: int, relaxed: bool, limit: int | None) -> tuple[bytes, int]:
+    body = BodyHash(relaxed=relaxed, limit=limit)
+    body.update(raw[start:])
+    return body.digest(), body.total_octets
+
+
+def _examine_one(
+    tags: SignatureTags,
+    field: HeaderField,
+    fields: Sequence[HeaderField],
+    body_hash: bytes,
+    body_octets: int,
+    now: float,
+) -> Examined:
+    if tags.expires_at is not None and tags.expires_at < now:
+        return _final(tags, Result.PERMERROR, "The signature has expired.")
+    if tags.expires_at is not None and tags.expires_at < (tags.signed_at or 0):
+        return _final(tags, Result.PERMERROR, "The signature expires before it was made.")
+    if tags.signed_at is not None and tags.signed_at > now + MAX_CLOCK_SKEW_SECONDS:
+        return _final(tags, Result.PERMERROR, "The signature is from the future.")
+    if tags.body_limit is not None and tags.body_limit > body_octets:
+        return _final(tags, Result.PERMERROR, "The body is shorter than what was signed.")
+    if body_hash != tags.body_hash:
+        return _final(tags, Result.FAIL, "The body was changed.")
+    digest = _header_hash(
+        [other for other in fields if other is not field],
+        tags.fields,
+        tags.relaxed_header,
+        _without_signature(field.raw),
+    )
+    result, reason = Result.PASS, ""
+    if tags.body_limit is not None and tags.body_limit < body_octets:
+        result, reason = Result.NEUTRAL, "Part of the body is not signed."
+    return Examined(
+        tags=tags, verdict=_verdict(tags, result, reason), header_hash=digest, is_pending=True
+    )
+
+
+def _final(tags: SignatureTags | None, result: Result, reason: str) -> Examined:
+    return Examined(tags=tags, verdict=_verdict(tags, result, reason))
+
+
+def _verdict(tags: SignatureTags | None, result: Result, reason: str) -> Verdict:
+    if tags is None:
+        return Verdict(result=result, reason=reason)
+    return Verdict(
+        result=result,
+        reason=reason,
+        domain=tags.domain,
+        selector=tags.selector,
+        identity=tags.identity,
+        algorithm=tags.algorithm,
+        signature_prefix=base64.b64encode(tags.signature).decode("ascii")[:8],
+    )
+
+
+async def judge(examined: Sequence[Examined], resolver: Resolver) -> tuple[Verdict, ...]:
+    """Fetch the keys and decide. One ``NONE`` when there was no signature."""
+    verdicts = [
+        await _judge_one(one, resolver) if one.is_pending else one.verdict for one in examined
+    ]
+    return tuple(verdicts) or (Verdict(result=Result.NONE),)
+
+
+async def verify(raw: bytes, resolver: Resolver, now: float) -> tuple[Verdict, ...]:
+    """``examine`` and ``judge`` in one, for messages that are small or already in a thread."""
+    return await judge(examine(raw, now), resolver)
+
+
+async def _judge_one(one: Examined, resolver: Resolver) -> Verdict:
+    tags = one.tags
+    assert tags is not None
+    try:
+        answer = await resolver.txt(f"{tags.selector}._domainkey.{tags.domain}")
+    except Unavailable:
+        return attrs.evolve(one.verdict, result=Result.TEMPERROR, reason="The key has no answer.")
+    try:
+        record = _only_key(answer.records, tags.algorithm)
+    except Invalid as error:
+        return attrs.evolve(one.verdict, result=Result.PERMERROR, reason=error.message)
+    verdict = attrs.evolve(one.verdict, is_testing=record.is_testing)
+    if record.is_strict and tags.identity.rpartition("@")[2] != tags.domain:
+        reason = "The key does not allow identities of subdomains."
+        return attrs.evolve(verdict, result=Result.PERMERROR, reason=reason)
+    if not _is_valid(record.key, tags.signature, one.header_hash):
+        return attrs.evolve(verdict, result=Result.FAIL, reason="The signature does not match.")
+    return verdict
+
+
+def _only_key(records: Sequence[str], algorithm: str) -> KeyRecord:
+    """The key of a name; several records are a mistake, and none can be preferred."""
+    if not records:
+        raise Invalid("There is no key.")
+    if len(records) > 1:
+        raise Invalid("There is more than one key record.")
+    return parse_key_record(records[0], algorithm)
+
+
+def _is_valid(key: PublicKey, signature: bytes, digest: bytes) -> bool:
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, digest, padding.PKCS1v15(), Prehashed(SHA256()))
+        else:
+            key.verify(signature, digest)
+    except InvalidSignature:
+        return False
+    return True
