@@ -5,27 +5,25 @@ The reverse-path is rewritten by SRS, so that SPF passes for the host that reall
 reports find their way back through us. The null reverse-path stays null (RFC 5321 §4.5.5).
 """
 
-from collections.abc import Callable
-
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.delivery.courier import Courier
+from fe_mail.mailauth.srs import SRS
 from fe_mail.model.address import parse_address
 from fe_mail.model.errors import Invalid
 from fe_mail.model.queue import Claim, Outcome
 
-__all__ = ["ForwardCourier", "Rewrite"]
-
-# An address as our SRS writes it (``SRS0=...@our.host``).
-Rewrite = Callable[[str], str]
+__all__ = ["ForwardCourier"]
 
 
 class ForwardCourier:
     """Sends a copy on to the target of an alias."""
 
-    def __init__(self, remote: Courier, rewrite: Rewrite) -> None:
+    def __init__(self, remote: Courier, srs: SRS, clock: IReactorTime) -> None:
         self._remote = remote
-        self._rewrite = rewrite
+        self._srs = srs
+        self._clock = clock
 
     async def deliver(self, claim: Claim) -> Outcome:
         """Rewrite the reverse-path, then send."""
@@ -39,4 +37,4 @@ class ForwardCourier:
     def _rewritten(self, reverse_path: str) -> str:
         if not reverse_path:
             return ""
-        return self._rewrite(str(parse_address(reverse_path)))
+        return str(self._srs.forward(parse_address(reverse_path), self._clock.seconds()))

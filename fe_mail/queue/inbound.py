@@ -9,16 +9,17 @@ outside is never sent a report for a part of it: that would be backscatter).
 RFC 5321 §4.4 (trace), §3.6 (no relaying), §6.1 (responsibility).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.mailauth.srs import SRS, is_srs
 from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import Invalid, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
 from fe_mail.model.queue import QueuedMessage, Target
@@ -46,13 +47,9 @@ from fe_mail.queue.acceptance import (
 )
 from fe_mail.queue.reception import Reply, Spooling
 
-__all__ = ["InboundReception", "Routing", "Unwrap"]
+__all__ = ["InboundReception", "Routing"]
 
 log = Logger()
-
-# Turns an address of our own making (SRS) back: None for any other address, ``Invalid`` if it is
-# forged or too old.
-Unwrap = Callable[[Address], Address | None]
 
 
 class Routing(Protocol):
@@ -63,7 +60,7 @@ class Routing(Protocol):
 
 
 class InboundReception:
-    """The MX's reception. ``unwrap`` reverses SRS addresses, so that reports find the way back."""
+    """The MX's reception. ``srs`` reads what forwarding made, so that reports find back."""
 
     def __init__(
         self,
@@ -75,7 +72,7 @@ class InboundReception:
         clock: IReactorTime,
         *,
         hostname: str,
-        unwrap: Unwrap | None = None,
+        srs: SRS | None = None,
         count: Count = uncounted,
     ) -> None:
         self.queue = queue
@@ -86,7 +83,7 @@ class InboundReception:
         self.count = count
         self._router = router
         self._cache = cache
-        self._unwrap = unwrap
+        self._srs = srs
         self._connect = connect_table(cache)
         self._sender = sender_table(cache)
 
@@ -133,12 +130,14 @@ class InboundReception:
         Only reports (null reverse-path) may come back through SRS: that is all it is for, and
         whoever learned such an address can do no more with it.
         """
+        route = await self._router.route(recipient)
+        is_taken = route.is_hosted and route.refusal is None
+        if is_taken or self._srs is None or not is_srs(recipient.local):
+            return route
         try:
-            original = self._unwrap(recipient) if self._unwrap else None
-        except MailError:
+            original = self._srs.reverse(recipient, self.clock.seconds())
+        except Invalid:
             return _refused(recipient, "5.1.1", "No such address here.")
-        if original is None:
-            return await self._router.route(recipient)
         if reverse_path is not None:
             return _refused(recipient, "5.7.1", "Only reports are taken at this address.")
         onward = await self._router.route(original)
