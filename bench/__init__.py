@@ -1,0 +1,1 @@
+"""Benchmarks: the running server, driven from another process, beside its peers."""

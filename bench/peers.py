@@ -1,0 +1,163 @@
+"""
+Peers to compare with, run from a directory of their own: Postfix and Dovecot, where installed.
+
+Both are configured as a careful administrator would: Postfix fsyncs its queue, Dovecot fsyncs
+what it appends (``mail_fsync=always``) into a maildir.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+__all__ = ["Dovecot", "Postfix"]
+
+START_SECONDS = 15.0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(port: int) -> None:
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+class Dovecot:
+    """``imap`` and ``pop3`` are its ports; any user of ``demo.test``, password ``secret``."""
+
+    password = "secret"  # of a server that lives for one benchmark
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="bench-dovecot-"))
+        self.imap, self.pop3 = _free_port(), _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def is_available() -> bool:
+        """Installed, and we may start it."""
+        return shutil.which("dovecot") is not None and os.geteuid() == 0
+
+    def start(self) -> None:
+        """Run in the foreground."""
+        user = pwd.getpwnam("nobody")
+        mail = self.directory / "mail"
+        mail.mkdir()
+        os.chown(mail, user.pw_uid, user.pw_gid)
+        self.directory.chmod(0o755)
+        configuration = self.directory / "dovecot.conf"
+        configuration.write_text(
+            f"""
+base_dir = {self.directory}/run
+log_path = {self.directory}/log
+protocols = imap pop3
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:{mail}/%n
+mail_fsync = always
+mail_max_userip_connections = 10000
+first_valid_uid = 1
+passdb {{
+  driver = static
+  args = password={self.password}
+}}
+userdb {{
+  driver = static
+  args = uid={user.pw_uid} gid={user.pw_gid} home={mail}/%n
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {self.imap}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {self.pop3}
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+"""
+        )
+        self._process = subprocess.Popen(["dovecot", "-F", "-c", str(configuration)])
+        _wait(self.imap)
+
+    def stop(self) -> None:
+        """End it and remove its files."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Postfix:
+    """``port`` takes mail for ``demo.test`` and discards it after queueing."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="bench-postfix-"))
+        self.port = _free_port()
+
+    @staticmethod
+    def is_available() -> bool:
+        """Installed, and we may start it."""
+        return shutil.which("postfix") is not None and os.geteuid() == 0
+
+    def start(self) -> None:
+        """As daemons; ``postfix start`` returns when the master runs."""
+        self.directory.chmod(0o755)
+        etc = self.directory / "etc"
+        etc.mkdir()
+        for part in ("spool", "data"):
+            (self.directory / part).mkdir()
+        owner = pwd.getpwnam("postfix")
+        os.chown(self.directory / "data", owner.pw_uid, owner.pw_gid)
+        (etc / "main.cf").write_text(
+            f"""
+compatibility_level = 3.6
+queue_directory = {self.directory}/spool
+data_directory = {self.directory}/data
+myhostname = mx.demo.test
+mydestination =
+relay_domains = demo.test
+relay_transport = discard
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+maillog_file = {self.directory}/maillog
+maillog_file_prefixes = {self.directory}
+"""
+        )
+        original = Path("/etc/postfix/master.cf").read_text()
+        lines = [
+            f"{self.port} inet n - n - - smtpd" if line.startswith("smtp      inet") else line
+            for line in original.splitlines()
+        ]
+        (etc / "master.cf").write_text("\n".join(lines) + "\n")
+        subprocess.run(["postfix", "-c", str(etc), "start"], check=True, capture_output=True)
+        _wait(self.port)
+
+    def stop(self) -> None:
+        """End it and remove its files."""
+        subprocess.run(
+            ["postfix", "-c", str(self.directory / "etc"), "stop"], check=False, capture_output=True
+        )
+        shutil.rmtree(self.directory, ignore_errors=True)
