@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
+from fe_mail.model.errors import Invalid
 from fe_mail.model.mailbox import Changes, Folder, FolderView
 from fe_mail.model.sequence import SequenceSet
 
@@ -23,8 +24,10 @@ __all__ = ["NoSuchMessage", "Refresh", "SelectedFolder"]
 UNKNOWN_SIZE = 2**64 - 1
 
 
-class NoSuchMessage(Exception):
+class NoSuchMessage(Invalid):
     """A sequence number beyond the last message."""
+
+    default = "There is no message of this number."
 
 
 @attrs.frozen

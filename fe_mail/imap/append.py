@@ -1,0 +1,30 @@
+"""
+APPEND (RFC 9051 §6.3.12; RFC 4315 §3: APPENDUID; RFC 7889: APPENDLIMIT).
+"""
+
+from fe_mail.imap.command import Append
+from fe_mail.imap.formatting import sequence_set
+from fe_mail.imap.reply import Reply, ok
+from fe_mail.imap.session import Session
+from fe_mail.model.mailbox import NewMessage
+
+__all__ = ["COMMANDS"]
+
+
+async def append(session: Session, command: Append) -> Reply:
+    """All messages or none; the selected folder hears of them at once."""
+    now = session.services.clock.seconds()
+    messages = [
+        NewMessage(
+            raw=each.raw, flags=each.flags, received_at=now if each.date is None else each.date
+        )
+        for each in command.messages
+    ]
+    result = await session.mailbox.append(command.name, messages)
+    if session.view is not None and session.view.folder.id == result.folder.id:
+        await session.refresh(expunge=False, force=True)
+    uids = sequence_set(result.uids)
+    return ok("Appended.", b"APPENDUID %d %s" % (result.folder.uidvalidity, uids))
+
+
+COMMANDS = {Append: append}

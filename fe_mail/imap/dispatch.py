@@ -1,0 +1,102 @@
+"""
+From a request to its tagged reply.
+
+Every module of commands has a dictionary ``COMMANDS``; here they become one. Whatever goes
+wrong, the client gets exactly one tagged reply and never the text of an exception.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import chain
+from typing import Any, Final, cast
+
+from twisted.logger import Logger
+
+from fe_mail.imap import (
+    append,
+    authentication,
+    basics,
+    copy,
+    fetch,
+    folders,
+    search,
+    selection,
+    store,
+)
+from fe_mail.imap.command import Command, Fetch, Search, Store
+from fe_mail.imap.framing import Request
+from fe_mail.imap.outlet import Disconnected
+from fe_mail.imap.parser import parse, parse_tag
+from fe_mail.imap.reply import Reply, bad, no, reply_to_error
+from fe_mail.imap.scanner import Malformed
+from fe_mail.imap.session import Farewell, Session
+from fe_mail.model.errors import MailError
+
+__all__ = ["COMMANDS", "perform"]
+
+log = Logger()
+
+MAX_BAD_COMMANDS: Final = 50  # in a row
+
+Perform = Callable[[Session, Command], Awaitable[Reply]]
+
+MODULES: Final = (
+    basics,
+    authentication,
+    folders,
+    selection,
+    append,
+    search,
+    fetch,
+    store,
+    copy,
+)
+COMMANDS: Final[Mapping[type[Command], Perform]] = dict(
+    chain.from_iterable(cast("Mapping[Any, Any]", module.COMMANDS).items() for module in MODULES)
+)
+
+
+async def perform(session: Session, request: Request) -> None:
+    """Run one command and write its reply. ``Disconnected`` and ``Farewell`` pass through."""
+    try:
+        tag, command = parse(request)
+    except Malformed as error:
+        _refuse(session, request, error)
+        return
+    session.bad_commands = 0
+    if session.state not in command.states:
+        reply = bad("This command is not allowed now.")
+    else:
+        reply = await _guarded(session, command)
+    session.wire.write(reply.line(tag))
+    if reply.after is not None:
+        reply.after()
+
+
+def _refuse(session: Session, request: Request, error: Malformed) -> None:
+    session.wire.write(reply_to_error(error).line(parse_tag(request)))
+    session.bad_commands += 1
+    if session.bad_commands >= MAX_BAD_COMMANDS:
+        raise Farewell("Too many bad commands.")
+
+
+async def _guarded(session: Session, command: Command) -> Reply:
+    try:
+        reply = await COMMANDS[type(command)](session, command)
+        await session.refresh(expunge=_allows_expunge(command))
+    except (Disconnected, Farewell):
+        raise
+    except MailError as error:
+        return reply_to_error(error, command)
+    except Exception:
+        log.failure(
+            "{command} failed",
+            command=type(command).__name__,
+            session_id=session.wire.peer().session_id,
+        )
+        return no("Internal error.", b"SERVERBUG")
+    return reply
+
+
+def _allows_expunge(command: Command) -> bool:
+    """Never while sequence numbers are in use (RFC 9051 §7.5.1)."""
+    return not (isinstance(command, Fetch | Store | Search) and not command.uid)

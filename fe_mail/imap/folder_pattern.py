@@ -1,0 +1,37 @@
+"""
+Patterns of LIST: ``*`` matches anything, ``%`` anything but the separator (RFC 9051 §6.3.9.1).
+
+Matching follows all possibilities side by side, so its time is bounded by the product of the
+lengths, whatever the pattern.
+"""
+
+__all__ = ["matches"]
+
+
+def matches(pattern: str, name: str) -> bool:
+    """True if the whole name matches; INBOX in any case equals INBOX."""
+    states = _skip(pattern, {0})
+    for letter in name:
+        following: set[int] = set()
+        for at in states:
+            if at == len(pattern):
+                continue
+            wild = pattern[at]
+            if wild == "*" or (wild == "%" and letter != "/"):
+                following.add(at)
+            elif wild == letter:
+                following.add(at + 1)
+        states = _skip(pattern, following)
+        if not states:
+            return False
+    return len(pattern) in states
+
+
+def _skip(pattern: str, states: set[int]) -> set[int]:
+    """Wildcards may match nothing."""
+    reached = set(states)
+    for at in states:
+        while at < len(pattern) and pattern[at] in "*%":
+            at += 1
+            reached.add(at)
+    return reached

@@ -1,0 +1,47 @@
+"""
+SEARCH and UID SEARCH (RFC 9051 §6.4.4; RFC 3501 §7.2.5; RFC 7162 §3.1.5, §3.1.6).
+"""
+
+from bisect import bisect_left
+
+from fe_mail.imap.command import Search
+from fe_mail.imap.reply import Reply, ok
+from fe_mail.imap.session import Session
+from fe_mail.mailboxes.search import match_in_view, resolve
+
+__all__ = ["COMMANDS"]
+
+
+async def search(session: Session, command: Search) -> Reply:
+    """The view answers if it can, else the store."""
+    view = session.selected
+    await session.refresh(expunge=command.uid)
+    if command.mentions_modseq:
+        session.enable_condstore()
+    indexes = match_in_view(command.criterion, view)
+    if indexes is None:
+        found = await session.mailbox.search(view.folder.id, resolve(command.criterion, view))
+        indexes = _indexes(session, found)
+    numbers = [view.uids[index] if command.uid else index + 1 for index in indexes]
+    answer = b"SEARCH" + (b" " if numbers else b"") + b" ".join(map(b"%d".__mod__, numbers))
+    if command.mentions_modseq and indexes:
+        answer += b" (MODSEQ %d)" % max(view.modseqs[index] for index in indexes)
+    session.tell(answer)
+    return ok("Searched.")
+
+
+def _indexes(session: Session, found: tuple[tuple[int, int], ...]) -> list[int]:
+    """Matches that the client can know of: what arrived since the last EXISTS is not."""
+    uids = session.selected.uids
+    indexes = []
+    at = 0
+    for uid, _ in found:
+        at = bisect_left(uids, uid, at)
+        if at == len(uids):
+            break
+        if uids[at] == uid:
+            indexes.append(at)
+    return indexes
+
+
+COMMANDS = {Search: search}

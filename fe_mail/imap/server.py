@@ -1,0 +1,320 @@
+"""
+The connection: a subclass of Twisted's ``IMAP4Server`` that keeps its native seams (timeouts,
+transport upgrade, the factory) and replaces everything else.
+
+Octets go to the ``Framer``; one coroutine, ``_converse``, takes requests from it one after the
+other and lets ``dispatch`` answer each completely before it looks at the next. So commands are
+strictly serial and pipelining works. While a command runs and much waits already, reading from
+the transport is paused. A command is never interrupted by our own end of a session: password
+changes, draining and timeouts are noticed between commands and while waiting.
+
+RFC 9051 §5.4 (autologout), §5.5 (one command at a time), §6.2.1 (STARTTLS).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTime,
+    ISSLTransport,
+    ITLSTransport,
+)
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.mail.imap4 import IMAP4Server
+from twisted.python.failure import Failure
+
+from fe_mail.imap.command import State
+from fe_mail.imap.dispatch import perform
+from fe_mail.imap.framing import Frame, Framer, GoAhead, Refused, Request
+from fe_mail.imap.outlet import Disconnected, Outlet
+from fe_mail.imap.reply import no
+from fe_mail.imap.session import Farewell, Services, Session
+from fe_mail.model.envelope import Peer
+from fe_mail.model.ids import new_id
+
+if TYPE_CHECKING:
+    from fe_mail.imap.factory import IMAPFactory
+
+__all__ = ["IMAPServer"]
+
+LOGIN_SECONDS: Final = 60  # from the connection to a successful login
+AUTOLOGOUT_SECONDS: Final = 30 * 60  # RFC 9051 §5.4 wants at least that
+MAX_WAITING_OCTETS: Final = 256 * 1024  # of input, while a command runs
+MAX_ANONYMOUS_WAITING_OCTETS: Final = 64 * 1024
+
+
+class IMAPServer(IMAP4Server):
+    """One client. ``refusal`` set: say BYE and nothing else."""
+
+    log = Logger()
+    timeOut = LOGIN_SECONDS
+    transport: Any
+
+    if TYPE_CHECKING:  # the base is untyped
+
+        def setTimeout(self, period: float | None) -> float | None: ...
+        def resetTimeout(self) -> None: ...
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        tls: Any = None,
+        allow_plaintext_auth: bool = False,
+        refusal: str = "",
+    ) -> None:
+        super().__init__(contextFactory=tls)  # type: ignore[no-untyped-call]  # untyped base
+        self.factory: IMAPFactory | None = None
+        self._clock: IReactorTime = services.clock
+        self._allow_plaintext_auth = allow_plaintext_auth
+        self._refusal = refusal
+        self._services = services
+        self._framer = Framer()
+        self._farewell: Farewell | None = None
+        self._waiting: Deferred[None] | None = None
+        self._has_hint = False
+        self._is_reading_paused = False
+        self._is_lost = False
+        self._session_id = new_id(services.clock.seconds())
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        """Greet, and begin the conversation."""
+        self._outlet = Outlet(self.transport)
+        self.session = Session(self._services, self)
+        self.canStartTLS = self.ctx is not None and ITLSTransport.providedBy(self.transport)
+        set_keep_alive = getattr(self.transport, "setTcpKeepAlive", None)
+        if set_keep_alive is not None:
+            set_keep_alive(True)
+        self.setTimeout(LOGIN_SECONDS)
+        if self._refusal:
+            self._farewell = Farewell(self._refusal, b"LIMIT")
+        conversation = Deferred.fromCoroutine(self._converse())
+        conversation.addErrback(self._failed)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets from the client."""
+        if self.session.state is not State.NOT_AUTHENTICATED:
+            self.resetTimeout()
+        self._framer.feed(data)
+        if self._waiting is not None:
+            self._resume()
+        elif self._framer.waiting_octets > self._max_waiting() and not self._is_reading_paused:
+            self._is_reading_paused = True
+            self.transport.pauseProducing()
+
+    def _max_waiting(self) -> int:
+        return MAX_WAITING_OCTETS if self._framer.is_authenticated else MAX_ANONYMOUS_WAITING_OCTETS
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # untyped base
+        """The client is gone: end the conversation wherever it waits."""
+        self.setTimeout(None)
+        self._is_lost = True
+        self._outlet.lost()
+        self._resume()
+        if self.factory is not None:
+            self.factory.connection_closed(self)
+
+    def timeoutConnection(self) -> None:
+        """Too slow to log in, idle for too long, or not reading what it asked for."""
+        if self._waiting is not None:
+            self.say_farewell(Farewell("Autologout; idle for too long."))
+        else:
+            self.abort()
+
+    def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:
+        """The timeouts run on our clock."""
+        return self._clock.callLater(period, func)
+
+    # The conversation.
+
+    async def _converse(self) -> None:
+        try:
+            if self._farewell is None:
+                text = b"OK [CAPABILITY %s] %s is ready."
+                hostname = self._services.hostname.encode("ascii", "replace")
+                self.session.tell(text % (self.session.capabilities(), hostname))
+            while self.session.state is not State.LOGOUT:
+                self._check_end()
+                frame = self._framer.next()
+                if frame is None:
+                    await self._more()
+                else:
+                    await self._answer(frame)
+        except Farewell as farewell:
+            code = b"[%s] " % farewell.code if farewell.code else b""
+            self.session.tell(b"BYE %s%s" % (code, farewell.text.encode("ascii", "replace")))
+        except Disconnected:
+            pass
+        finally:
+            self._finish()
+
+    async def _answer(self, frame: Frame) -> None:
+        if isinstance(frame, Request):
+            await perform(self.session, frame)
+            if self._outlet.is_full():
+                await self.drain()
+        elif isinstance(frame, GoAhead):
+            self.write(b"+ Go ahead.\r\n")
+        else:
+            self._refuse(frame)
+
+    def _refuse(self, frame: Refused) -> None:
+        if frame.fatal:
+            raise Farewell("Too much for one command.", b"TOOBIG")
+        if frame.is_message:
+            text = f"A message may have {frame.limit_octets} octets."
+            self.write(no(text, b"TOOBIG").line(frame.tag))
+        else:
+            text = f"A command may have {frame.limit_octets} octets."
+            self.write(b"%s BAD [TOOBIG] %s\r\n" % (frame.tag, text.encode("ascii")))
+
+    def _check_end(self) -> None:
+        if self._is_lost:
+            raise Disconnected
+        if self._farewell is not None:
+            raise self._farewell
+
+    async def _more(self) -> None:
+        """Write out, then wait for octets or a hint. ``Disconnected``, ``Farewell``."""
+        await self.drain()
+        self._check_end()
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            self.transport.resumeProducing()
+        self._waiting = Deferred()
+        await self._waiting
+        self._check_end()
+
+    def _resume(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def _finish(self) -> None:
+        self.setTimeout(None)
+        self.session.close()
+        if not self._is_lost:
+            self._outlet.close()
+            self.transport.loseConnection()
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("An IMAP session failed", failure, session_id=self._session_id)
+        self.abort()
+
+    # What the session asks of its connection (``Wire``).
+
+    def write(self, octets: bytes) -> None:
+        """Add to the output."""
+        self._outlet.write(octets)
+
+    def is_full(self) -> bool:
+        """Enough is collected to be worth a ``drain``."""
+        return self._outlet.is_full()
+
+    async def drain(self) -> None:
+        """Write out and wait while the client reads too slowly."""
+        await self._outlet.drain()
+        if self.session.state is not State.NOT_AUTHENTICATED:
+            self.resetTimeout()
+
+    async def breathe(self) -> None:
+        """Let other connections have their turn."""
+        await self.drain()
+        await deferLater(self._clock, 0)
+        self._check_end()
+
+    async def line(self) -> bytes:
+        """The client's next line, for what follows ``+``."""
+        while True:
+            line = self._framer.line()
+            if line is not None:
+                return line
+            self._check_line()
+            await self._more()
+
+    async def line_or_hint(self) -> bytes | None:
+        """The client's next line; None when a hint came first."""
+        while True:
+            line = self._framer.line()
+            if line is not None:
+                return line
+            if self._has_hint:
+                self._has_hint = False
+                return None
+            self._check_line()
+            await self._more()
+
+    def _check_line(self) -> None:
+        if self._framer.line_is_too_long():
+            raise Farewell("A line is too long.", b"TOOBIG")
+
+    def wake(self) -> None:
+        """A hint came; it matters to who waits for one."""
+        self._has_hint = True
+        self._resume()
+
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+        address = self.transport.getPeer()
+        return Peer(
+            ip=getattr(address, "host", ""),
+            port=getattr(address, "port", 0),
+            protocol="IMAP",
+            tls=_describe_tls(self.transport),
+            session_id=self._session_id,
+        )
+
+    def is_secure(self) -> bool:
+        """Nobody can read along, or the operator does not mind."""
+        return self._allow_plaintext_auth or ISSLTransport.providedBy(self.transport)
+
+    def can_start_tls(self) -> bool:
+        """STARTTLS is possible now."""
+        return self.canStartTLS and not ISSLTransport.providedBy(self.transport)
+
+    def has_input(self) -> bool:
+        """The client sent more already."""
+        return self._framer.waiting_octets > 0
+
+    def start_tls(self) -> None:
+        """What was said so far goes out in clear."""
+        self._outlet.flush()
+        self.transport.startTLS(self.ctx)
+        self.startedTLS = True
+
+    def authenticated(self) -> None:
+        """From now on the limits and timeouts of a known user hold."""
+        self._framer.is_authenticated = True
+        self.setTimeout(AUTOLOGOUT_SECONDS)
+        if self.factory is not None and self.session.identity is not None:
+            self.factory.logged_in(self)
+
+    def say_farewell(self, farewell: Farewell) -> None:
+        """End the session as soon as no command is running."""
+        if self._farewell is None:
+            self._farewell = farewell
+        self._resume()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._outlet.lost()
+        self._is_lost = True
+        self.transport.abortConnection()
+        self._resume()
+
+
+def _describe_tls(transport: Any) -> str:
+    """``TLSv1.3 TLS_AES_256_GCM_SHA384``, empty without TLS."""
+    if not ISSLTransport.providedBy(transport):
+        return ""
+    handle = getattr(transport, "getHandle", lambda: None)()
+    version = getattr(handle, "get_protocol_version_name", None)
+    cipher = getattr(handle, "get_cipher_name", None)
+    if version is None or cipher is None:
+        return "TLS"
+    return f"{version()} {cipher() or ''}".strip()

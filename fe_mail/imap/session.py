@@ -1,0 +1,282 @@
+"""
+One IMAP session: its state, its open mailbox, the selected folder, and what the client knows.
+
+Commands get a ``Session`` and nothing else. The view is brought up to date (``refresh``) when a
+bus hint says that the folder changed, or when the last look is old, because a hint may be lost;
+EXISTS and flag changes are told at once, EXPUNGE only when the command at hand allows it
+(RFC 9051 §7.5.1).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from fe_mail.accounts.login import Login
+from fe_mail.imap import formatting
+from fe_mail.imap.command import State
+from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
+from fe_mail.mailboxes.view import SelectedFolder
+from fe_mail.model.envelope import Peer
+from fe_mail.model.identity import Identity
+from fe_mail.ports import Bus, MailboxStore, OpenMailbox
+
+__all__ = ["Farewell", "Services", "Session", "Wire"]
+
+LOOK_AGAIN_SECONDS: Final = 30.0  # without any hint
+
+SYSTEM_FLAGS: Final = frozenset({"\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft"})
+
+ALWAYS: Final = (
+    b"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN "
+    b"SPECIAL-USE CREATE-SPECIAL-USE CONDSTORE STATUS=SIZE APPENDLIMIT=%d" % APPEND_LIMIT_OCTETS
+)
+
+log = Logger()
+
+
+class Farewell(Exception):
+    """The session ends from our side, with this sentence after BYE."""
+
+    def __init__(self, text: str, code: bytes = b"") -> None:
+        super().__init__(text)
+        self.text = text
+        self.code = code
+
+
+class Wire(Protocol):
+    """What a session needs of its connection."""
+
+    def write(self, octets: bytes) -> None:
+        """Add to the output."""
+
+    def is_full(self) -> bool:
+        """Enough is collected to be worth a ``drain``."""
+
+    async def drain(self) -> None:
+        """Write out and wait while the client reads too slowly."""
+
+    async def breathe(self) -> None:
+        """Let other connections have their turn, in the middle of long work."""
+
+    async def line(self) -> bytes:
+        """The client's next line, for what follows ``+``."""
+
+    async def line_or_hint(self) -> bytes | None:
+        """The client's next line; None when a hint came first."""
+
+    def wake(self) -> None:
+        """A hint came."""
+
+    def peer(self) -> Peer:
+        """Who is at the other end, with the TLS of now."""
+
+    def is_secure(self) -> bool:
+        """Nobody can read along, or the operator does not mind."""
+
+    def can_start_tls(self) -> bool:
+        """STARTTLS is possible now."""
+
+    def has_input(self) -> bool:
+        """The client sent more already."""
+
+    def start_tls(self) -> None:
+        """Begin TLS."""
+
+    def authenticated(self) -> None:
+        """From now on the limits and timeouts of a known user hold."""
+
+    def say_farewell(self, farewell: Farewell) -> None:
+        """End the session as soon as no command is running."""
+
+    def abort(self) -> None:
+        """Close at once: the output cannot be continued in step."""
+
+
+@attrs.frozen(kw_only=True)
+class Services:
+    """What all sessions of a listener share."""
+
+    login: Login
+    mailboxes: MailboxStore
+    bus: Bus
+    clock: IReactorTime
+    hostname: str
+
+
+class Session:
+    """One client's session."""
+
+    def __init__(self, services: Services, wire: Wire) -> None:
+        self.services = services
+        self.wire = wire
+        self.state = State.NOT_AUTHENTICATED
+        self.identity: Identity | None = None
+        self.view: SelectedFolder | None = None
+        self.condstore = False
+        self.failures = 0  # of logins
+        self.bad_commands = 0  # in a row
+        self._mailbox: OpenMailbox | None = None
+        self._is_stale = False
+        self._has_sealed = False
+        self._looked_at = 0.0
+        self._subscriptions: list[Callable[[], None]] = []
+
+    @property
+    def mailbox(self) -> OpenMailbox:
+        """The open mailbox; only after login."""
+        assert self._mailbox is not None
+        return self._mailbox
+
+    @property
+    def selected(self) -> SelectedFolder:
+        """The selected folder; only in the selected state."""
+        assert self.view is not None
+        return self.view
+
+    def capabilities(self) -> bytes:
+        """What we can do, now (RFC 9051 §6.1.1)."""
+        if self.state is not State.NOT_AUTHENTICATED:
+            return ALWAYS
+        if self.wire.is_secure():
+            mechanisms = b" ".join(
+                b"AUTH=" + name.encode("ascii") for name in self.services.login.mechanisms
+            )
+            start = b" STARTTLS" if self.wire.can_start_tls() else b""
+            return ALWAYS + start + b" " + mechanisms
+        start = b" STARTTLS" if self.wire.can_start_tls() else b""
+        return ALWAYS + start + b" LOGINDISABLED"
+
+    def tell(self, octets: bytes) -> None:
+        """Send an untagged response."""
+        self.wire.write(b"* %s\r\n" % octets)
+
+    async def log_in(self, identity: Identity) -> None:
+        """Open the mailbox of who has proved to be its owner."""
+        alias_id = identity.alias.id
+        self._mailbox = await self.services.mailboxes.unlock(alias_id, identity.mailbox_key)
+        self.identity = identity
+        self.state = State.AUTHENTICATED
+        subscribe = self.services.bus.subscribe
+        self._subscriptions += [
+            subscribe(f"mailbox:{alias_id}", self._mailbox_changed),
+            subscribe(f"sealed:{alias_id}", self._mail_waits),
+            subscribe(f"credentials:{alias_id}", self._credentials_changed),
+        ]
+        self.wire.authenticated()
+        log.info("IMAP login of {alias}", alias=identity.alias.address, **self._ids())
+
+    def _ids(self) -> dict[str, str]:
+        peer = self.wire.peer()
+        return {"session_id": peer.session_id, "ip": peer.ip}
+
+    def close(self) -> None:
+        """End of the session: let go of everything."""
+        self.state = State.LOGOUT
+        self.view = None
+        for end in self._subscriptions:
+            end()
+        self._subscriptions.clear()
+        if self._mailbox is not None:
+            mailbox, self._mailbox = self._mailbox, None
+            mailbox.close()
+
+    def _mailbox_changed(self, payload: Mapping[str, str]) -> None:
+        view = self.view
+        if view is None or payload.get("folder", "") not in ("", str(view.folder.id)):
+            return
+        modseq = payload.get("modseq", "")
+        if modseq.isdecimal() and int(modseq) <= view.modseq:
+            return  # our own doing
+        self._is_stale = True
+        self.wire.wake()
+
+    def _mail_waits(self, payload: Mapping[str, str]) -> None:
+        self._has_sealed = True
+        self._is_stale = True
+        self.wire.wake()
+
+    def _credentials_changed(self, payload: Mapping[str, str]) -> None:
+        self.wire.say_farewell(Farewell("The password was changed.", b"AUTHENTICATIONFAILED"))
+
+    def select(self, view: SelectedFolder) -> None:
+        """Begin to look at a folder."""
+        self.view = view
+        self.state = State.SELECTED
+        self._is_stale = False
+        self._looked_at = self.services.clock.seconds()
+
+    def deselect(self) -> None:
+        """Look at no folder any more."""
+        self.view = None
+        self.state = State.AUTHENTICATED
+
+    def enable_condstore(self) -> None:
+        """A CONDSTORE enabling command was seen (RFC 7162 §3.1)."""
+        if not self.condstore:
+            self.condstore = True
+            if self.view is not None:
+                self.tell(b"OK [HIGHESTMODSEQ %d] CONDSTORE is on." % self.view.modseq)
+
+    def advance(self, modseq: int) -> None:
+        """
+        Note a mutation of our own that the view has already.
+
+        When nothing came in between, the hint about it needs no look into the store.
+        """
+        view = self.selected
+        if modseq == view.modseq + 1:
+            view.modseq = modseq
+        elif modseq > view.modseq:
+            self._is_stale = True
+
+    async def refresh(self, expunge: bool, force: bool = False) -> None:
+        """Tell what changed in the selected folder; EXPUNGE only with ``expunge``."""
+        view = self.view
+        if view is None or self.state is State.LOGOUT:
+            return
+        now = self.services.clock.seconds()
+        if force or self._is_stale or now - self._looked_at > LOOK_AGAIN_SECONDS:
+            self._is_stale = False
+            self._looked_at = now
+            if self._has_sealed:
+                self._has_sealed = False
+                await self.mailbox.take_in()
+            await self._look(view)
+        if expunge and view.has_vanished:
+            for number in view.take_vanished():
+                self.tell(b"%d EXPUNGE" % number)
+
+    async def _look(self, view: SelectedFolder) -> None:
+        refresh = view.apply(await self.mailbox.changes(view.folder.id, view.modseq))
+        if view.is_gone:
+            raise Farewell("The selected folder was deleted.")
+        if refresh.new_keywords:
+            self.tell_flags()
+        if refresh.exists:
+            self.tell(b"%d EXISTS" % len(view))
+            self.tell(b"%d RECENT" % len(view.recent))
+        for index in refresh.changed:
+            self.tell_fetch_flags(index)
+
+    def tell_flags(self) -> None:
+        """FLAGS: the flags and keywords in use (RFC 9051 §7.3.5)."""
+        view = self.selected
+        self.tell(b"FLAGS " + formatting.flag_list(SYSTEM_FLAGS.union(view.keywords)))
+
+    def tell_fetch_flags(self, index: int, uid: bool = False, flags: bool = True) -> None:
+        """An unasked FETCH with the flags of one message."""
+        view = self.selected
+        number = view.uids[index]
+        if view.is_vanished(number):
+            return
+        items = [b"UID %d" % number] if uid else []
+        if flags:
+            named = formatting.flag_list(view.flags[index], number in view.recent)
+            items.append(b"FLAGS " + named)
+        if self.condstore:
+            items.append(b"MODSEQ (%d)" % view.modseqs[index])
+        if items:
+            self.tell(b"%d FETCH (%s)" % (index + 1, b" ".join(items)))
