@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from fe_mail.http.request import header
+from fe_mail.http.request import header, network_of
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
     AuthenticationFailed,
@@ -106,7 +106,8 @@ async def count(call: "Call", limit: Limit | None) -> None:
 
     Admins of the server are exempt from the limits of single routes.
     """
-    who = call.user.id if call.user else call.identity.alias.id if call.identity else call.remote
+    known = call.user or (call.identity and call.identity.alias)
+    who = known.id if known else network_of(call.remote)
     await _spend(call, CALLS, who)
     if limit is not None and not (call.user and call.user.group == "admin"):
         await _spend(call, limit, who)

@@ -64,7 +64,7 @@ class APIResource(Resource):
     isLeaf = True
 
     def __init__(self, api: API) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._routes = api.app.resource()
 
     def render(self, request: CappedRequest) -> Any:

@@ -8,7 +8,7 @@ error becomes ``{statusCode, error, message}``.
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from klein import Klein
@@ -155,7 +155,6 @@ def _error(request: CappedRequest, status: int, message: str) -> bytes:
     return _json(request, error_object(status, message))
 
 
-@app.handle_errors(HTTPException)
 def no_route(api: "API", request: CappedRequest, failure: Failure) -> bytes:
     """No such path, or not with this method."""
     error = failure.value
@@ -166,8 +165,13 @@ def no_route(api: "API", request: CappedRequest, failure: Failure) -> bytes:
     return _error(request, 404, api.translate(request, "There is nothing at this address."))
 
 
-@app.handle_errors(Exception)
 def failed(api: "API", request: CappedRequest, failure: Failure) -> bytes:
     """A fault of ours outside any endpoint."""
     _log.failure("The API failed.", failure)
     return _error(request, 500, api.translate(request, UNEXPECTED))
+
+
+# Klein's types know only error handlers of methods on Klein itself.
+_on_error: Any = app.handle_errors
+_on_error(HTTPException)(no_route)
+_on_error(Exception)(failed)

@@ -28,7 +28,7 @@ def merge_settings(stored: Mapping[str, object], sent: object) -> dict[str, obje
     if "label_settings" in changes:
         labels = _labels(changes["label_settings"])
         merged["label_settings"] = {**_stored(stored, "label_settings"), **labels} if labels else {}
-        if len(merged["label_settings"]) > MAX_LABELS:
+        if len(_stored(merged, "label_settings")) > MAX_LABELS:
             raise Invalid("There are too many labels.", "settings.label_settings")
     if "aliases" in changes:
         aliases = _object(changes["aliases"], "settings.aliases")
@@ -60,7 +60,7 @@ def _folders(sent: object) -> dict[str, object]:
 
 
 def _labels(sent: object) -> dict[str, object]:
-    labels = {}
+    labels: dict[str, object] = {}
     for keyword, value in _object(sent, "settings.label_settings").items():
         field = "settings.label_settings"
         if not keyword or len(keyword) > MAX_TEXT_CHARS or re.search(r"\s", keyword):

@@ -10,7 +10,7 @@ that an encoded slash is part of a name. RFC 9110 §15.5.14.
 # Twisted's own methods carry no types.
 # mypy: disable-error-code="no-untyped-call"
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +25,7 @@ __all__ = [
     "Proxies",
     "Segment",
     "header",
+    "network_of",
 ]
 
 MAX_BODY_OCTETS = 1_048_576
@@ -50,6 +51,10 @@ class CappedRequest(server.Request):
     postpath: list[bytes]
 
     max_body_octets = MAX_BODY_OCTETS
+    # What the web UI's front notes before routing: language, form, path without language.
+    language = ""
+    form: Mapping[str, object] | None = None
+    page_path = ""
     is_too_big = False
     _received_octets = 0
 
@@ -81,6 +86,33 @@ class CappedRequest(server.Request):
         self.setHeader(b"Server", b"fe-mail")
         super().render(resrc)
 
+    def setHeader(self, name: bytes, value: bytes) -> None:
+        """Set a header of the response."""
+        super().setHeader(name, value)
+
+    def cookie(self, name: str) -> str:
+        """A cookie of the client; empty if there is none."""
+        value = self.getCookie(name.encode("ascii"))
+        return value.decode("ascii", "replace") if value else ""
+
+    def keep(self, name: str, value: str, max_age_seconds: int, is_secure: bool) -> None:
+        """A cookie that scripts cannot read and other sites cannot make the browser post."""
+        self.addCookie(
+            name,
+            value,
+            path="/",
+            max_age=str(max_age_seconds),
+            secure=is_secure,
+            httpOnly=True,
+            sameSite="lax",
+        )
+
+    def end(self, body: bytes) -> None:
+        """Send the answer, unless the client left."""
+        if not self._disconnected and not self.finished:
+            self.write(body)
+            self.finish()
+
     def body(self) -> bytes:
         """All of the body."""
         self.content.seek(0)
@@ -91,6 +123,17 @@ def header(request: server.Request, name: bytes) -> str:
     """A header field as text; empty if absent."""
     value = request.requestHeaders.getRawHeaders(name)
     return value[0].decode("utf-8", "replace").strip() if value else ""
+
+
+def network_of(remote: str) -> str:
+    """What a limit counts by: an IPv4 address, or the /64 that one IPv6 subscriber has."""
+    try:
+        address = ipaddress.ip_address(remote)
+    except ValueError:
+        return remote
+    if address.version == 4:
+        return remote
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 class Proxies:

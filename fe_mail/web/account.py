@@ -1,0 +1,71 @@
+"""The visitor's own account: profile, password, language, API token."""
+
+from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
+from fe_mail.web.i18n import LANGUAGES, N_
+from fe_mail.web.results import Page, Redirect, Result
+from fe_mail.web.visit import Visit, page
+
+__all__ = ["change", "new_token", "profile", "security"]
+
+_FIELDS = ("email", "given_name", "family_name")
+
+
+@page("GET", "/my-account/profile")
+async def profile(visit: Visit) -> Result:
+    """Name, address, language, password."""
+    return Page("account/profile.html", {"form": _shown(visit)})
+
+
+def _shown(visit: Visit) -> dict[str, object]:
+    user = visit.owner
+    stored: dict[str, object] = {name: getattr(user, name) for name in _FIELDS}
+    return {**stored, "locale": user.locale, **visit.form}
+
+
+@page("PUT", "/my-account/profile")
+async def change(visit: Visit) -> Result:
+    """Save the profile, or change the password."""
+    try:
+        if visit.field("change_password") == "true":
+            await _change_password(visit)
+            return Redirect("/my-account/profile", "password-changed")
+        await _save(visit)
+    except AuthenticationFailed:
+        wrong = Invalid(N_("The current password is not correct."), "old_password")
+        return _again(visit, wrong)
+    except MailError as error:
+        return _again(visit, error)
+    return Redirect("/my-account/profile", "profile-saved")
+
+
+def _again(visit: Visit, error: MailError) -> Page:
+    return Page("account/profile.html", {"form": _shown(visit)}, error=error)
+
+
+async def _save(visit: Visit) -> None:
+    fields: dict[str, object] = {n: visit.field(n) for n in _FIELDS if n in visit.form}
+    if visit.field("locale") in LANGUAGES:
+        fields["locale"] = visit.field("locale")
+        visit.language = visit.field("locale")
+    visit.user = await visit.services.users.update(visit.owner, **fields)
+
+
+async def _change_password(visit: Visit) -> None:
+    new = visit.secret("password")
+    if new != visit.secret("confirm_password"):
+        raise Invalid(N_("The two new passwords are not the same."), "confirm_password")
+    await visit.services.users.change_password(visit.owner, visit.secret("old_password"), new)
+
+
+@page("GET", "/my-account/security")
+async def security(visit: Visit) -> Result:
+    """The API token."""
+    token = await visit.services.users.api_token(visit.owner)
+    return Page("account/security.html", {"token": token})
+
+
+@page("DELETE", "/my-account/security")
+async def new_token(visit: Visit) -> Result:
+    """Another API token; the old one stops working at once."""
+    await visit.services.users.new_api_token(visit.owner)
+    return Redirect("/my-account/security", "token-changed", is_reload=True)

@@ -1,0 +1,230 @@
+"""Aliases: the list, the form, the password, and where an address goes."""
+
+from typing import TYPE_CHECKING
+
+from fe_mail.model.account import Alias, Domain
+from fe_mail.model.address import parse_address
+from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
+from fe_mail.model.route import Route
+from fe_mail.web.domains import is_admin
+from fe_mail.web.i18n import N_
+from fe_mail.web.lists import Listing, listing_query
+from fe_mail.web.results import Page, Redirect, Result
+from fe_mail.web.visit import Visit, account_path, page
+
+if TYPE_CHECKING:
+    from fe_mail.accounts.aliases import GeneratedPassword
+
+__all__ = ["add", "ask_new", "ask_password", "change", "edit", "index", "new_password", "remove"]
+
+_ALL = "/my-account/domains/<segment:domain_id>/aliases"
+_ONE = f"{_ALL}/<segment:alias_id>"
+_SWITCHES = ("has_imap", "is_enabled", "has_recipient_verification")
+_TEXTS = ("description", "labels", "error_code_if_disabled")
+
+
+def _list_path(domain: Domain) -> str:
+    return account_path("domains", domain.name, "aliases")
+
+
+async def _found(visit: Visit, domain_id: str, alias_id: str) -> tuple[Domain, Alias]:
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    return domain, await visit.services.aliases.get(visit.owner, domain, alias_id)
+
+
+@page("GET", _ALL)
+async def index(visit: Visit, domain_id: str) -> Result:
+    """The aliases that the visitor may see; a search, and a question about an address."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    query = listing_query(visit, ("name", "description", "is_enabled", "created_at"))
+    found = await visit.services.aliases.list(visit.owner, domain, query)
+    asked = visit.query.get("to", "").strip()
+    values = {
+        "domain": domain,
+        "is_admin": is_admin(visit, domain),
+        "listing": Listing(found, query),
+        "asked": asked,
+        "route": await _route(visit, domain, asked) if asked else None,
+    }
+    return Page("aliases/index.html", values, block="table")
+
+
+async def _route(visit: Visit, domain: Domain, asked: str) -> Route | None:
+    """Where mail to an address of this domain goes; None if it is no address."""
+    try:
+        address = parse_address(f"{asked.partition('@')[0]}@{domain.name}")
+    except Invalid:
+        return None
+    return await visit.services.router.route(address)
+
+
+@page("GET", f"{_ALL}/new")
+async def ask_new(visit: Visit, domain_id: str) -> Result:
+    """The form for a new alias."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    form: dict[str, object] = {
+        "name": visit.query.get("name", ""),
+        "recipients": visit.owner.email,
+        "has_imap": "true",
+        "is_enabled": "true",
+    }
+    return _form(visit, domain, None, form)
+
+
+def _form(
+    visit: Visit,
+    domain: Domain,
+    alias: Alias | None,
+    form: dict[str, object],
+    error: MailError | None = None,
+) -> Page:
+    shown = {
+        "name": "",
+        "recipients": "",
+        "description": "",
+        "labels": "",
+        "has_imap": "",
+        "is_enabled": "",
+        "has_recipient_verification": "",
+        "error_code_if_disabled": "250",
+        "max_quota": "",
+        **form,
+    }
+    values = {
+        "domain": domain,
+        "alias": alias,
+        "form": shown,
+        "is_admin": is_admin(visit, domain),
+    }
+    return Page("aliases/edit.html", values, error=error)
+
+
+def _fields(visit: Visit, domain: Domain) -> dict[str, object]:
+    """What the form says; an unticked box means no."""
+    fields: dict[str, object] = {name: bool(visit.field(name)) for name in _SWITCHES}
+    fields.update({name: visit.field(name) for name in _TEXTS if visit.field(name)})
+    fields["recipients"] = visit.field("recipients")
+    if "name" in visit.form:
+        fields["name"] = visit.field("name")
+    if "max_quota" in visit.form and is_admin(visit, domain):
+        fields["max_quota"] = visit.field("max_quota")
+    return fields
+
+
+@page("POST", f"{_ALL}/new")
+@page("POST", _ALL)
+async def add(visit: Visit, domain_id: str) -> Result:
+    """Add an alias; one with a mailbox goes on to its password."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    fields = _fields(visit, domain)
+    if not fields.get("name"):
+        fields.pop("name", None)
+    try:
+        alias = await visit.services.aliases.create(visit.owner, domain, fields)
+    except MailError as error:
+        return _form(visit, domain, None, dict(visit.form), error)
+    if alias.has_imap:
+        path = account_path("domains", domain.name, "aliases", alias.name, "generate-password")
+        return Redirect(path, "alias-added", alias.address)
+    return Redirect(_list_path(domain), "alias-added", alias.address)
+
+
+@page("GET", _ONE)
+async def edit(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """The form for an alias."""
+    domain, alias = await _found(visit, domain_id, alias_id)
+    return _form(visit, domain, alias, _as_form(alias))
+
+
+def _as_form(alias: Alias) -> dict[str, object]:
+    return {
+        "name": alias.name,
+        "recipients": "\n".join(alias.recipients),
+        "description": alias.description,
+        "labels": ", ".join(alias.labels),
+        "has_imap": "true" if alias.has_imap else "",
+        "is_enabled": "true" if alias.is_enabled else "",
+        "has_recipient_verification": "true" if alias.has_recipient_verification else "",
+        "error_code_if_disabled": str(alias.error_code_if_disabled),
+        "max_quota": f"{alias.max_quota // 1024**2} MB" if alias.max_quota else "",
+    }
+
+
+@page("PUT", _ONE)
+async def change(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """Save the form, or only switch the alias on or off."""
+    domain, alias = await _found(visit, domain_id, alias_id)
+    if visit.field("_section") == "enabled":
+        return await _switch(visit, domain, alias)
+    try:
+        await visit.services.aliases.update(visit.owner, domain, alias, _fields(visit, domain))
+    except MailError as error:
+        return _form(visit, domain, alias, dict(visit.form), error)
+    return Redirect(_list_path(domain), "alias-saved", alias.address)
+
+
+async def _switch(visit: Visit, domain: Domain, alias: Alias) -> Result:
+    is_enabled = visit.field("is_enabled") == "true"
+    fields = {
+        "name": alias.name,
+        "recipients": list(alias.recipients),
+        "description": alias.description,
+        "labels": list(alias.labels),
+        "is_enabled": is_enabled,
+    }
+    await visit.services.aliases.update(visit.owner, domain, alias, fields)
+    notice = "alias-enabled" if is_enabled else "alias-disabled"
+    return Redirect(_list_path(domain), notice, alias.address, is_reload=True)
+
+
+@page("DELETE", _ONE)
+async def remove(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """Remove an alias and its mailbox."""
+    domain, alias = await _found(visit, domain_id, alias_id)
+    await visit.services.aliases.delete(visit.owner, domain, alias)
+    return Redirect(_list_path(domain), "alias-removed", alias.address)
+
+
+@page("GET", f"{_ONE}/generate-password")
+async def ask_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """The choices before a new password: keep the mailbox, or begin anew."""
+    domain, alias = await _found(visit, domain_id, alias_id)
+    return _password_form(domain, alias)
+
+
+def _password_form(domain: Domain, alias: Alias, error: MailError | None = None) -> Page:
+    has_password = bool(alias.sealing_key)
+    values = {"domain": domain, "alias": alias, "has_password": has_password}
+    return Page("aliases/password.html", values, error=error)
+
+
+@page("POST", f"{_ONE}/generate-password")
+async def new_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """A new password, shown this once."""
+    domain, alias = await _found(visit, domain_id, alias_id)
+    try:
+        generated = await visit.services.aliases.generate_password(
+            visit.owner,
+            domain,
+            alias,
+            new_password=visit.secret("new_password"),
+            password=visit.secret("password"),
+            is_override=visit.field("is_override") == "true",
+        )
+    except AuthenticationFailed:
+        wrong = Invalid(N_("The current password is not correct."), "password", "INVALID_PASSWORD")
+        return _password_form(domain, alias, wrong)
+    except MailError as error:
+        return _password_form(domain, alias, error)
+    values = {"domain": domain, "alias": alias, "generated": generated}
+    values["servers"] = visit.web.clients.rows
+    return Page("aliases/generated.html", values, script=_for_script(visit, generated))
+
+
+def _for_script(visit: Visit, generated: "GeneratedPassword") -> dict[str, object]:
+    shown: dict[str, object] = {"username": generated.username, "password": generated.password}
+    if generated.recovery_code:
+        shown["recovery_code"] = generated.recovery_code
+    title = visit.text(N_("Your new password"))
+    text = f"{generated.username}\n{generated.password}"
+    return {**shown, "swal": {"title": title, "text": text, "type": "success"}}

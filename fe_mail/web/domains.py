@@ -1,0 +1,120 @@
+"""Domains: the list, a new one, and the set-up page with its DNS records and live check."""
+
+from typing import TYPE_CHECKING
+
+from fe_mail.model.account import Domain
+from fe_mail.model.errors import Invalid, MailError
+from fe_mail.web.i18n import N_
+from fe_mail.web.lists import Listing, listing_query
+from fe_mail.web.results import Page, Redirect, Result
+from fe_mail.web.visit import Visit, account_path, page
+
+if TYPE_CHECKING:
+    from fe_mail.accounts.domains import RecordCheck
+
+__all__ = ["add", "ask_new", "home", "index", "is_admin", "remove", "set_up", "verify"]
+
+_ONE = "/my-account/domains/<segment:domain_id>"
+
+
+def is_admin(visit: Visit, domain: Domain) -> bool:
+    """May the visitor change this domain?"""
+    return any(m.user_id == visit.owner.id and m.group == "admin" for m in domain.members)
+
+
+@page("GET", "/my-account")
+async def home(visit: Visit) -> Result:
+    """The account begins with the domains."""
+    return Redirect("/my-account/domains")
+
+
+@page("GET", "/my-account/domains")
+async def index(visit: Visit) -> Result:
+    """The visitor's domains; who has none gets the form for the first."""
+    query = listing_query(visit, ("name", "created_at"))
+    found = await visit.services.domains.list(visit.owner, query)
+    if not found.total and not query.q:
+        return Redirect("/my-account/domains/new")
+    return Page("domains/index.html", {"listing": Listing(found, query)}, block="table")
+
+
+@page("GET", "/my-account/domains/new")
+async def ask_new(visit: Visit) -> Result:
+    """The form for a new domain."""
+    return Page("domains/new.html")
+
+
+@page("POST", "/my-account/domains/new")
+async def add(visit: Visit) -> Result:
+    """Add a domain with a catch-all to the visitor's own address."""
+    name = visit.field("domain").lower()
+    try:
+        if name.startswith("www."):
+            raise Invalid(N_("Leave out the “www.”: mail belongs to the domain itself."), "domain")
+        domain = await visit.services.domains.create(visit.owner, name)
+    except MailError as error:
+        return visit.refused("domains/new.html", error)
+    return Redirect(account_path("domains", domain.name), "domain-added", domain.name)
+
+
+@page("GET", _ONE)
+async def set_up(visit: Visit, domain_id: str) -> Result:
+    """The records to publish, and how they stand."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    return _set_up_page(visit, domain, ())
+
+
+def _set_up_page(
+    visit: Visit,
+    domain: Domain,
+    results: "tuple[RecordCheck, ...]",
+    error: MailError | None = None,
+) -> Page:
+    values = {
+        "domain": domain,
+        "is_admin": is_admin(visit, domain),
+        "records": visit.services.domains.records(domain),
+        "results": {result.purpose: result for result in results},
+        "flags": _flags(domain),
+    }
+    return Page("domains/show.html", values, error=error)
+
+
+def _flags(domain: Domain) -> dict[str, bool]:
+    """What the last check that counted has found, by the purpose of a record."""
+    return {
+        "mx": domain.has_mx_record,
+        "verification": domain.has_txt_record,
+        "spf": domain.has_spf_record,
+        "dkim": domain.has_dkim_record,
+        "return_path": domain.has_return_path_record,
+        "dmarc": domain.has_dmarc_record,
+    }
+
+
+@page("POST", f"{_ONE}/verify-records")
+async def verify(visit: Visit, domain_id: str) -> Result:
+    """Look the records up now and explain what is wrong."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    visit.services.domains.require_admin(visit.owner, domain)
+    verification = await visit.services.domains.verify(visit.owner, domain)
+    wrong = [result for result in verification.results if not result.passed]
+    path = account_path("domains", domain.name)
+    if not wrong:
+        return Redirect(path, "domain-verified", is_reload=True)
+    message = N_("Not everything is in place yet. What is missing is explained below.")
+    if visit.is_script:
+        message = ", ".join(visit.text(result.message) for result in wrong)
+    return _set_up_page(visit, verification.domain, verification.results, Invalid(message))
+
+
+@page("DELETE", _ONE)
+async def remove(visit: Visit, domain_id: str) -> Result:
+    """Remove a domain; a person types its name first."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    visit.services.domains.require_admin(visit.owner, domain)
+    if not visit.is_script and visit.field("confirm").lower() != domain.name:
+        error = Invalid(N_("Type the name of the domain to remove it."), "confirm")
+        return _set_up_page(visit, domain, (), error)
+    await visit.services.domains.delete(visit.owner, domain)
+    return Redirect("/my-account/domains", "domain-removed", domain.name)

@@ -1,0 +1,163 @@
+"""
+The front of the web UI: what happens to a request before any page sees it.
+
+Security headers, the gate, the language prefix, the method that a form really means, and the
+refusal of state changes that do not come from our own pages. Everything else is routing.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from fe_mail.http.bodies import parse_body
+from fe_mail.http.request import CappedRequest, header, network_of
+from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError, PermissionDenied
+from fe_mail.web.app import LANGUAGE_SECONDS, Web
+from fe_mail.web.gate import Gatekeeper
+from fe_mail.web.i18n import DEFAULT_LANGUAGE, KNOWN_LANGUAGES, LANGUAGES, N_, negotiate
+from fe_mail.web.origin import SAFE_METHODS, is_own
+from fe_mail.web.visit import refuse
+
+__all__ = ["CONTENT_POLICY", "WebResource"]
+
+CONTENT_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HSTS_SECONDS = 365 * 86_400
+
+# The same in every language, so they have no prefix.
+_UNPREFIXED = frozenset({b"static", b"robots.txt", b"favicon.ico"})
+_PRIVATE = frozenset({b"my-account", b"admin"})
+_OVERRIDES = {"PUT": b"PUT", "DELETE": b"DELETE"}
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+_log = Logger()
+
+
+class WebResource(Resource):
+    """The web UI as one leaf."""
+
+    isLeaf = True
+
+    def __init__(self, web: Web, gatekeeper: Gatekeeper) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._web = web
+        self._gatekeeper = gatekeeper
+        self._routes = web.app.resource()
+
+    def render(self, request: CappedRequest) -> Any:
+        """Prepare the request, ask the gate, then route."""
+        request.language = self._preferred(request)
+        try:
+            self._harden(request)
+            if self._gatekeeper.is_open:
+                return self._enter(request)
+        except MailError as error:
+            return refuse(self._web, request, error)
+        Deferred.fromCoroutine(self._ask(request)).addErrback(self._failed, request)
+        return NOT_DONE_YET
+
+    async def _ask(self, request: CappedRequest) -> None:
+        try:
+            remote = network_of(self._web.proxies.remote(request))
+            if await self._gatekeeper.admits(header(request, b"Authorization"), remote):
+                answer = self._enter(request)
+            else:
+                request.setHeader(b"WWW-Authenticate", b'Basic realm="fe-mail", charset="UTF-8"')
+                raise AuthenticationFailed(N_("This server asks for a name and a password first."))
+        except MailError as error:
+            answer = refuse(self._web, request, error)
+        if isinstance(answer, bytes):
+            request.end(answer)
+
+    def _failed(self, failure: Any, request: CappedRequest) -> None:
+        _log.failure("The front of the web UI failed.", failure)
+        request.setResponseCode(500)
+        request.end(b"")
+
+    def _enter(self, request: CappedRequest) -> Any:
+        redirect = self._strip_language(request)
+        if redirect:
+            request.setResponseCode(302)
+            request.setHeader(b"Location", redirect)
+            return b""
+        self._override(request)
+        self._refuse_foreign(request)
+        return self._routes.render(request)
+
+    def _harden(self, request: CappedRequest) -> None:
+        headers = request.responseHeaders
+        headers.setRawHeaders("Content-Security-Policy", [CONTENT_POLICY])
+        headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
+        headers.setRawHeaders("X-Frame-Options", ["DENY"])
+        # Not "no-referrer": that would make the Origin of our own forms "null".
+        headers.setRawHeaders("Referrer-Policy", ["same-origin"])
+        headers.setRawHeaders("Cross-Origin-Opener-Policy", ["same-origin"])
+        headers.setRawHeaders("Vary", ["Accept, Accept-Language, Cookie"])
+        if self._web.proxies.is_secure(request):
+            headers.setRawHeaders("Strict-Transport-Security", [f"max-age={HSTS_SECONDS}"])
+        if request.postpath[:1] and request.postpath[0] not in _UNPREFIXED:
+            headers.setRawHeaders("Cache-Control", ["no-store"])
+        if _PRIVATE & set(request.postpath[:2]):
+            headers.setRawHeaders("X-Robots-Tag", ["none"])
+
+    def _preferred(self, request: CappedRequest) -> str:
+        cookie = request.cookie("language")
+        return cookie if cookie in LANGUAGES else negotiate(header(request, b"Accept-Language"))
+
+    def _strip_language(self, request: CappedRequest) -> bytes | None:
+        """Take the prefix off; where it is missing and may be, say where to go."""
+        first = request.postpath[0].decode("ascii", "replace") if request.postpath else ""
+        if first in LANGUAGES:
+            self._prefixed(request, first)
+            return None
+        rest = request.uri
+        if first in KNOWN_LANGUAGES:
+            request.language = DEFAULT_LANGUAGE
+            rest = request.uri[1 + len(first) :]
+        elif first.encode() in _UNPREFIXED or request.method not in SAFE_METHODS:
+            request.page_path = request.path.decode("ascii", "replace")
+            return None
+        local = b"/" + rest.lstrip(b"/\\") if not rest.startswith(b"?") else b"/" + rest
+        return b"/" + request.language.encode("ascii") + local
+
+    def _prefixed(self, request: CappedRequest, language: str) -> None:
+        request.language = language
+        request.prepath = request.postpath[:1]
+        request.postpath = request.postpath[1:] or [b""]
+        request.page_path = "/" + b"/".join(request.postpath).decode("ascii", "replace")
+        if request.cookie("language") != language:
+            is_secure = self._web.proxies.is_secure(request)
+            request.keep("language", language, LANGUAGE_SECONDS, is_secure)
+
+    def _override(self, request: CappedRequest) -> None:
+        """``_method`` in a POST form: what HTML forms cannot say."""
+        kind = header(request, b"Content-Type")
+        if request.method != b"POST" or not kind.lower().startswith(_FORMS):
+            return
+        if request.is_too_big:
+            return
+        request.form = parse_body(kind, request.body())
+        wanted = request.form.get("_method", "")
+        if wanted:
+            method = _OVERRIDES.get(wanted.upper()) if isinstance(wanted, str) else None
+            if method is None and wanted != "POST":
+                raise Invalid(N_("The form asks for a method that is not known."))
+            request.method = method or b"POST"
+
+    def _refuse_foreign(self, request: CappedRequest) -> None:
+        if request.method in SAFE_METHODS:
+            return
+        own = is_own(
+            site=header(request, b"Sec-Fetch-Site"),
+            origin=header(request, b"Origin"),
+            referer=header(request, b"Referer"),
+            host=header(request, b"Host"),
+            is_secure=self._web.proxies.is_secure(request),
+        )
+        if not own:
+            raise PermissionDenied(N_("This form was sent from another site, so it was refused."))

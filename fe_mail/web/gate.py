@@ -1,0 +1,76 @@
+"""
+The Basic-auth gate in front of a server that nobody owns yet.
+
+Between the first start and the first registration anybody could become its admin; so the web UI
+asks for a name and password that the operator knows. The gate opens for good, without a restart,
+as soon as an admin exists, unless it is meant to stay. RFC 7617.
+"""
+
+import base64
+import binascii
+import hmac
+from typing import TYPE_CHECKING
+
+import attrs
+
+from fe_mail.model.errors import RateLimited
+from fe_mail.ports import Cache
+
+if TYPE_CHECKING:
+    from fe_mail.accounts.users import Users
+
+__all__ = ["MAX_FAILURES", "Gate", "Gatekeeper"]
+
+MAX_FAILURES = 50
+WINDOW_SECONDS = 86_400
+
+
+@attrs.frozen(kw_only=True)
+class Gate:
+    """What the operator set: ``AUTH_BASIC_USERNAME``, ``_PASSWORD``, ``_ALWAYS``."""
+
+    username: str
+    password: str = attrs.field(repr=False)
+    always: bool = False
+
+
+class Gatekeeper:
+    """Lets visitors pass or not."""
+
+    def __init__(self, gate: Gate | None, users: "Users", cache: Cache) -> None:
+        self._gate = gate
+        self._users = users
+        self._cache = cache
+
+    @property
+    def is_open(self) -> bool:
+        """True when nobody needs to be asked."""
+        return self._gate is None
+
+    async def admits(self, authorization: str, remote: str) -> bool:
+        """May this visitor pass? ``RateLimited`` after too many wrong guesses."""
+        gate = self._gate
+        if gate is None:
+            return True
+        if not gate.always and await self._users.has_admin():
+            self._gate = None
+            return True
+        if not authorization:
+            return False
+        key = f"gate:{remote}"
+        if int(await self._cache.get(key) or b"0") >= MAX_FAILURES:
+            raise RateLimited(retry_after_seconds=round(await self._cache.ttl(key)))
+        if _knows(gate, authorization):
+            return True
+        await self._cache.increment(key, WINDOW_SECONDS)
+        return False
+
+
+def _knows(gate: Gate, authorization: str) -> bool:
+    expected = f"{gate.username}:{gate.password}".encode()
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        given = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return scheme.lower() == "basic" and hmac.compare_digest(given, expected)

@@ -1,0 +1,47 @@
+"""
+One sentence that a redirect takes along ("The alias was saved").
+
+The cookie holds the name of a sentence and what it is about, never a text; a forged cookie can
+only make us say one of our own sentences.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
+
+from fe_mail.web.i18n import N_
+
+__all__ = ["NOTICES", "pack_notice", "unpack_notice"]
+
+MAX_ABOUT_CHARS = 255
+
+NOTICES: Mapping[str, str] = {
+    "registered": N_("Welcome! Your account is ready. Now add your domain."),
+    "registered-admin": N_(
+        "Welcome! You are the administrator of this server. Now add your domain."
+    ),
+    "signed-out": N_("You are signed out."),
+    "domain-added": N_("The domain was added. Publish these records, then check them."),
+    "domain-removed": N_("The domain was removed."),
+    "domain-verified": N_("All is well: the records of your domain are correct."),
+    "alias-added": N_("The alias was added."),
+    "alias-saved": N_("The alias was saved."),
+    "alias-enabled": N_("The alias is active again."),
+    "alias-disabled": N_("The alias is disabled."),
+    "alias-removed": N_("The alias was removed."),
+    "profile-saved": N_("Your profile was saved."),
+    "password-changed": N_("Your password was changed."),
+    "token-changed": N_("You have a new API token; the old one no longer works."),
+}
+
+
+def pack_notice(name: str, about: str = "") -> str:
+    """The value of the cookie."""
+    return f"{name}:{quote(about[:MAX_ABOUT_CHARS], safe='')}"
+
+
+def unpack_notice(cookie: str) -> tuple[str, str]:
+    """The English sentence and what it is about; empty if there is none."""
+    name, _, about = cookie.partition(":")
+    if name not in NOTICES:
+        return "", ""
+    return NOTICES[name], unquote(about, errors="replace")[:MAX_ABOUT_CHARS]

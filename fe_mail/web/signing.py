@@ -1,0 +1,122 @@
+"""Register, sign in, sign out."""
+
+from fe_mail.model.account import User
+from fe_mail.model.errors import (
+    AlreadyExists,
+    AuthenticationFailed,
+    Invalid,
+    MailError,
+    RateLimited,
+)
+from fe_mail.web.i18n import LANGUAGES
+from fe_mail.web.origin import local_target
+from fe_mail.web.results import Page, Redirect, Result
+from fe_mail.web.visit import Access, Visit, page
+
+__all__ = ["ask_login", "ask_logout", "ask_register", "login", "logout", "register"]
+
+MAX_ACCOUNTS_PER_DAY = 5
+DAY_SECONDS = 86_400
+HOME = "/my-account/domains"
+
+
+@page("GET", "/register", Access.EVERYBODY)
+async def ask_register(visit: Visit) -> Result:
+    """The form for a new account."""
+    if visit.user is not None:
+        return Redirect(HOME)
+    return Page("register.html", {"is_new": not await visit.services.users.has_admin()})
+
+
+@page("POST", "/register", Access.EVERYBODY)
+async def register(visit: Visit) -> Result:
+    """Make an account and sign in; the first one owns the server."""
+    users = visit.services.users
+    is_new = not await users.has_admin()
+    email, password = visit.field("email"), visit.secret("password")
+    try:
+        await _check_limit(visit)
+        user = await _register_or_sign_in(visit, email, password)
+    except MailError as error:
+        return visit.refused("register.html", error, is_new=is_new)
+    await _start(visit, user)
+    notice = "registered-admin" if user.group == "admin" else "registered"
+    return Redirect("/my-account/domains/new", notice)
+
+
+async def _check_limit(visit: Visit) -> None:
+    key = f"web:register:{visit.network}"
+    made = int(await visit.services.cache.get(key) or b"0")
+    if made >= MAX_ACCOUNTS_PER_DAY:
+        left = round(await visit.services.cache.ttl(key))
+        raise RateLimited(retry_after_seconds=max(1, left))
+
+
+async def _register_or_sign_in(visit: Visit, email: str, password: str) -> User:
+    """An address that is known, with its right password, signs in."""
+    users = visit.services.users
+    try:
+        user = await users.register(email, password, visit.language)
+    except AlreadyExists as taken:
+        try:
+            return await users.sign_in(email, password, visit.remote)
+        except AuthenticationFailed:
+            raise taken from None
+    await visit.services.cache.increment(f"web:register:{visit.network}", DAY_SECONDS)
+    return user
+
+
+async def _start(visit: Visit, user: User) -> None:
+    if visit.token:
+        await visit.services.users.sign_out(visit.token)
+    token = await visit.services.users.start_session(user, visit.remote)
+    visit.web.sign_in(visit, user, token)
+
+
+@page("GET", "/login", Access.EVERYBODY)
+async def ask_login(visit: Visit) -> Result:
+    """The form to sign in."""
+    target = _target(visit.query.get("return_to", ""))
+    if visit.user is not None:
+        return Redirect(target)
+    return Page("login.html", {"return_to": target})
+
+
+@page("POST", "/login", Access.EVERYBODY)
+async def login(visit: Visit) -> Result:
+    """Sign in and go to where the visitor wanted to be."""
+    target = _target(visit.field("return_to") or visit.query.get("return_to", ""))
+    email, password = visit.field("email"), visit.secret("password")
+    try:
+        user = await visit.services.users.sign_in(email, password, visit.remote)
+    except AuthenticationFailed as error:
+        # A browser shows its own dialogue for 401; the reference answers 400.
+        return visit.refused("login.html", Invalid(error.message, "email"), return_to=target)
+    except MailError as error:
+        return visit.refused("login.html", error, return_to=target)
+    await _start(visit, user)
+    if user.locale in LANGUAGES:
+        visit.language = user.locale
+    return Redirect(target)
+
+
+def _target(return_to: str) -> str:
+    """A path on this server without its language prefix; the account if it is not local."""
+    target = local_target(return_to, HOME)
+    first, _, rest = target[1:].partition("/")
+    return f"/{rest}" if first in LANGUAGES else target
+
+
+@page("GET", "/logout", Access.EVERYBODY)
+async def ask_logout(visit: Visit) -> Result:
+    """Ask: reading a page changes nothing."""
+    return Page("logout.html") if visit.user is not None else Redirect("/")
+
+
+@page("POST", "/logout", Access.EVERYBODY)
+async def logout(visit: Visit) -> Result:
+    """End the session."""
+    if visit.token:
+        await visit.services.users.sign_out(visit.token)
+    visit.web.sign_out(visit)
+    return Redirect("/", "signed-out")
