@@ -198,10 +198,10 @@ class SMTPServer(ESMTP):
 
     async def writable(self) -> None:
         """Wait until the client reads what it was sent."""
-        if not self._output_is_full:
-            return
         if self._is_closing:
             raise ConnectionEnded
+        if not self._output_is_full:
+            return
         self.setTimeout(IDLE_TIMEOUT_SECONDS)
         self._blocked = Deferred()
         await self._blocked
