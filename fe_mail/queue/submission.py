@@ -1,0 +1,351 @@
+"""
+Reception of mail from our own users: only as themselves, completed, signed, queued.
+
+The state of the alias is read again for every message (a password may be gone since login).
+The message is held in memory until its end, since the signature over the body stands before
+it; all messages in hand share one budget. Then its header is completed (Date, Message-ID, no
+Bcc), DKIM-Signature and Received are put on top, and one spool serves all recipients: hosted
+ones are routed here, others go to the remote courier. Our Received field names no address or
+name of the user's machine: where somebody writes from is nobody's business.
+RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
+"""
+
+from collections.abc import Callable, Iterable
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from fe_mail.mailauth.dkim import SigningKey, sign
+from fe_mail.message.addresses import sole_author
+from fe_mail.message.compose import new_message_id
+from fe_mail.message.headers import HeaderField
+from fe_mail.message.received import received_field
+from fe_mail.message.submit import complete_message
+from fe_mail.model.account import Domain, RouteRows
+from fe_mail.model.address import Address
+from fe_mail.model.envelope import Envelope, Peer, Recipient
+from fe_mail.model.errors import Invalid, MailError, Unavailable
+from fe_mail.model.identity import Identity
+from fe_mail.model.ids import BlobId, new_id
+from fe_mail.model.queue import QueuedMessage, Target
+from fe_mail.model.route import Refusal, Route
+from fe_mail.policy.limits import DAILY_MESSAGES
+from fe_mail.policy.outbound import (
+    RECIPIENT,
+    SENDER,
+    Rights,
+    SubmissionFacts,
+    SubmittedRecipient,
+    SubmittedSender,
+    message_table,
+)
+from fe_mail.policy.rules import Count, first_refusal, uncounted
+from fe_mail.ports import AccountStore, Blobs, Bus, Cache, Keyring, Offload, Queue
+from fe_mail.queue.acceptance import (
+    HeaderTap,
+    deliveries_for,
+    enqueue,
+    message_facts,
+    message_id_of,
+    refusal_for,
+    reply_to,
+)
+from fe_mail.queue.inbound import Routing
+from fe_mail.queue.reception import Reply, Spooling
+
+__all__ = ["MAX_SPOOLING_OCTETS", "OFFLOAD_OCTETS", "SubmissionReception"]
+
+log = Logger()
+
+MAX_SPOOLING_OCTETS = 256 * 1024 * 1024  # of all messages that are being received
+OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
+MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
+
+Hold = Callable[[Address], str]
+
+
+class SubmissionReception:
+    """
+    ``hold`` gives the reason to hold mail to an outside address, empty for none. With
+    ``loopback`` hosted recipients go through the MX like all others (the demo's way).
+    """
+
+    def __init__(
+        self,
+        router: Routing,
+        accounts: AccountStore,
+        queue: Queue,
+        blobs: Blobs,
+        cache: Cache,
+        bus: Bus,
+        keyring: Keyring,
+        clock: IReactorTime,
+        *,
+        hostname: str,
+        run: Offload,
+        hold: Hold | None = None,
+        loopback: bool = False,
+        daily_messages: int = DAILY_MESSAGES,
+        count: Count = uncounted,
+    ) -> None:
+        self.queue = queue
+        self.blobs = blobs
+        self.bus = bus
+        self.clock = clock
+        self.hostname = hostname
+        self.run = run
+        self.hold = hold
+        self.count = count
+        self.message_table = message_table(cache, daily_messages)
+        self.octets_in_hand = 0
+        self._router = router
+        self._accounts = accounts
+        self._keyring = keyring
+        self._loopback = loopback
+        self._keys: dict[bytes, SigningKey] = {}
+
+    async def connected(self, peer: Peer) -> Refusal | None:
+        """Anybody may try to sign in; ``Login`` limits that."""
+        return None
+
+    async def sender(
+        self, peer: Peer, identity: Identity | None, reverse_path: Address | None
+    ) -> Refusal | None:
+        """MAIL FROM: only one's own address (or the null reverse-path, for receipts)."""
+        rights = await self.rights(identity) if identity else None
+        facts = SubmittedSender(identity=identity, reverse_path=reverse_path, rights=rights)
+        return await first_refusal(SENDER, facts, self.count)
+
+    async def recipient(
+        self,
+        peer: Peer,
+        identity: Identity | None,
+        reverse_path: Address | None,
+        recipient: Address,
+    ) -> Refusal | None:
+        """RCPT TO: the outside is not known here, hosted addresses must exist."""
+        if identity is None:
+            return Refusal(code=530, enhanced="5.7.0", text="Authentication required.")
+        facts = SubmittedRecipient(recipient=recipient, route=await self._router.route(recipient))
+        return await first_refusal(RECIPIENT, facts, self.count)
+
+    def begin(self, envelope: Envelope, identity: Identity | None) -> Spooling:
+        """DATA or the first BDAT."""
+        return _SubmissionSpooling(self, envelope, identity)
+
+    async def rights(self, identity: Identity) -> Rights:
+        """What the alias may do now."""
+        alias, domain = identity.alias, identity.domain
+        claims = await self._accounts.route_rows(alias.name, domain.name)
+        claim = next((rows for rows in claims if rows.domain.id == domain.id), None)
+        if claim is None:
+            return Rights(alias_is_enabled=False, domain_may_send=False, is_unlimited=False)
+        return Rights(
+            alias_is_enabled=_is_enabled(claim, alias.id),
+            domain_may_send=claim.domain.has_smtp or claim.owner_is_admin,
+            is_unlimited=claim.owner_is_admin,
+        )
+
+    async def route(self, recipient: Address) -> Route:
+        """Hosted addresses as the router says, all others to their own hosts."""
+        route = await self._router.route(recipient)
+        if route.refusal is not None or (route.is_hosted and not self._loopback):
+            return route
+        if route.is_hosted and not route.targets:
+            return route  # dropped on purpose
+        target = Target(courier="remote", address=str(recipient))
+        return Route(address=str(recipient), is_hosted=route.is_hosted, targets=(target,))
+
+    async def signed(self, raw: bytes, domain: Domain) -> bytes:
+        """The message under its DKIM-Signature field; as it is if the domain has no key."""
+        if not domain.dkim_private_key or not domain.dkim_selector:
+            return raw
+        key = self._signing_key(domain)
+        now = self.clock.seconds()
+
+        def work() -> bytes:
+            field = sign(raw, key, domain=domain.name, selector=domain.dkim_selector, now=now)
+            return field + raw
+
+        return await self.run(work) if len(raw) > OFFLOAD_OCTETS else work()
+
+    def _signing_key(self, domain: Domain) -> SigningKey:
+        key = self._keys.get(domain.dkim_private_key)
+        if key is None:
+            key = SigningKey.from_pem(self._keyring.reveal(domain.dkim_private_key, "dkim"))
+            if len(self._keys) >= MAX_SIGNING_KEYS:
+                self._keys.clear()
+            self._keys[domain.dkim_private_key] = key
+        return key
+
+    async def current_domain(self, identity: Identity) -> Domain:
+        """The domain with the key it has now."""
+        return await self._accounts.domain(identity.domain.id)
+
+
+def _is_enabled(claim: RouteRows, alias_id: str) -> bool:
+    """The alias is there and enabled; ``*`` signs in as itself where that is allowed."""
+    candidates = (claim.named, claim.catchall, *claim.patterns)
+    return any(
+        alias is not None and alias.id == alias_id and alias.is_enabled for alias in candidates
+    )
+
+
+class _SubmissionSpooling:
+    """One message from a user."""
+
+    def __init__(
+        self, reception: SubmissionReception, envelope: Envelope, identity: Identity | None
+    ) -> None:
+        self._reception = reception
+        self._envelope = envelope
+        self._identity = identity
+        self._now = reception.clock.seconds()
+        self._id = new_id(self._now)
+        self._chunks: list[bytes] = []
+        self._octets = 0
+        self._tap = HeaderTap()
+        self._error: MailError | None = None
+
+    async def write(self, data: bytes) -> None:
+        """Keep it, within the budget of all."""
+        if self._error is not None:
+            return
+        if self._reception.octets_in_hand + len(data) > MAX_SPOOLING_OCTETS:
+            self._error = Unavailable("Too much mail at once.")
+            self._let_go()
+            return
+        self._reception.octets_in_hand += len(data)
+        self._octets += len(data)
+        self._chunks.append(data)
+        self._tap.feed(data)
+
+    def _let_go(self) -> None:
+        self._reception.octets_in_hand -= self._octets
+        self._octets = 0
+        self._chunks = []
+
+    async def abort(self) -> None:
+        """Forget it."""
+        self._let_go()
+
+    async def finish(self) -> Reply:
+        """End of data."""
+        try:
+            if self._error is not None:
+                raise self._error
+            return await self._accept()
+        except MailError as error:
+            log.info("{message_id} refused: {reason}", message_id=self._id, reason=error.message)
+            return reply_to(refusal_for(error))
+        except Exception:
+            log.failure("accepting {message_id} failed", message_id=self._id)
+            return reply_to(refusal_for(MailError()))
+        finally:
+            self._let_go()
+
+    async def _accept(self) -> Reply:
+        reception, identity, reverse_path = (
+            self._reception,
+            self._identity,
+            self._envelope.reverse_path,
+        )
+        rights = await reception.rights(identity) if identity else None
+        sender = SubmittedSender(identity=identity, reverse_path=reverse_path, rights=rights)
+        refusal = await first_refusal(SENDER, sender, reception.count)
+        if refusal is not None or identity is None or rights is None:
+            return reply_to(refusal or refusal_for(MailError()))
+        routed = await self._routed()
+        for _, route in routed:
+            if route.refusal is not None:  # since RCPT: tell it here rather than by a report
+                return reply_to(route.refusal)
+        facts, fields = message_facts(self._envelope, self._tap)
+        submission = SubmissionFacts(
+            message=facts, identity=identity, rights=rights, author=_author(fields)
+        )
+        refusal = await first_refusal(reception.message_table, submission, reception.count)
+        if refusal is not None:
+            return reply_to(refusal)
+        return await self._queue(identity, fields, routed)
+
+    async def _queue(
+        self,
+        identity: Identity,
+        fields: Iterable[HeaderField],
+        routed: list[tuple[Recipient, Route]],
+    ) -> Reply:
+        reception, envelope = self._reception, self._envelope
+        deliveries = deliveries_for(self._id, routed, self._now, reception.hold)
+        if not deliveries:
+            return self._taken()  # every recipient's owner wants such mail dropped in silence
+        message_id = message_id_of(tuple(fields)) or new_message_id(identity.domain.name, self._now)
+        completed = await self._completed(message_id)
+        body = await reception.signed(completed, await reception.current_domain(identity))
+        blob, size = await self._spool(body)
+        message = QueuedMessage(
+            id=self._id,
+            blob=blob,
+            size_octets=size,
+            reverse_path=str(envelope.reverse_path or ""),
+            created_at=self._now,
+            source="submission",
+            alias_id=identity.alias.id,
+            domain_id=identity.domain.id,
+            envelope_id=envelope.envelope_id,
+            dsn_return=envelope.dsn_return,
+            is_8bit=envelope.is_8bit,
+            is_utf8=envelope.is_utf8,
+            requires_tls=envelope.requires_tls,
+            message_id=message_id,
+            peer=envelope.peer,
+        )
+        await enqueue(reception.queue, reception.bus, message, deliveries)
+        return self._taken()
+
+    async def _completed(self, message_id: str) -> bytes:
+        """The message with the fields it lacked; the original is let go of."""
+        raw = b"".join(self._chunks)
+        self._chunks = []
+
+        def work() -> bytes:
+            return complete_message(raw, now=self._now, message_id=message_id)
+
+        if len(raw) > OFFLOAD_OCTETS:
+            return await self._reception.run(work)
+        return work()
+
+    async def _spool(self, body: bytes) -> tuple[BlobId, int]:
+        recipients = self._envelope.recipients
+        trace = received_field(
+            attrs.evolve(self._envelope.peer, ip="", helo="", host=""),
+            by=self._reception.hostname,
+            queue_id=self._id,
+            now=self._now,
+            recipient=recipients[0].address if len(recipients) == 1 else None,
+        )
+        writer = self._reception.blobs.create(self._now)
+        try:
+            await writer.write(trace)
+            await writer.write(body)
+            size = writer.size_octets
+            return await writer.commit(), size
+        finally:
+            await writer.abort()
+
+    async def _routed(self) -> list[tuple[Recipient, Route]]:
+        reception = self._reception
+        return [
+            (recipient, await reception.route(recipient.address))
+            for recipient in self._envelope.recipients
+        ]
+
+    def _taken(self) -> Reply:
+        return Reply(code=250, enhanced="2.0.0", text=f"Queued as {self._id}")
+
+
+def _author(fields: tuple[HeaderField, ...]) -> Address | None:
+    try:
+        return sole_author(fields)
+    except Invalid:
+        return None
