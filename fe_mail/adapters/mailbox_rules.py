@@ -7,12 +7,10 @@ mailbox saw it first (RFC 9051 §2.3.2 compares without case).
 """
 
 import datetime
-import email.utils
 import unicodedata
 from collections.abc import Iterable
 
 from fe_mail.model.errors import Invalid, NotFound, TooBig
-from fe_mail.model.structure import Digest
 
 __all__ = [
     "FOLDERS_MAX",
@@ -30,7 +28,6 @@ __all__ = [
     "folder_name",
     "folder_order",
     "parents",
-    "sent_day",
     "special_use_name",
     "wanted_folder",
 ]
@@ -51,6 +48,7 @@ _SPECIAL = {use.lower(): use for use in SPECIAL_USES}
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 _DAY_SECONDS = 86_400
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_ATOM = frozenset(map(chr, range(0x21, 0x7F))) - frozenset('(){%*"\\]')  # RFC 9051 §9
 _WILDCARDS = frozenset("*%")  # RFC 9051 §5.1: should not be used, because LIST takes them
 
 
@@ -106,8 +104,8 @@ def special_use_name(use: str) -> str:
 def canonical_flag(flag: str) -> str | None:
     """A flag in the spelling we keep; None for \\Recent, which nobody can set."""
     if not flag.startswith("\\"):
-        if not flag or len(flag.encode()) > KEYWORD_OCTETS_MAX:
-            raise Invalid("A keyword is empty or too long.", field="flags")
+        if not flag or len(flag) > KEYWORD_OCTETS_MAX or not _ATOM.issuperset(flag):
+            raise Invalid("A keyword is empty, too long or not an atom.", field="flags")
         return flag
     if flag.lower() == "\\recent":
         return None
@@ -142,6 +140,7 @@ def fold(text: str) -> str:
     """Text as searching compares it: without case, composed (Unicode 3.13, D145)."""
     if text.isascii():
         return text.lower().replace("\0", "\ufffd")
+    text = text.encode("utf-8", "replace").decode()  # no lone surrogates
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     return folded.replace("\0", "\ufffd")
 
@@ -149,15 +148,3 @@ def fold(text: str) -> str:
 def day_of(seconds: float) -> int:
     """The proleptic ordinal of a time."""
     return _EPOCH_DAY + int(seconds // _DAY_SECONDS)
-
-
-def sent_day(digest: Digest) -> int | None:
-    """The Date field's day as its writer saw it, without time zone (RFC 9051 §6.4.4)."""
-    raw = digest.envelope.date
-    fields = email.utils.parsedate(raw.decode("latin-1")) if raw else None
-    if fields is not None:
-        try:
-            return datetime.date(*fields[:3]).toordinal()
-        except ValueError:
-            pass  # the 31st of February: fall through to what the digest made of it
-    return day_of(digest.sent_at) if digest.sent_at else None

@@ -20,7 +20,8 @@ from fe_mail.adapters.mailbox_rules import (
 )
 from fe_mail.adapters.memory.mailbox_state import MailboxState, StoredFolder, StoredMessage
 from fe_mail.adapters.memory.matching import matches
-from fe_mail.model.errors import AlreadyExists, Invalid, NotFound
+from fe_mail.message.digest import digest
+from fe_mail.model.errors import AlreadyExists, Invalid, Locked, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import (
     INLINE_BODY_OCTETS,
@@ -39,21 +40,7 @@ from fe_mail.model.mailbox import (
     Want,
 )
 from fe_mail.model.search import Key
-from fe_mail.model.structure import Digest, MessageEnvelope, Part
 from fe_mail.ports import Bus
-
-try:
-    from fe_mail.message.digest import digest
-except ImportError:  # pragma: no cover
-
-    def digest(raw: bytes) -> Digest:
-        end = raw.find(b"\r\n\r\n")
-        end = len(raw) if end < 0 else end + 4
-        part = Part(header_start=0, body_start=end, body_end=len(raw), lines=raw[end:].count(b"\n"))
-        header, text = raw[:end].decode("latin-1"), raw[end:].decode("latin-1")
-        header = header.replace("\r\n", "\n")
-        return Digest(envelope=MessageEnvelope(), structure=part, header=header, text=text)
-
 
 __all__ = ["MemoryOpenMailbox"]
 
@@ -65,7 +52,7 @@ class MemoryOpenMailbox:
         self, alias_id: AliasId, state: MailboxState, bus: Bus, clock: IReactorTime
     ) -> None:
         self._alias_id = alias_id
-        self._state = state
+        self._unlocked = state
         self._bus = bus
         self._clock = clock
         self._closed = False
@@ -79,7 +66,13 @@ class MemoryOpenMailbox:
         """Give the handle back."""
         if not self._closed:
             self._closed = True
-            self._state.handles -= 1
+            self._unlocked.handles -= 1
+
+    @property
+    def _state(self) -> MailboxState:
+        if self._closed:
+            raise Locked
+        return self._unlocked
 
     async def take_in(self) -> int:
         """Move sealed mail into its folders; returns how many."""

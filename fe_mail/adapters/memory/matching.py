@@ -7,7 +7,7 @@ RFC 9051 §6.4.4; RFC 7162 §3.1.5 (MODSEQ). Strings are substrings without rega
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from fe_mail.adapters.mailbox_rules import day_of, fold, sent_day
+from fe_mail.adapters.mailbox_rules import day_of, fold
 from fe_mail.model import search
 from fe_mail.model.search import Key
 from fe_mail.model.structure import Digest
@@ -49,8 +49,8 @@ def matches(key: Key, message: Matchable) -> bool:
 
 
 def _sent(key: Any, message: Matchable, compare: Callable[[int, int], bool]) -> bool:
-    day = sent_day(message.digest)
-    return day is not None and compare(day, key.day)
+    day = message.digest.sent_day
+    return day > 0 and compare(day, key.day)
 
 
 def _header(key: Any, message: Matchable) -> bool:

@@ -1,0 +1,222 @@
+"""
+Contents: the octets of messages, cut, compressed and put together again exactly.
+
+``prepare`` does what costs time (digest, compression, hashes) outside of any transaction. A
+content's *own* octets are the message without its attachments; they and each attachment are cut
+into pieces of ``PIECE_OCTETS``, so that a part of a big message is read without the rest. The
+layout says how they alternate: ``[own, attachment id, size, own, attachment id, size, own]``.
+A piece is compressed if that saves at least a sixteenth.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+
+import attrs
+
+from fe_mail.adapters.mailbox_rules import fold
+from fe_mail.adapters.sqlite.mailbox.codec import encode_envelope, encode_structure
+from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
+from fe_mail.message.digest import digest
+from fe_mail.model.errors import Corrupt
+from fe_mail.model.mailbox import NewMessage
+
+__all__ = ["PIECE_OCTETS", "Prepared", "prepare", "read_octets", "remove_unused", "store"]
+
+PIECE_OCTETS = 256 * 1024
+PIECE_SHIFT = 20  # piece id = owner id << PIECE_SHIFT | number
+COMPRESSION_LEVEL = 3
+
+_RAW, _ZLIB = 0, 1
+
+Piece = tuple[int, bytes]  # codec and octets
+
+
+@attrs.frozen(kw_only=True)
+class PreparedAttachment:
+    """A body that is stored once."""
+
+    sha256: bytes
+    size_octets: int
+    pieces: list[Piece] = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Prepared:
+    """A message ready to be inserted."""
+
+    flags: frozenset[str]
+    received_at: float
+    size_octets: int
+    header_octets: int
+    sent_at: float
+    sent_day: int
+    has_attachment: bool
+    subject: str = attrs.field(repr=False)
+    envelope: str = attrs.field(repr=False)
+    structure: str = attrs.field(repr=False)
+    text: bytes = attrs.field(repr=False)
+    own_lengths: list[int]  # one more than attachments
+    own: list[Piece] = attrs.field(repr=False)
+    attachments: list[PreparedAttachment]
+
+
+def prepare(message: NewMessage) -> Prepared:
+    """Everything that can be computed before the transaction."""
+    raw = message.raw
+    made = digest(raw)
+    view = memoryview(raw)
+    own, lengths, position = bytearray(), [], 0
+    for start, end in made.attachments:
+        own += view[position:start]
+        lengths.append(start - position)
+        position = end
+    own += view[position:]
+    lengths.append(len(raw) - position)
+    return Prepared(
+        flags=message.flags,
+        received_at=message.received_at,
+        size_octets=len(raw),
+        header_octets=made.structure.body_start,
+        sent_at=made.sent_at,
+        sent_day=made.sent_day,
+        has_attachment=made.has_attachment,
+        subject=_storable(made.subject),
+        envelope=encode_envelope(made.envelope),
+        structure=encode_structure(made.structure),
+        text=_compressed_text(made.header, made.text),
+        own_lengths=lengths,
+        own=_pieces(memoryview(own)),
+        attachments=[_attachment(view[start:end]) for start, end in made.attachments],
+    )
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _compressed_text(header: str, text: str) -> bytes:
+    return zlib.compress(f"{fold(header)}\0{fold(text)}".encode(), COMPRESSION_LEVEL)
+
+
+def _attachment(octets: memoryview) -> PreparedAttachment:
+    return PreparedAttachment(
+        sha256=hashlib.sha256(octets).digest(), size_octets=len(octets), pieces=_pieces(octets)
+    )
+
+
+def _pieces(octets: memoryview) -> list[Piece]:
+    starts = range(0, len(octets), PIECE_OCTETS)
+    return [_piece(octets[start : start + PIECE_OCTETS]) for start in starts]
+
+
+def _piece(octets: memoryview) -> Piece:
+    compressed = zlib.compress(octets, COMPRESSION_LEVEL)
+    if len(compressed) <= len(octets) - len(octets) // 16:
+        return _ZLIB, compressed
+    return _RAW, bytes(octets)
+
+
+def store(tx: Transaction, prepared: Prepared) -> int:
+    """Insert a content, without any message yet; returns its id."""
+    layout = [prepared.own_lengths[0]]
+    for attachment, length in zip(prepared.attachments, prepared.own_lengths[1:], strict=True):
+        layout += [_store_attachment(tx, attachment), attachment.size_octets, length]
+    content_id: int = tx.value(
+        "INSERT INTO content (size_octets, header_octets, sent_at, sent_day, has_attachment,"
+        " subject, layout, envelope, structure) VALUES (?,?,?,?,?,?,?,?,?) RETURNING id",
+        prepared.size_octets,
+        prepared.header_octets,
+        float(prepared.sent_at),
+        prepared.sent_day,
+        int(prepared.has_attachment),
+        prepared.subject,
+        json.dumps(layout),
+        prepared.envelope,
+        prepared.structure,
+    )
+    _store_pieces(tx, "piece", content_id, prepared.own)
+    tx.run("INSERT INTO content_text VALUES (?, ?)", content_id, prepared.text)
+    return content_id
+
+
+def _store_attachment(tx: Transaction, attachment: PreparedAttachment) -> int:
+    attachment_id: int | None = tx.value(
+        "UPDATE attachment SET refs = refs + 1 WHERE sha256 = ? RETURNING id", attachment.sha256
+    )
+    if attachment_id is None:
+        attachment_id = tx.value(
+            "INSERT INTO attachment (sha256, refs, size_octets) VALUES (?, 1, ?) RETURNING id",
+            attachment.sha256,
+            attachment.size_octets,
+        )
+        _store_pieces(tx, "attachment_piece", attachment_id or 0, attachment.pieces)
+    return attachment_id or 0
+
+
+def _store_pieces(tx: Transaction, table: str, owner: int, pieces: Sequence[Piece]) -> None:
+    for number, (codec, octets) in enumerate(pieces):
+        piece_id = owner << PIECE_SHIFT | number
+        tx.run(f"INSERT INTO {table} VALUES (?, ?, ?)", piece_id, codec, octets)  # noqa: S608
+
+
+def read_octets(tx: Transaction, content_id: int, layout: str, start: int, end: int) -> bytes:
+    """Octets ``start:end`` of a message, reading only the pieces that they are in."""
+    lengths = json.loads(layout)
+    found: list[bytes] = []
+    position = own = 0
+    for index in range(0, len(lengths), 3):
+        length = lengths[index]
+        low, high = max(start - position, 0), min(end - position, length)
+        if low < high:
+            found.append(_read(tx, "piece", content_id, own + low, own + high))
+        position, own = position + length, own + length
+        if index + 1 < len(lengths):
+            attachment_id, length = lengths[index + 1 : index + 3]
+            low, high = max(start - position, 0), min(end - position, length)
+            if low < high:
+                found.append(_read(tx, "attachment_piece", attachment_id, low, high))
+            position += length
+    return b"".join(found)
+
+
+def _read(tx: Transaction, table: str, owner: int, low: int, high: int) -> bytes:
+    first, last = low // PIECE_OCTETS, (high - 1) // PIECE_OCTETS
+    rows = tx.rows(
+        f"SELECT codec, octets FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id",  # noqa: S608
+        owner << PIECE_SHIFT | first,
+        owner << PIECE_SHIFT | last,
+    )
+    octets = b"".join(zlib.decompress(body) if codec == _ZLIB else body for codec, body in rows)
+    result = octets[low - first * PIECE_OCTETS : high - first * PIECE_OCTETS]
+    if len(result) != high - low:
+        raise Corrupt("A piece of a message is missing.")
+    return result
+
+
+def remove_unused(tx: Transaction) -> None:
+    """Remove every content that no message has any more, and what only it needed."""
+    unused = tx.rows("SELECT id, layout, is_indexed FROM content WHERE refs = 0")
+    for content_id, layout, is_indexed in unused:
+        if is_indexed:
+            tx.run("DELETE FROM trigram WHERE rowid = ?", content_id)
+        tx.run("DELETE FROM content_text WHERE content_id = ?", content_id)
+        _remove_pieces(tx, "piece", content_id)
+        tx.run("DELETE FROM content WHERE id = ?", content_id)
+        for attachment_id in json.loads(layout)[1::3]:
+            _release_attachment(tx, attachment_id)
+
+
+def _release_attachment(tx: Transaction, attachment_id: int) -> None:
+    refs = tx.value(
+        "UPDATE attachment SET refs = refs - 1 WHERE id = ? RETURNING refs", attachment_id
+    )
+    if refs == 0:
+        _remove_pieces(tx, "attachment_piece", attachment_id)
+        tx.run("DELETE FROM attachment WHERE id = ?", attachment_id)
+
+
+def _remove_pieces(tx: Transaction, table: str, owner: int) -> None:
+    first, next_owner = owner << PIECE_SHIFT, (owner + 1) << PIECE_SHIFT
+    tx.run(f"DELETE FROM {table} WHERE id >= ? AND id < ?", first, next_owner)  # noqa: S608

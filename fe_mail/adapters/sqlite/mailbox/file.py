@@ -1,0 +1,233 @@
+"""
+One unlocked mailbox file, shared by all its sessions in this process.
+
+Every write is one function in a group commit; when it is durable, the folders that it touched
+are published on the bus. Mail that other processes sealed for us meanwhile is taken in when the
+bus says so. New texts are put into the search index when the mailbox has been quiet for a
+moment, so that arriving mail does not wait for it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from fe_mail.adapters.mailbox_rules import INBOX
+from fe_mail.adapters.sqlite.database import Cursor, Database
+from fe_mail.adapters.sqlite.mailbox import folders, messages, searching
+from fe_mail.adapters.sqlite.mailbox.contents import Prepared, prepare
+from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
+from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
+from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
+from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
+from fe_mail.adapters.threads import Threads
+from fe_mail.model.errors import Corrupt, NotFound
+from fe_mail.model.ids import AliasId
+from fe_mail.model.mailbox import DEFAULT_FOLDERS, Delivery, NewMessage
+from fe_mail.ports import Bus
+
+__all__ = ["MailboxFile", "fill_new"]
+
+SCHEMA = "mailbox"
+INDEX_DELAY_SECONDS = 1.0
+DELIVERIES_REMEMBERED_SECONDS = 60 * 86_400.0  # far longer than the queue tries
+
+T = TypeVar("T")
+
+
+class MailboxFile:
+    """The open file of one alias."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        alias_id: AliasId,
+        path: Path,
+        mailbox_key: bytes,
+        spool: Spool,
+        bus: Bus,
+        threads: Threads,
+        clock: IReactorTime,
+    ) -> None:
+        self.alias_id = alias_id
+        self.mailbox_key = mailbox_key
+        self.flagsets = FlagSets()
+        self.handles = 0
+        self.limit_octets = 0
+        self.used_octets = 0
+        self._spool = spool
+        self._bus = bus
+        self._threads = threads
+        self._clock = clock
+        self._database = Database(path, SCHEMA, threads, key=mailbox_key)
+        self._sealing_private = b""
+        self._taking_in = DeferredLock()
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._index_timer: IDelayedCall | None = None
+        self._background: set[Deferred[None]] = set()
+
+    async def open(self) -> None:
+        """Open with the key. ``AuthenticationFailed``, ``SchemaTooNew``, ``Corrupt``."""
+        await self._database.open()
+        try:
+            row = await self.read(
+                lambda tx: tx.row("SELECT sealing_private, used_octets FROM mailbox")
+            )
+            if row is None:
+                raise Corrupt("The mailbox is empty.")
+            self._sealing_private, self.used_octets = row
+            await self._spool.add_mailbox(self.alias_id)
+            self._spool.note_used(self.alias_id, self.used_octets)
+            await self.refresh_limit()
+        except BaseException:
+            await self._database.close()
+            raise
+        self._unsubscribe = self._bus.subscribe(
+            f"sealed:{self.alias_id}", lambda _: self._start(self._take_in_hinted())
+        )
+        self._index_later()
+
+    async def close(self) -> None:
+        """Finish what was started and close the file."""
+        self._unsubscribe()
+        if self._index_timer is not None:
+            self._index_timer.cancel()
+            self._index_timer = None
+        for running in tuple(self._background):
+            await running
+        await self._database.close()
+
+    async def refresh_limit(self) -> None:
+        """Read the quota, which any process may have set."""
+        usage = await self._spool.usage(self.alias_id)
+        if usage is not None:
+            self.limit_octets = usage.limit_octets
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Call ``work`` in a snapshot."""
+        return await self._database.read(
+            lambda cursor: work(Transaction(cursor, limit_octets=self.limit_octets))
+        )
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Call ``work`` in a transaction; when it is durable, say which folders changed."""
+        now, limit, touched = self._clock.seconds(), self.limit_octets, set[int]()
+
+        def run(cursor: Cursor) -> tuple[T, int]:
+            tx = Transaction(cursor, now, limit, touched)
+            return work(tx), tx.value("SELECT used_octets FROM mailbox")
+
+        result, used = await self._database.write(run)
+        if used != self.used_octets:
+            self.used_octets = used
+            self._spool.note_used(self.alias_id, used)
+        for folder_id in sorted(touched):
+            self._bus.publish(f"mailbox:{self.alias_id}", {"folder": str(folder_id)})
+        return result
+
+    async def prepare(self, new: Sequence[NewMessage]) -> list[Prepared]:
+        """Digest and compress in a thread."""
+        prepared = await self._threads.run(lambda: [prepare(message) for message in new])
+        self._index_later()
+        return prepared
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """Append, unless it arrived before. ``OverQuota``."""
+        (prepared,) = await self.prepare([delivery.message])
+
+        def work(tx: Transaction) -> None:
+            if not tx.row("SELECT 1 FROM delivery WHERE id = ?", delivery.id):
+                messages.check_quota(tx, prepared.size_octets)
+                messages.deliver(tx, delivery.id, delivery.folder, prepared)
+
+        await self.write(work)
+
+    async def take_in(self) -> int:
+        """Move sealed mail into its folders; returns how many arrived."""
+        await self._taking_in.acquire()
+        try:
+            arrived, after = 0, 0
+            while items := await self._spool.waiting(self.alias_id, after):
+                after = items[-1].id
+                arrived += await self._take_in(items)
+            return arrived
+        finally:
+            self._taking_in.release()
+
+    async def _take_in(self, items: Sequence[SealedItem]) -> int:
+        opened = await self._threads.run(lambda: [self._opened(item) for item in items])
+        ready = [(item, *pair) for item, pair in zip(items, opened, strict=True) if pair]
+        if len(ready) < len(items):
+            self._log.error(
+                "sealed mail cannot be opened and stays where it is",
+                alias_id=self.alias_id,
+                count=len(items) - len(ready),
+            )
+
+        def work(tx: Transaction) -> int:
+            tx.run(
+                "DELETE FROM delivery WHERE arrived_at < ?", tx.now - DELIVERIES_REMEMBERED_SECONDS
+            )
+            arrivals = [
+                messages.deliver(tx, item.delivery_id, delivery.folder, prepared)
+                for item, delivery, prepared in ready
+            ]
+            return sum(arrivals)
+
+        arrived = await self.write(work)
+        await self._spool.discard([item for item, _, _ in ready])
+        self._index_later()
+        return arrived
+
+    def _opened(self, item: SealedItem) -> tuple[Delivery, Prepared] | None:
+        try:
+            delivery = open_sealed(
+                self._sealing_private, self.alias_id, item.delivery_id, item.octets
+            )
+        except Corrupt:
+            return None
+        return delivery, prepare(delivery.message)
+
+    async def _take_in_hinted(self) -> None:
+        await self.take_in()
+
+    def _index_later(self) -> None:
+        if self._index_timer is not None:
+            self._index_timer.cancel()
+        self._index_timer = self._clock.callLater(INDEX_DELAY_SECONDS, self._index_now)
+
+    def _index_now(self) -> None:
+        self._index_timer = None
+        self._start(self.index())
+
+    async def index(self) -> None:
+        """Put what is not indexed yet into the index, a group at a time."""
+        while await self.read(
+            lambda tx: tx.row("SELECT 1 FROM content WHERE is_indexed = 0 LIMIT 1")
+        ):
+            await self.write(searching.index_some)
+
+    def _start(self, coroutine: "object") -> None:
+        done: Deferred[None] = Deferred.fromCoroutine(coroutine)  # type: ignore[arg-type]
+        self._background.add(done)
+        done.addErrback(lambda failure: self._log.failure("mailbox work failed", failure))
+        done.addBoth(lambda _: self._background.discard(done))
+
+
+def fill_new(connection: apsw.Connection, now: float) -> bytes:
+    """The first rows of a new file, in one transaction; returns the public sealing key."""
+    public, private = new_key_pair()
+    connection.execute("BEGIN IMMEDIATE")
+    tx = Transaction(connection.cursor(), now)
+    tx.run("INSERT INTO mailbox VALUES (1, 0, 0, 0, ?, ?)", public, private)
+    for name, use in DEFAULT_FOLDERS:
+        folders.add(tx, name, special_use=use)
+    if tx.row("SELECT 1 FROM folder WHERE name = ?", INBOX) is None:
+        raise NotFound("A mailbox needs an INBOX.")
+    connection.execute("COMMIT")
+    return public

@@ -1,0 +1,263 @@
+"""
+Folders: names, counts, and what a session needs to begin.
+
+Every parent of a folder has a row; one that was deleted while it had children stays as \\Noselect
+under a new id, and goes with its last child. Ids and UIDVALIDITY values are never used twice, so
+a name that is used again is never taken for the old folder. RFC 9051 §6.3.
+"""
+
+from bisect import bisect_left
+from typing import Any
+
+import attrs
+
+from fe_mail.adapters.mailbox_rules import (
+    FOLDERS_MAX,
+    INBOX,
+    child_prefix,
+    folder_name,
+    folder_order,
+    parents,
+    special_use_name,
+    wanted_folder,
+)
+from fe_mail.adapters.sqlite.mailbox.contents import remove_unused
+from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
+from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
+from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, TooBig
+from fe_mail.model.mailbox import Folder, FolderStatus, FolderView
+
+__all__ = [
+    "add",
+    "add_parents",
+    "by_id",
+    "check_new",
+    "claim_recent",
+    "create",
+    "delete",
+    "everything",
+    "existing",
+    "named",
+    "rename",
+    "select",
+    "status",
+    "subscribe",
+]
+
+_FOLDER = (
+    "SELECT id, name, uidvalidity, special_use, subscribed, selectable,"
+    " EXISTS (SELECT 1 FROM folder AS child"
+    " WHERE child.name > folder.name || '/' AND child.name < folder.name || '0') FROM folder"
+)  # "0" is the character after "/"
+
+
+def _value(row: tuple[Any, ...]) -> Folder:
+    return Folder(
+        id=row[0],
+        name=row[1],
+        uidvalidity=row[2],
+        special_use=row[3],
+        subscribed=bool(row[4]),
+        selectable=bool(row[5]),
+        has_children=bool(row[6]),
+    )
+
+
+def everything(tx: Transaction) -> tuple[Folder, ...]:
+    """All folders, INBOX first."""
+    found = map(_value, tx.rows(_FOLDER))
+    return tuple(sorted(found, key=lambda folder: folder_order(folder.name)))
+
+
+def _any(tx: Transaction, name: str) -> Folder | None:
+    row = tx.row(f"{_FOLDER} WHERE name = ?", name)
+    return None if row is None else _value(row)
+
+
+def named(tx: Transaction, name: str) -> Folder:
+    """A selectable folder by name; ``NotFound``."""
+    folder = _any(tx, wanted_folder(name))
+    if folder is None or not folder.selectable:
+        raise NotFound("There is no such folder.")
+    return folder
+
+
+def by_id(tx: Transaction, folder_id: int) -> Folder | None:
+    """A selectable folder by id, None if it is gone."""
+    row = tx.row(f"{_FOLDER} WHERE id = ? AND selectable", folder_id)
+    return None if row is None else _value(row)
+
+
+def existing(tx: Transaction, folder_id: int) -> Folder:
+    """A selectable folder by id; ``NotFound`` if it is gone."""
+    folder = by_id(tx, folder_id)
+    if folder is None:
+        raise NotFound("The folder was deleted.")
+    return folder
+
+
+def add(tx: Transaction, name: str, special_use: str = "", selectable: bool = True) -> int:
+    """A new folder with an id and a UIDVALIDITY that were never used before."""
+    uidvalidity = tx.value(
+        "UPDATE mailbox SET last_uidvalidity = max(last_uidvalidity + 1, ?)"
+        " RETURNING last_uidvalidity",
+        int(tx.now),
+    )
+    folder_id: int = tx.value(
+        "INSERT INTO folder (name, uidvalidity, special_use, selectable, highest_modseq)"
+        " VALUES (?, ?, ?, ?, ?) RETURNING id",
+        name,
+        uidvalidity,
+        special_use,
+        int(selectable),
+        tx.modseq(),
+    )
+    tx.touched.add(folder_id)
+    return folder_id
+
+
+def check_new(tx: Transaction, names: tuple[str, ...]) -> None:
+    """``TooBig`` when those of the names that are missing do not fit."""
+    missing = sum(_any(tx, name) is None for name in names)
+    if tx.value("SELECT count(*) FROM folder") + missing > FOLDERS_MAX:
+        raise TooBig("There are too many folders.")
+
+
+def add_parents(tx: Transaction, name: str) -> None:
+    """Create the parents that are missing."""
+    for parent in parents(name):
+        if _any(tx, parent) is None:
+            add(tx, parent)
+
+
+def _prune_parents(tx: Transaction, name: str) -> None:
+    for parent in reversed(parents(name)):
+        folder = _any(tx, parent)
+        if folder is None or folder.selectable or folder.has_children:
+            return
+        tx.run("DELETE FROM folder WHERE id = ?", folder.id)
+
+
+def create(tx: Transaction, name: str, special_use: str = "") -> Folder:
+    """Create with missing parents. ``AlreadyExists``, ``Invalid``, ``TooBig``."""
+    name = folder_name(name.removesuffix("/"))
+    use = special_use_name(special_use)
+    old = _any(tx, name)
+    if old is not None and old.selectable:
+        raise AlreadyExists("The folder exists already.")
+    if use and tx.row("SELECT 1 FROM folder WHERE special_use = ?", use):
+        raise AlreadyExists("Another folder has this special use.")
+    check_new(tx, (*parents(name), name))
+    if old is not None:  # was only there for its children
+        tx.run("DELETE FROM folder WHERE id = ?", old.id)
+    add_parents(tx, name)
+    return existing(tx, add(tx, name, special_use=use))
+
+
+def delete(tx: Transaction, name: str) -> None:
+    """Delete with its messages; one with children stays as \\Noselect."""
+    name = wanted_folder(name)
+    if name == INBOX:
+        raise Invalid("INBOX cannot be deleted.", field="name")
+    folder = _any(tx, name)
+    if folder is None:
+        raise NotFound("There is no such folder.")
+    if not folder.selectable:
+        raise Invalid("The folder is only there for its children.", field="name")
+    tx.run("DELETE FROM message WHERE folder_id = ?", folder.id)
+    tx.run("DELETE FROM folder WHERE id = ?", folder.id)
+    tx.modseq()
+    tx.touched.add(folder.id)
+    remove_unused(tx)
+    if folder.has_children:
+        add(tx, name, selectable=False)
+    _prune_parents(tx, name)
+
+
+def rename(tx: Transaction, old: str, new: str) -> None:
+    """Rename a folder other than INBOX with its children (RFC 9051 §6.3.6)."""
+    folder = _any(tx, old)
+    if folder is None:
+        raise NotFound("There is no such folder.")
+    if _any(tx, new) is not None:
+        raise AlreadyExists("The folder exists already.")
+    if new.startswith(child_prefix(old)):
+        raise Invalid("A folder cannot move below itself.", field="name")
+    check_new(tx, parents(new))
+    below = tx.rows(
+        "SELECT id, name FROM folder WHERE name > ? || '/' AND name < ? || '0'", old, old
+    )
+    names = [(new, folder.id)]
+    names += [(folder_name(new + name[len(old) :]), child_id) for child_id, name in below]
+    add_parents(tx, new)
+    for name, folder_id in names:
+        tx.run("UPDATE folder SET name = ? WHERE id = ?", name, folder_id)
+    _prune_parents(tx, old)
+    tx.modseq()
+    tx.touched.add(folder.id)
+
+
+def subscribe(tx: Transaction, name: str, subscribed: bool) -> None:
+    """Set the subscription. ``NotFound``."""
+    folder = _any(tx, wanted_folder(name))
+    if folder is None:
+        raise NotFound("There is no such folder.")
+    tx.run("UPDATE folder SET subscribed = ? WHERE id = ?", int(subscribed), folder.id)
+
+
+def status(tx: Transaction, name: str) -> FolderStatus | None:
+    """The counts of a folder, None if there is none of this name."""
+    try:
+        folder = named(tx, name)
+    except NotFound:
+        return None
+    row = tx.row(
+        "SELECT messages, unseen, deleted, uidnext, highest_modseq, size_octets,"
+        " (SELECT count(*) FROM message WHERE folder_id = folder.id AND uid >= recent_from)"
+        " FROM folder WHERE id = ?",
+        folder.id,
+    )
+    messages, unseen, deleted, uidnext, highest_modseq, size_octets, recent = row or (0,) * 7
+    return FolderStatus(
+        folder=folder,
+        messages=messages,
+        unseen=unseen,
+        recent=recent,
+        deleted=deleted,
+        uidnext=uidnext,
+        highest_modseq=highest_modseq,
+        size_octets=size_octets,
+    )
+
+
+def select(tx: Transaction, name: str, flagsets: FlagSets) -> FolderView:
+    """A whole folder, with what is \\Recent as long as nobody claims it."""
+    folder = named(tx, name)
+    row = tx.row("SELECT uidnext, highest_modseq, recent_from FROM folder WHERE id = ?", folder.id)
+    uidnext, highest_modseq, recent_from = row or (1, 1, 1)
+    uids, flagset_ids, modseqs = tx.columns(
+        ("uid", "flagset_id", "modseq"), "FROM message WHERE folder_id = ? ORDER BY uid", folder.id
+    )
+    known = flagsets.of(tx, flagset_ids)
+    return FolderView(
+        folder=folder,
+        uidnext=uidnext,
+        highest_modseq=highest_modseq,
+        uids=tuple(uids),
+        flags=tuple([known[number] for number in flagset_ids]),
+        modseqs=tuple(modseqs),
+        recent=frozenset(uids[bisect_left(uids, recent_from) :]),
+    )
+
+
+def claim_recent(tx: Transaction, view: FolderView) -> FolderView:
+    """The view, with only those messages \\Recent that nobody else claimed meanwhile."""
+    row = tx.row("SELECT recent_from FROM folder WHERE id = ?", view.folder.id)
+    if row is None:
+        raise NotFound("The folder was deleted.")
+    tx.run(
+        "UPDATE folder SET recent_from = max(recent_from, ?) WHERE id = ?",
+        view.uidnext,
+        view.folder.id,
+    )
+    return attrs.evolve(view, recent=frozenset(uid for uid in view.recent if uid >= row[0]))

@@ -1,0 +1,85 @@
+"""
+Sealing: mail that arrives while nobody is logged in, readable only with the mailbox's own key.
+
+HPKE (RFC 9180, base mode) with the hybrid post-quantum KEM MLKEM768-X25519, HKDF-SHA256 and
+ChaCha20-Poly1305. What is sealed: one octet of version, then zlib of one line of JSON (folder,
+flags, time of arrival) and the message. Alias and delivery id are bound in as ``info``.
+"""
+
+import json
+import zlib
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import (
+    AEAD,
+    KDF,
+    KEM,
+    MLKEM768X25519PrivateKey,
+    MLKEM768X25519PublicKey,
+    Suite,
+)
+
+from fe_mail.model.errors import Corrupt
+from fe_mail.model.mailbox import Delivery, NewMessage
+
+__all__ = ["new_key_pair", "open_sealed", "seal"]
+
+_SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+_MLKEM_PUBLIC_OCTETS = 1184
+_MLKEM_SEED_OCTETS = 64
+_VERSION = b"\x01"
+_COMPRESSION_LEVEL = 1
+
+
+def new_key_pair() -> tuple[bytes, bytes]:
+    """The public and the private half, raw."""
+    mlkem, x25519 = MLKEM768PrivateKey.generate(), X25519PrivateKey.generate()
+    public = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+    return public, mlkem.private_bytes_raw() + x25519.private_bytes_raw()
+
+
+def seal(public: bytes, alias_id: str, delivery: Delivery) -> bytes:
+    """Seal to the public half. ``Corrupt`` when that is no key."""
+    message = delivery.message
+    about = [delivery.folder, sorted(message.flags), message.received_at]
+    plain = zlib.compress(json.dumps(about).encode() + b"\n" + message.raw, _COMPRESSION_LEVEL)
+    key = _public_key(public)
+    return _VERSION + _SUITE.encrypt(plain, key, info=_info(alias_id, delivery.id))
+
+
+def open_sealed(private: bytes, alias_id: str, delivery_id: str, octets: bytes) -> Delivery:
+    """What was sealed. ``Corrupt`` when it was changed or sealed to another key."""
+    try:
+        if octets[:1] != _VERSION:
+            raise ValueError("an unknown version")
+        info = _info(alias_id, delivery_id)
+        plain = zlib.decompress(_SUITE.decrypt(octets[1:], _private_key(private), info=info))
+        about, _, raw = plain.partition(b"\n")
+        folder, flags, received_at = json.loads(about)
+    except (InvalidTag, ValueError, zlib.error):
+        raise Corrupt("Sealed mail cannot be opened.") from None
+    message = NewMessage(raw=raw, flags=frozenset(flags), received_at=received_at)
+    return Delivery(id=delivery_id, message=message, folder=folder)
+
+
+def _info(alias_id: str, delivery_id: str) -> bytes:
+    return f"fe-mail sealed mail\0{alias_id}\0{delivery_id}".encode()
+
+
+def _public_key(raw: bytes) -> MLKEM768X25519PublicKey:
+    try:
+        return MLKEM768X25519PublicKey(
+            MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC_OCTETS]),
+            X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC_OCTETS:]),
+        )
+    except ValueError:
+        raise Corrupt("The sealing key of the mailbox is damaged.") from None
+
+
+def _private_key(raw: bytes) -> MLKEM768X25519PrivateKey:
+    return MLKEM768X25519PrivateKey(
+        MLKEM768PrivateKey.from_seed_bytes(raw[:_MLKEM_SEED_OCTETS]),
+        X25519PrivateKey.from_private_bytes(raw[_MLKEM_SEED_OCTETS:]),
+    )

@@ -1,0 +1,222 @@
+"""
+SEARCH: sets of rows for what columns answer, text for the rest.
+
+A key narrows a list of rows; And hands what its cheap keys leave to its costly ones. For text of
+three characters and more the trigram index says which contents can match; contents that are not
+indexed yet always can. What can match is decompressed and compared: the text itself decides.
+RFC 9051 §6.4.4; RFC 7162 §3.1.5.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from fe_mail.adapters.mailbox_rules import day_of, fold
+from fe_mail.adapters.sqlite.mailbox import folders
+from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
+from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
+from fe_mail.model import search as keys
+from fe_mail.model.search import Key
+
+__all__ = ["INDEX_BATCH", "index_some", "search"]
+
+INDEX_BATCH = 100
+TRIGRAMS_MAX = 48  # of one needle: more would not narrow the candidates any further
+TEXTS_AT_ONCE = 64
+
+_COLUMNS = ("uid", "modseq", "flagset_id", "content_id", "size_octets", "received_at")
+Row = tuple[Any, ...]  # these columns
+_UID, _MODSEQ, _FLAGS, _CONTENT, _SIZE, _RECEIVED = range(6)
+_TRIGRAM = 3
+
+
+def search(
+    tx: Transaction, folder_id: int, key: Key, flagsets: FlagSets
+) -> tuple[tuple[int, int], ...]:
+    """(uid, modseq) of the matches in UID order."""
+    folders.existing(tx, folder_id)
+    columns = tx.columns(_COLUMNS, "FROM message WHERE folder_id = ? ORDER BY uid", folder_id)
+    rows: list[Row] = list(zip(*columns, strict=True))
+    found = _Search(tx, flagsets).narrow(key, rows)
+    return tuple((row[_UID], row[_MODSEQ]) for row in found)
+
+
+def index_some(tx: Transaction) -> int:
+    """Index up to ``INDEX_BATCH`` contents that are not; returns how many."""
+    rows = tx.rows(
+        "SELECT id, text FROM content JOIN content_text ON content_id = id"
+        " WHERE is_indexed = 0 ORDER BY id LIMIT ?",
+        INDEX_BATCH,
+    )
+    for content_id, text in rows:
+        plain = zlib.decompress(text).replace(b"\0", b"\n").decode()
+        tx.run("INSERT INTO trigram (rowid, text) VALUES (?, ?)", content_id, plain)
+        tx.run("UPDATE content SET is_indexed = 1 WHERE id = ?", content_id)
+    return len(rows)
+
+
+class _Search:
+    """One evaluation, on one snapshot."""
+
+    def __init__(self, tx: Transaction, flagsets: FlagSets) -> None:
+        self._tx = tx
+        self._flagsets = flagsets
+
+    def narrow(self, key: Key, rows: list[Row]) -> list[Row]:
+        """The rows that match, in the same order."""
+        if not rows:
+            return rows
+        test = _COLUMN_TESTS.get(type(key))
+        if test is not None:
+            return [row for row in rows if test(key, row)]
+        narrow: Callable[[_Search, Any, list[Row]], list[Row]] = _NARROWING[type(key)]
+        return narrow(self, key, rows)
+
+    def all_of(self, key: keys.And, rows: list[Row]) -> list[Row]:
+        for part in sorted(key.keys, key=_cost):
+            rows = self.narrow(part, rows)
+        return rows
+
+    def one_of(self, key: keys.Or, rows: list[Row]) -> list[Row]:
+        left = {row[_UID] for row in self.narrow(key.left, rows)}
+        rest = [row for row in rows if row[_UID] not in left]
+        right = {row[_UID] for row in self.narrow(key.right, rest)}
+        return [row for row in rows if row[_UID] in left or row[_UID] in right]
+
+    def none_of(self, key: keys.Not, rows: list[Row]) -> list[Row]:
+        inner = {row[_UID] for row in self.narrow(key.key, rows)}
+        return [row for row in rows if row[_UID] not in inner]
+
+    def flagged(self, key: keys.Flagged, rows: list[Row]) -> list[Row]:
+        numbers = {row[_FLAGS] for row in rows}
+        known, flag = self._flagsets.of(self._tx, numbers), key.flag.lower()
+        having = {n for n in numbers if any(flag == other.lower() for other in known[n])}
+        return [row for row in rows if row[_FLAGS] in having]
+
+    def sent(self, key: Any, rows: list[Row]) -> list[Row]:
+        contents, days = self._tx.columns(
+            ("id", "sent_day"),
+            "FROM content WHERE sent_day > 0 AND id IN (SELECT value FROM json_each(?))",
+            json.dumps([row[_CONTENT] for row in rows]),
+        )
+        day_by_content = dict(zip(contents, days, strict=True))
+        compare = _SENT[type(key)]
+        return [
+            row
+            for row in rows
+            if row[_CONTENT] in day_by_content and compare(day_by_content[row[_CONTENT]], key.day)
+        ]
+
+    def header(self, key: keys.HeaderContains, rows: list[Row]) -> list[Row]:
+        name, needle = fold(key.name), fold(key.text)
+        return self._with_text(
+            rows, [name, needle], lambda header, _: _header_has(header, name, needle)
+        )
+
+    def body(self, key: keys.BodyContains, rows: list[Row]) -> list[Row]:
+        needle = fold(key.text)
+        return self._with_text(rows, [needle], lambda _, text: needle in text)
+
+    def text(self, key: keys.TextContains, rows: list[Row]) -> list[Row]:
+        needle = fold(key.text)
+        return self._with_text(rows, [needle], lambda head, text: needle in head or needle in text)
+
+    def _with_text(
+        self, rows: list[Row], needles: list[str], test: Callable[[str, str], bool]
+    ) -> list[Row]:
+        candidates = {row[_CONTENT] for row in rows}
+        candidates &= self._possible(needles)
+        matching = set()
+        for content_id, octets in self._texts(candidates):
+            header, _, text = octets.decode().partition("\0")
+            if test(header, text):
+                matching.add(content_id)
+        return [row for row in rows if row[_CONTENT] in matching]
+
+    def _possible(self, needles: list[str]) -> set[int]:
+        """Contents that the index cannot exclude."""
+        trigrams = {
+            needle[index : index + _TRIGRAM]
+            for needle in needles
+            for index in range(len(needle) - _TRIGRAM + 1)
+        }
+        if not trigrams:
+            return set(self._tx.columns(("id",), "FROM content")[0])
+        quoted = (
+            '"' + trigram.replace('"', '""') + '"' for trigram in sorted(trigrams)[:TRIGRAMS_MAX]
+        )
+        matching = self._tx.columns(
+            ("rowid",), "FROM trigram WHERE trigram MATCH ?", " AND ".join(quoted)
+        )
+        unindexed = self._tx.columns(("id",), "FROM content WHERE is_indexed = 0")
+        return {*matching[0], *unindexed[0]}
+
+    def _texts(self, content_ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        """Texts, a group of them in one row, for the reason that ``Transaction`` gives."""
+        ordered = sorted(content_ids)
+        for start in range(0, len(ordered), TEXTS_AT_ONCE):
+            some = ordered[start : start + TEXTS_AT_ONCE]
+            row = self._tx.row(
+                "SELECT json_group_array(content_id), group_concat(hex(text), ' ')"
+                " FROM content_text WHERE content_id IN (SELECT value FROM json_each(?))",
+                json.dumps(some),
+            )
+            if row is None or row[1] is None:
+                continue
+            texts = (zlib.decompress(bytes.fromhex(text)) for text in row[1].split(" "))
+            yield from zip(json.loads(row[0]), texts, strict=True)
+
+
+def _header_has(header: str, name: str, needle: str) -> bool:
+    fields = (line.partition(":") for line in header.split("\n"))
+    return any(
+        colon and field.strip() == name and needle in value.strip()
+        for field, colon, value in fields
+    )
+
+
+def _cost(key: Key) -> int:
+    """Columns of the rows first, then one more query, then text."""
+    if type(key) in _COLUMN_TESTS:
+        return 0
+    if isinstance(key, keys.Flagged):
+        return 1
+    if isinstance(key, keys.And):
+        return max(map(_cost, key.keys), default=0)
+    if isinstance(key, keys.Or):
+        return max(_cost(key.left), _cost(key.right))
+    if isinstance(key, keys.Not):
+        return _cost(key.key)
+    return 2 if type(key) in _SENT else 3
+
+
+_COLUMN_TESTS: dict[type, Callable[[Any, Row], bool]] = {
+    keys.All: lambda key, row: True,
+    keys.InUIDs: lambda key, row: any(low <= row[_UID] <= high for low, high in key.ranges),
+    keys.Before: lambda key, row: day_of(row[_RECEIVED]) < key.day,
+    keys.On: lambda key, row: day_of(row[_RECEIVED]) == key.day,
+    keys.Since: lambda key, row: day_of(row[_RECEIVED]) >= key.day,
+    keys.Larger: lambda key, row: row[_SIZE] > key.octets,
+    keys.Smaller: lambda key, row: row[_SIZE] < key.octets,
+    keys.ModSeqSince: lambda key, row: row[_MODSEQ] >= key.modseq,
+}
+
+_SENT: dict[type, Callable[[int, int], bool]] = {
+    keys.SentBefore: int.__lt__,
+    keys.SentOn: int.__eq__,
+    keys.SentSince: int.__ge__,
+}
+
+_NARROWING: dict[type, Callable[[_Search, Any, list[Row]], list[Row]]] = {
+    keys.And: _Search.all_of,
+    keys.Or: _Search.one_of,
+    keys.Not: _Search.none_of,
+    keys.Flagged: _Search.flagged,
+    keys.SentBefore: _Search.sent,
+    keys.SentOn: _Search.sent,
+    keys.SentSince: _Search.sent,
+    keys.HeaderContains: _Search.header,
+    keys.BodyContains: _Search.body,
+    keys.TextContains: _Search.text,
+}

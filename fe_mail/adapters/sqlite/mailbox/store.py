@@ -1,0 +1,240 @@
+"""
+Encrypted mailboxes on disk, and the sealed mail that waits for locked ones.
+
+Layout of the directory::
+
+    <alias id>.sqlite   one mailbox: SQLite3MultipleCiphers, ChaCha20-Poly1305, raw 32-octet key
+    sealed.sqlite       mail sealed to locked mailboxes, quotas and usage; nothing readable
+
+A mailbox that was unlocked stays open as long as somebody has a handle, and ``KEEP_OPEN_SECONDS``
+after that, at most ``OPEN_FILES_MAX`` at a time without a handle. While it is open, mail goes
+straight in; else it is sealed to the public key, durably, and the next unlock takes it in. The
+delivery's id is remembered in the mailbox, in the transaction that appends it, so that a crash
+between "taken in" and "no longer sealed", or a queue that tries again, makes no second copy.
+"""
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from fe_mail.adapters.mailbox_rules import check_size
+from fe_mail.adapters.sqlite.failures import translated
+from fe_mail.adapters.sqlite.mailbox.file import SCHEMA, MailboxFile, fill_new
+from fe_mail.adapters.sqlite.mailbox.open_mailbox import SQLiteOpenMailbox
+from fe_mail.adapters.sqlite.mailbox.spool import Spool
+from fe_mail.adapters.sqlite.schema import migrate, open_connection
+from fe_mail.adapters.threads import Threads
+from fe_mail.model.errors import AlreadyExists, AuthenticationFailed, Invalid, NotFound
+from fe_mail.model.ids import AliasId
+from fe_mail.model.mailbox import Delivery
+from fe_mail.ports import Bus
+
+__all__ = ["SQLiteMailboxStore"]
+
+KEY_OCTETS = 32
+KEEP_OPEN_SECONDS = 30.0
+OPEN_FILES_MAX = 256
+
+_ALIAS_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+
+class SQLiteMailboxStore:
+    """``fe_mail.ports.MailboxStore`` in a directory."""
+
+    _log = Logger()
+
+    def __init__(
+        self, directory: str | Path, bus: Bus, threads: Threads, clock: IReactorTime
+    ) -> None:
+        self._directory = Path(directory)
+        self._bus = bus
+        self._threads = threads
+        self._clock = clock
+        self._spool = Spool(self._directory, threads, clock)
+        self._open: dict[AliasId, MailboxFile] = {}  # least recently unlocked first
+        self._locks: dict[AliasId, DeferredLock] = {}
+        self._closing: set[Deferred[None]] = set()
+
+    async def start(self) -> None:
+        """Make the directory and open what needs no key."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._spool.open()
+
+    async def stop(self) -> None:
+        """Close every file."""
+        for closing in tuple(self._closing):
+            await closing
+        for alias_id in tuple(self._open):
+            await self._open.pop(alias_id).close()
+        await self._spool.close()
+
+    async def create(self, alias_id: AliasId, mailbox_key: bytes) -> bytes:
+        """A new mailbox with the default folders; returns its public sealing key."""
+        if len(mailbox_key) != KEY_OCTETS:
+            raise Invalid("A mailbox key has 32 octets.", field="mailbox_key")
+        path, now = self._path(alias_id), self._clock.seconds()
+        async with self._lock(alias_id):
+            public = await self._threads.run(lambda: _create(path, mailbox_key, now))
+            await self._spool.add_mailbox(alias_id)
+        return public
+
+    async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> SQLiteOpenMailbox:
+        """Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``."""
+        if len(mailbox_key) != KEY_OCTETS:
+            raise AuthenticationFailed
+        async with self._lock(alias_id):
+            file = await self._opened(alias_id, mailbox_key)
+            file.handles += 1
+        handle = SQLiteOpenMailbox(file, lambda: self._given_back(file))
+        try:
+            await file.take_in()
+        except BaseException:
+            handle.close()
+            raise
+        return handle
+
+    async def _opened(self, alias_id: AliasId, mailbox_key: bytes) -> MailboxFile:
+        file = self._open.pop(alias_id, None)
+        if file is None:
+            path = self._path(alias_id)
+            if not await self._threads.run(path.exists):
+                raise NotFound("There is no such mailbox.")
+            file = MailboxFile(
+                alias_id, path, mailbox_key, self._spool, self._bus, self._threads, self._clock
+            )
+            await file.open()
+        self._open[alias_id] = file
+        self._close_oldest()
+        if not secrets.compare_digest(file.mailbox_key, mailbox_key):
+            raise AuthenticationFailed
+        return file
+
+    def _given_back(self, file: MailboxFile) -> None:
+        file.handles -= 1
+        if not file.handles:
+            self._clock.callLater(KEEP_OPEN_SECONDS, self._close_later, file)
+
+    def _close_oldest(self) -> None:
+        idle = [file for file in self._open.values() if not file.handles]
+        for file in idle[: max(0, len(self._open) - OPEN_FILES_MAX)]:
+            self._close_later(file)
+
+    def _close_later(self, file: MailboxFile) -> None:
+        done = Deferred.fromCoroutine(self._close_unused(file))
+        self._closing.add(done)
+        done.addErrback(lambda failure: self._log.failure("a mailbox did not close", failure))
+        done.addBoth(lambda _: self._closing.discard(done))
+
+    async def _close_unused(self, file: MailboxFile) -> None:
+        async with self._lock(file.alias_id):
+            if file.handles or self._open.get(file.alias_id) is not file:
+                return
+            del self._open[file.alias_id]
+            await file.close()
+            await self._spool.flush()
+
+    async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
+        """Durable when it returns: appended if the mailbox is open here, else sealed."""
+        check_size([len(delivery.message.raw)])
+        file = self._open.get(alias_id)
+        if file is not None:
+            file.handles += 1  # keeps it open
+            try:
+                await file.deliver(delivery)
+            finally:
+                self._given_back(file)
+        elif await self._spool.seal(alias_id, sealing_key, delivery):
+            self._bus.publish(f"sealed:{alias_id}", {})
+
+    async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
+        """The limit that append and deliver enforce; 0: none. ``NotFound``."""
+        await self._spool.set_limit(alias_id, limit_octets)
+        if alias_id in self._open:
+            self._open[alias_id].limit_octets = limit_octets
+
+    async def used_octets(self, alias_id: AliasId) -> int:
+        """Octets of stored and sealed mail; 0 if there is no mailbox."""
+        usage = await self._spool.usage(alias_id)
+        return 0 if usage is None else usage.used_octets + usage.sealed_octets
+
+    async def destroy(self, alias_id: AliasId) -> None:
+        """Remove the mailbox and everything sealed for it; a missing one is ignored."""
+        path = self._path(alias_id)
+        async with self._lock(alias_id):
+            file = self._open.pop(alias_id, None)
+            if file is not None:
+                await file.close()
+            await self._threads.run(lambda: _remove(path))
+            await self._spool.remove_mailbox(alias_id)
+
+    async def check(self) -> tuple[str, ...]:
+        """Broken invariants of what can be checked without keys, one sentence each."""
+        known = await self._spool.mailboxes()
+        paths = await self._threads.run(lambda: list(self._directory.glob("*.sqlite")))
+        names = {path.stem for path in paths if "." not in path.stem} - {"sealed"}
+        broken = list(await self._spool.check())
+        broken += [f"Mailbox {name}: its file is missing." for name in sorted(known - names)]
+        return tuple(broken)
+
+    def _path(self, alias_id: AliasId) -> Path:
+        if not _ALIAS_ID.fullmatch(alias_id) or alias_id == "sealed":
+            raise NotFound("There is no such mailbox.")
+        return self._directory / f"{alias_id}.sqlite"
+
+    def _lock(self, alias_id: AliasId) -> "_AliasLock":
+        return _AliasLock(self._locks, alias_id)
+
+
+class _AliasLock:
+    """One at a time per alias: open, close, create, destroy."""
+
+    def __init__(self, locks: dict[AliasId, DeferredLock], alias_id: AliasId) -> None:
+        self._locks = locks
+        self._alias_id = alias_id
+        self._lock = locks.setdefault(alias_id, DeferredLock())
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+
+    async def __aexit__(self, *error: object) -> None:
+        self._lock.release()
+        if not self._lock.locked:
+            self._locks.pop(self._alias_id, None)
+
+
+def _create(path: Path, mailbox_key: bytes, now: float) -> bytes:
+    """Build beside and rename, so that a mailbox is there as a whole or not at all."""
+    if path.exists():
+        raise AlreadyExists("The mailbox exists already.")
+    unfinished = path.with_name(path.name + ".new")
+    _remove(unfinished)
+    with translated():
+        connection = open_connection(unfinished, mailbox_key)
+        try:
+            migrate(connection, unfinished, SCHEMA, key=mailbox_key)
+            public = fill_new(connection, now)
+        finally:
+            connection.close()
+    _sync(unfinished)
+    unfinished.rename(path)
+    _sync(path.parent)
+    return public
+
+
+def _remove(path: Path) -> None:
+    for suffix in _SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
