@@ -15,25 +15,32 @@ from twisted.python.failure import Failure
 
 from fe_mail.adapters.threads import Threads
 
-__all__ = ["MAX_BATCH_ITEMS", "Batch", "Result"]
+__all__ = ["MAX_BATCH_ITEMS", "Batch", "Result", "Results"]
 
 MAX_BATCH_ITEMS = 1000
 
 Item = TypeVar("Item")
 Result = object | Failure
+Results = list[Result]
 
 
 class Batch(Generic[Item]):
     """
     Items that wait for ``work``, which runs in a thread.
 
-    ``work`` gets up to ``MAX_BATCH_ITEMS`` items and returns one result or Failure for each, in
-    order; when it raises, all of them fail.
+    ``work`` gets up to ``max_items`` items and returns one result or Failure for each, in order;
+    when it raises, all of them fail.
     """
 
-    def __init__(self, threads: Threads, work: Callable[[Sequence[Item]], list[Result]]) -> None:
+    def __init__(
+        self,
+        threads: Threads,
+        work: Callable[[Sequence[Item]], Results],
+        max_items: int = MAX_BATCH_ITEMS,
+    ) -> None:
         self._threads = threads
         self._work = work
+        self._max_items = max_items
         self._waiting: deque[tuple[Item, Deferred[object]]] = deque()
         self._idle: list[Deferred[None]] = []
         self._is_running = False
@@ -57,12 +64,12 @@ class Batch(Generic[Item]):
         self._is_running = True
         taken: list[tuple[Item, Deferred[object]]] = []
 
-        def work() -> list[Result]:
-            while self._waiting and len(taken) < MAX_BATCH_ITEMS:
+        def work() -> Results:
+            while self._waiting and len(taken) < self._max_items:
                 taken.append(self._waiting.popleft())
             return self._work([item for item, _ in taken])
 
-        def finish(results: list[Result] | Failure) -> None:
+        def finish(results: Results | Failure) -> None:
             if not taken:  # the hop was refused: what waits now shares its fate
                 taken.extend(self._waiting)
                 self._waiting.clear()

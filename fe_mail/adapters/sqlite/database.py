@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar, cast
 import apsw
 from twisted.python.failure import Failure
 
-from fe_mail.adapters.batch import Batch, Result
+from fe_mail.adapters.batch import Batch, Result, Results
 from fe_mail.adapters.sqlite.failures import translate, translated
 from fe_mail.adapters.sqlite.schema import MEMORY, SCHEMA_DIRECTORY, migrate, open_connection
 from fe_mail.adapters.threads import Threads
@@ -99,6 +99,14 @@ class Database:
         """Call ``work`` in the next group; durable when it returns."""
         return cast(T, await self._writes.add(work))
 
+    async def execute(self, statement: str, bindings: Sequence[Value] = ()) -> None:
+        """Write with one statement; durable when it returns."""
+
+        def work(cursor: Cursor) -> None:
+            cursor.execute(statement, bindings)
+
+        await self.write(work)
+
     def _open(self) -> None:
         with translated():
             connection = open_connection(self._path, self._key)
@@ -115,7 +123,7 @@ class Database:
                 self._readers.popleft().close()
             writer.close()
 
-    def _write_group(self, works: Sequence[Work]) -> list[Result]:
+    def _write_group(self, works: Sequence[Work]) -> Results:
         writer = self._writer
         if writer is None:
             raise Unavailable

@@ -1,0 +1,428 @@
+"""
+The ``AccountStore`` in one SQLite file (schema ``accounts``).
+
+Every method is one transaction. What must be unique is unique in the schema; the one rule that
+an index cannot say, that a user has a domain name once, is checked in the transaction that
+could break it, which holds the write lock.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fe_mail.adapters.account_rules import check_changes
+from fe_mail.adapters.sqlite.account_rows import (
+    ALIASES,
+    CREDENTIALS,
+    DOMAINS,
+    LOG,
+    SESSIONS,
+    USERS,
+)
+from fe_mail.adapters.sqlite.database import Cursor, Database
+from fe_mail.adapters.threads import Threads
+from fe_mail.model.account import (
+    Alias,
+    Credential,
+    Domain,
+    LogEntry,
+    Member,
+    RouteRows,
+    User,
+    WebSession,
+)
+from fe_mail.model.errors import AlreadyExists, NotFound
+from fe_mail.model.ids import AliasId, DomainId, UserId
+from fe_mail.model.page import Page, Query
+
+__all__ = ["SQLiteAccountStore"]
+
+_RIVAL = """
+    SELECT 1 FROM members AS mine
+        JOIN members AS theirs
+            ON theirs.user_id = mine.user_id AND theirs.domain_id <> mine.domain_id
+        JOIN domains AS other ON other.id = theirs.domain_id
+    WHERE mine.domain_id = ?1 AND other.name = (SELECT name FROM domains WHERE id = ?1)
+"""
+_SET_MEMBER = """
+    INSERT INTO members (domain_id, user_id, "group") VALUES (?, ?, ?)
+    ON CONFLICT (domain_id, user_id) DO UPDATE SET "group" = excluded."group"
+"""
+# After the memberships of a user went: the first admin of each of the domains inherits.
+_INHERIT = """
+    UPDATE aliases SET user_id = heir.user_id
+    FROM (
+        SELECT domain_id, user_id, min(serial) FROM members
+        WHERE "group" = 'admin' GROUP BY domain_id
+    ) AS heir
+    WHERE aliases.user_id = ? AND aliases.domain_id = heir.domain_id
+"""
+_CLAIMS = f"""
+    SELECT {DOMAINS.columns}, owner_is_admin FROM domain_rows WHERE name = ?
+    ORDER BY has_txt_record DESC, owner_is_admin DESC, created_at, serial
+"""  # noqa: S608  # column names of ours
+_CHECKS = (
+    (
+        "SELECT id FROM domains WHERE NOT EXISTS (SELECT 1 FROM members"
+        " WHERE domain_id = domains.id AND \"group\" = 'admin')",
+        "Domain {} has no admin.",
+    ),
+    (
+        "SELECT id FROM aliases WHERE sealing_key = x'' AND EXISTS"
+        " (SELECT 1 FROM credentials WHERE alias_id = aliases.id)",
+        "Alias {} has credentials but no mailbox.",
+    ),
+    (
+        "SELECT id FROM users WHERE email_key <> fold(email)",
+        "User {} cannot be found by e-mail address.",
+    ),
+)
+
+
+class SQLiteAccountStore:
+    """Durable accounts; several processes may share the file."""
+
+    def __init__(self, path: str | Path, threads: Threads) -> None:
+        self._database = Database(path, "accounts", threads)
+
+    async def start(self) -> None:
+        """Open, create or upgrade the file."""
+        await self._database.open()
+
+    async def stop(self) -> None:
+        """Finish and close."""
+        await self._database.close()
+
+    # Users
+
+    async def add_user(self, user: User) -> User:
+        """Add; the very first user of a server gets group ``admin``."""
+
+        def work(cursor: Cursor) -> User:
+            USERS.insert(cursor, user, email_key=user.email.casefold())
+            if cursor.execute("SELECT count(*) FROM users").fetchall() == [(1,)]:
+                USERS.update(cursor, user.id, group="admin")
+            return USERS.one(cursor, "id = ?", user.id)
+
+        return await self._database.write(work)
+
+    async def user(self, user_id: UserId) -> User:
+        """By id."""
+        return await self._database.read(lambda c: USERS.one(c, "id = ?", user_id))
+
+    async def user_by_email(self, email: str) -> User:
+        """By e-mail address, without case."""
+        key = email.casefold()
+        return await self._database.read(lambda c: USERS.one(c, "email_key = ?", key))
+
+    async def user_by_token(self, api_token_hash: str) -> User:
+        """By the sha256 hex of an API token."""
+        condition = "api_token_hash = ? AND api_token_hash <> ''"
+        return await self._database.read(lambda c: USERS.one(c, condition, api_token_hash))
+
+    async def update_user(self, user_id: UserId, now: float, **changes: object) -> User:
+        """Change attributes."""
+        check_changes(User, changes)
+        if "email" in changes:
+            changes["email_key"] = str(changes["email"]).casefold()
+
+        def work(cursor: Cursor) -> User:
+            USERS.update(cursor, user_id, updated_at=now, **changes)
+            return USERS.one(cursor, "id = ?", user_id)
+
+        return await self._database.write(work)
+
+    async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
+        """Remove with what hangs on the user; returns the ids of the aliases that went."""
+
+        def work(cursor: Cursor) -> tuple[AliasId, ...]:
+            USERS.one(cursor, "id = ?", user_id)
+            mine = cursor.execute(
+                "DELETE FROM members WHERE user_id = ? RETURNING domain_id", (user_id,)
+            ).fetchall()
+            gone: list[AliasId] = []
+            for (domain_id,) in mine:
+                domain = DOMAINS.one(cursor, "id = ?", domain_id)
+                if not any(member.group == "admin" for member in domain.members):
+                    gone.extend(_delete_domain(cursor, domain_id))
+            cursor.execute(_INHERIT, (user_id,))
+            heirless = cursor.execute(
+                "DELETE FROM aliases WHERE user_id = ? RETURNING id", (user_id,)
+            ).fetchall()
+            gone.extend(AliasId(alias_id) for (alias_id,) in heirless)
+            USERS.delete(cursor, user_id)
+            return tuple(gone)
+
+        return await self._database.write(work)
+
+    async def users(self, query: Query) -> Page[User]:
+        """All users, oldest first."""
+        return await self._database.read(lambda c: USERS.page(c, query, "1"))
+
+    # Domains
+
+    async def add_domain(self, domain: Domain) -> Domain:
+        """Add with its members. ``AlreadyExists`` when one of them has the name already."""
+
+        def work(cursor: Cursor) -> Domain:
+            DOMAINS.insert(cursor, domain)
+            cursor.executemany(
+                'INSERT INTO members (domain_id, user_id, "group") VALUES (?, ?, ?)',
+                [(domain.id, member.user_id, member.group) for member in domain.members],
+            )
+            _check_rivals(cursor, domain.id)
+            return DOMAINS.one(cursor, "id = ?", domain.id)
+
+        return await self._database.write(work)
+
+    async def domain(self, domain_id: DomainId) -> Domain:
+        """By id, with members and counts."""
+        return await self._database.read(lambda c: DOMAINS.one(c, "id = ?", domain_id))
+
+    async def domains_named(self, name: str) -> tuple[Domain, ...]:
+        """Every account's claim on a name, oldest first."""
+        return await self._database.read(lambda c: DOMAINS.all(c, "name = ?", name))
+
+    async def update_domain(self, domain_id: DomainId, now: float, **changes: object) -> Domain:
+        """Change attributes."""
+        check_changes(Domain, changes)
+
+        def work(cursor: Cursor) -> Domain:
+            DOMAINS.update(cursor, domain_id, updated_at=now, **changes)
+            _check_rivals(cursor, domain_id)
+            return DOMAINS.one(cursor, "id = ?", domain_id)
+
+        return await self._database.write(work)
+
+    async def set_member(self, domain_id: DomainId, member: Member) -> Domain:
+        """Add a member or change its group."""
+
+        def work(cursor: Cursor) -> Domain:
+            DOMAINS.one(cursor, "id = ?", domain_id)
+            cursor.execute(_SET_MEMBER, (domain_id, member.user_id, member.group))
+            _check_rivals(cursor, domain_id)
+            return DOMAINS.one(cursor, "id = ?", domain_id)
+
+        return await self._database.write(work)
+
+    async def delete_domain(self, domain_id: DomainId) -> tuple[AliasId, ...]:
+        """Remove with aliases and credentials; returns the ids of the aliases that went."""
+        return await self._database.write(lambda c: _delete_domain(c, domain_id))
+
+    async def domains(self, user_id: UserId | None, query: Query) -> Page[Domain]:
+        """The domains of which the user is a member, or all for None."""
+        condition = "?1 IS NULL OR id IN (SELECT domain_id FROM members WHERE user_id = ?1)"
+        return await self._database.read(lambda c: DOMAINS.page(c, query, condition, user_id))
+
+    # Aliases
+
+    async def add_alias(self, alias: Alias) -> Alias:
+        """Add. Unique: name within the domain."""
+
+        def work(cursor: Cursor) -> Alias:
+            ALIASES.insert(cursor, alias)
+            return ALIASES.one(cursor, "id = ?", alias.id)
+
+        return await self._database.write(work)
+
+    async def alias(self, alias_id: AliasId) -> Alias:
+        """By id."""
+        return await self._database.read(lambda c: ALIASES.one(c, "id = ?", alias_id))
+
+    async def alias_named(self, domain_id: DomainId, name: str) -> Alias:
+        """By domain and lower-case name."""
+        condition = "domain_id = ? AND name = ?"
+        return await self._database.read(lambda c: ALIASES.one(c, condition, domain_id, name))
+
+    async def aliases_at(self, local: str, domain_name: str) -> tuple[tuple[Alias, Domain], ...]:
+        """Every alias of this exact address with its domain, in the order of ``route_rows``."""
+
+        def work(cursor: Cursor) -> tuple[tuple[Alias, Domain], ...]:
+            return tuple(
+                (alias, domain)
+                for domain, _ in _claims(cursor, domain_name)
+                for alias in ALIASES.all(cursor, "domain_id = ? AND name = ?", domain.id, local)
+            )
+
+        return await self._database.read(work)
+
+    async def update_alias(self, alias_id: AliasId, now: float, **changes: object) -> Alias:
+        """Change attributes."""
+        check_changes(Alias, changes)
+
+        def work(cursor: Cursor) -> Alias:
+            ALIASES.update(cursor, alias_id, updated_at=now, **changes)
+            return ALIASES.one(cursor, "id = ?", alias_id)
+
+        return await self._database.write(work)
+
+    async def delete_alias(self, alias_id: AliasId) -> Alias:
+        """Remove with credentials; returns what it was."""
+
+        def work(cursor: Cursor) -> Alias:
+            alias = ALIASES.one(cursor, "id = ?", alias_id)
+            ALIASES.delete(cursor, alias_id)
+            return alias
+
+        return await self._database.write(work)
+
+    async def aliases(
+        self, domain_id: DomainId, query: Query, user_id: UserId | None = None
+    ) -> Page[Alias]:
+        """The aliases of a domain; with ``user_id`` only that user's."""
+        condition = "domain_id = ?1 AND (?2 IS NULL OR user_id = ?2)"
+        return await self._database.read(
+            lambda c: ALIASES.page(c, query, condition, domain_id, user_id)
+        )
+
+    async def route_rows(self, local: str, domain_name: str) -> tuple[RouteRows, ...]:
+        """Every claim on the domain with what routing ``local`` needs."""
+
+        def work(cursor: Cursor) -> tuple[RouteRows, ...]:
+            return tuple(
+                _route_rows(cursor, local, domain, owner_is_admin)
+                for domain, owner_is_admin in _claims(cursor, domain_name)
+            )
+
+        return await self._database.read(work)
+
+    # Credentials, sessions, settings, log
+
+    async def credentials(self, alias_id: AliasId) -> tuple[Credential, ...]:
+        """All credentials of an alias, oldest first."""
+        return await self._database.read(lambda c: CREDENTIALS.all(c, "alias_id = ?", alias_id))
+
+    async def set_credentials(
+        self,
+        alias_id: AliasId,
+        add: Sequence[Credential],
+        remove: Sequence[str],
+        now: float,
+        sealing_key: bytes | None = None,
+    ) -> None:
+        """Add and remove at once; with ``sealing_key`` no older credential stays."""
+        if any(credential.alias_id != alias_id for credential in add):
+            raise NotFound("The credential belongs to another alias.")
+        changes = {} if sealing_key is None else {"sealing_key": sealing_key}
+
+        def work(cursor: Cursor) -> None:
+            ALIASES.update(cursor, alias_id, updated_at=now, **changes)
+            if sealing_key is not None:
+                cursor.execute("DELETE FROM credentials WHERE alias_id = ?", (alias_id,))
+            cursor.executemany(
+                "DELETE FROM credentials WHERE id = ? AND alias_id = ?",
+                [(credential_id, alias_id) for credential_id in remove],
+            )
+            for credential in add:
+                CREDENTIALS.insert(cursor, credential)
+
+        await self._database.write(work)
+
+    async def touch_credential(self, credential_id: str, now: float) -> None:
+        """Record that it was used; one that is gone is ignored."""
+        statement = "UPDATE credentials SET last_used_at = ? WHERE id = ?"
+        await self._database.execute(statement, (now, credential_id))
+
+    async def add_session(self, session: WebSession) -> None:
+        """Add a browser session."""
+        await self._database.write(lambda c: SESSIONS.insert(c, session))
+
+    async def session(self, session_id: str, now: float) -> tuple[WebSession, User]:
+        """A session that has not expired, with its user."""
+
+        def work(cursor: Cursor) -> tuple[WebSession, User]:
+            session = SESSIONS.one(cursor, "id = ? AND expires_at > ?", session_id, now)
+            return session, USERS.one(cursor, "id = ?", session.user_id)
+
+        return await self._database.read(work)
+
+    async def delete_session(self, session_id: str) -> None:
+        """Sign out; unknown ids are ignored."""
+        statement = "DELETE FROM web_sessions WHERE id = ?"
+        await self._database.execute(statement, (session_id,))
+
+    async def setting(self, name: str) -> str:
+        """A setting of the server, empty if unset."""
+        statement = "SELECT ifnull((SELECT value FROM settings WHERE name = ?), '')"
+        rows = await self._database.read(lambda c: c.execute(statement, (name,)).fetchall())
+        return str(rows[0][0])
+
+    async def set_setting(self, name: str, value: str) -> None:
+        """Store a setting."""
+        statement = "INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)"
+        await self._database.execute(statement, (name, value))
+
+    async def log(self, entry: LogEntry) -> None:
+        """Append to the log; an entry of the same id is written once."""
+
+        def work(cursor: Cursor) -> None:
+            if not cursor.execute("SELECT 1 FROM log WHERE id = ?", (entry.id,)).fetchone():
+                LOG.insert(cursor, entry)
+
+        await self._database.write(work)
+
+    async def logs(
+        self, domain_id: str, query: Query, alias_id: str = "", kind: str = ""
+    ) -> Page[LogEntry]:
+        """A domain's log, newest first; an empty ``domain_id`` means all."""
+        given = {"domain_id": domain_id, "alias_id": alias_id, "kind": kind}
+        wanted = {name: value for name, value in given.items() if value}
+        condition = " AND ".join(("1", *(f"{name} = ?" for name in wanted)))
+        return await self._database.read(lambda c: LOG.page(c, query, condition, *wanted.values()))
+
+    async def purge(self, now: float, log_retention_seconds: float) -> None:
+        """Drop expired sessions and old log entries."""
+
+        def work(cursor: Cursor) -> None:
+            cursor.execute("DELETE FROM web_sessions WHERE expires_at <= ?", (now,))
+            oldest = now - log_retention_seconds
+            cursor.execute("DELETE FROM log WHERE created_at < ?", (oldest,))
+
+        await self._database.write(work)
+
+    async def check(self) -> tuple[str, ...]:
+        """Every broken invariant, one sentence each."""
+        return await self._database.read(_check)
+
+
+def _check(cursor: Cursor) -> tuple[str, ...]:
+    damage = cursor.execute("PRAGMA integrity_check").fetchall()
+    found = [f"The accounts' file is damaged: {line}." for (line,) in damage if line != "ok"]
+    stray = cursor.execute("PRAGMA foreign_key_check").fetchall()
+    found.extend(f"Row {row[1]} of {row[0]} refers to no {row[2]}." for row in stray)
+    for statement, sentence in _CHECKS:
+        rows = cursor.execute(statement).fetchall()
+        found.extend(sentence.format(row_id) for (row_id,) in rows)
+    return tuple(found)
+
+
+def _check_rivals(cursor: Cursor, domain_id: str) -> None:
+    if cursor.execute(_RIVAL, (domain_id,)).fetchone():
+        raise AlreadyExists("A member has a domain of this name already.")
+
+
+def _delete_domain(cursor: Cursor, domain_id: str) -> tuple[AliasId, ...]:
+    rows = cursor.execute(
+        "SELECT id FROM aliases WHERE domain_id = ? ORDER BY serial", (domain_id,)
+    ).fetchall()
+    DOMAINS.delete(cursor, domain_id)
+    return tuple(AliasId(alias_id) for (alias_id,) in rows)
+
+
+def _claims(cursor: Cursor, name: str) -> list[tuple[Domain, bool]]:
+    rows = cursor.execute(_CLAIMS, (name,)).fetchall()
+    return [(DOMAINS.value(row), bool(row[-1])) for row in rows]
+
+
+def _route_rows(cursor: Cursor, local: str, domain: Domain, owner_is_admin: bool) -> RouteRows:
+    of_domain = "domain_id = ? AND"
+    named: tuple[Alias, ...] = ()
+    if local[:1] not in ("*", "/"):
+        named = ALIASES.all(cursor, f"{of_domain} name = ?", domain.id, local)
+    catchall = ALIASES.all(cursor, f"{of_domain} name = '*'", domain.id)
+    return RouteRows(
+        domain=domain,
+        owner_is_admin=owner_is_admin,
+        named=next(iter(named), None),
+        patterns=ALIASES.all(cursor, f"{of_domain} name >= '/' AND name < '0'", domain.id),
+        catchall=next(iter(catchall), None),
+    )
