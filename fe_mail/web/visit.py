@@ -132,9 +132,16 @@ async def _run(
     except MailError as error:
         result = Page("error.html", error=error)
     except Exception:
-        _log.failure("A page failed at {path}.", path=request.path.decode("ascii", "replace"))
-        result = Page("error.html", status=500)
-    return web.write(visit, result)
+        result = _broken(request)
+    try:
+        return web.write(visit, result)
+    except Exception:
+        return web.write(visit, _broken(request))
+
+
+def _broken(request: CappedRequest) -> Page:
+    _log.failure("A page failed at {path}.", path=request.path.decode("ascii", "replace"))
+    return Page("error.html", status=500)
 
 
 def _stranger(web: "Web", request: CappedRequest) -> Visit:
