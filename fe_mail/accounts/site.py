@@ -6,7 +6,9 @@ A frozen value that the application fills from its configuration; nothing here r
 
 import attrs
 
-__all__ = ["DEFAULT_QUOTA_OCTETS", "MAX_QUOTA_OCTETS", "Site"]
+from fe_mail.model.account import Alias, Domain
+
+__all__ = ["DEFAULT_QUOTA_OCTETS", "MAX_QUOTA_OCTETS", "Site", "quota_of"]
 
 GIB = 1 << 30
 DEFAULT_QUOTA_OCTETS = 10 * GIB
@@ -32,3 +34,9 @@ class Site:
     max_forwarded: int = 10  # recipients of an alias, unless its domain says otherwise
     max_domains: int = 50  # of one account
     max_aliases: int = 10_000  # of one domain
+
+
+def quota_of(alias: Alias, domain: Domain, site: Site) -> int:
+    """Octets that the alias's mailbox may hold: its own limit, its domain's, the server's."""
+    limit = domain.max_quota_per_alias or site.default_quota_octets
+    return min(alias.max_quota, limit) if alias.max_quota else limit

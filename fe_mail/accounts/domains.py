@@ -1,0 +1,324 @@
+"""
+Domains of an account: add, change, remove, and check what the DNS says of them.
+
+Several accounts may claim one name; the TXT record decides (see ``claims``). A check stores what
+it found, unless the DNS failed to answer any question: then everything stays as it was. The
+domains of the server's own admins may send as soon as the sending records are right; those of
+other accounts wait for an admin's approval.
+"""
+
+import re
+import secrets
+import string
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from fe_mail.accounts import validation
+from fe_mail.accounts.dns_checks import RecordCheck, check_records
+from fe_mail.accounts.dns_records import SENDING, DNSRecord, domain_records
+from fe_mail.accounts.site import Site, quota_of
+from fe_mail.mailauth.dkim import SigningKey
+from fe_mail.model.account import Alias, Domain, Member, User
+from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied, TooBig
+from fe_mail.model.ids import AliasId, DomainId, new_id
+from fe_mail.model.page import Page, Query
+from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore, Resolver
+
+__all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "RecordCheck", "Verification", "is_admin"]
+
+DKIM_PURPOSE = "dkim"
+MAX_RETENTION_DAYS = 30
+PAGE_SIZE = 500
+_SELECTOR_HEX_DIGITS = 10
+_VERIFICATION_LENGTH = 10
+_ALPHANUMERICS = string.ascii_letters + string.digits
+_ID = re.compile(r"[0-9a-f]{24}\Z")
+
+
+class KeyGenerator(Protocol):
+    """Makes DKIM keys away from the reactor's thread."""
+
+    async def __call__(self, bits: int) -> bytes:
+        """A new RSA private key in PEM."""
+
+
+@attrs.frozen(kw_only=True)
+class Verification:
+    """A check of the DNS: the domain as it is stored now, and every result."""
+
+    domain: Domain
+    results: tuple[RecordCheck, ...]
+
+    @property
+    def is_undecided(self) -> bool:
+        """The DNS did not answer, so nothing was stored."""
+        return any(result.is_undecided for result in self.results)
+
+
+def is_admin(user: User, domain: Domain) -> bool:
+    """May the user change the domain? Its admins, and the server's."""
+    return user.group == "admin" or any(
+        member.user_id == user.id and member.group == "admin" for member in domain.members
+    )
+
+
+class Domains:
+    """Mail domains and their DNS."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        keyring: Keyring,
+        resolver: Resolver,
+        mailboxes: MailboxStore,
+        clock: IReactorTime,
+        site: Site,
+        keygen: KeyGenerator,
+        *,
+        bus: Bus | None = None,
+    ) -> None:
+        self._accounts = accounts
+        self._keyring = keyring
+        self._resolver = resolver
+        self._mailboxes = mailboxes
+        self._clock = clock
+        self._site = site
+        self._keygen = keygen
+        self._bus = bus
+
+    async def create(
+        self, user: User, name: str, *, catchall: bool | str = True, **settings: object
+    ) -> Domain:
+        """
+        A new domain of the user with a DKIM key of its own.
+
+        ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
+        """
+        domain_name = validation.domain_name(name)
+        changes = self._checked(settings)
+        recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
+        if isinstance(catchall, str):
+            recipients = validation.catchall_recipients(catchall)
+        await self._refuse_more(user, domain_name)
+        domain = await self._add(user, domain_name, changes)
+        if recipients and not domain.is_catchall_regex_disabled:
+            await self._accounts.add_alias(self._catchall(user, domain, recipients))
+        return await self._accounts.domain(domain.id)
+
+    async def _refuse_more(self, user: User, name: str) -> None:
+        mine = await self._accounts.domains(user.id, Query(limit=1))
+        if user.group != "admin" and mine.total >= self._site.max_domains:
+            raise TooBig(f"An account may have at most {self._site.max_domains} domains.")
+        for other in await self._accounts.domains_named(name):
+            if any(member.user_id == user.id for member in other.members):
+                raise AlreadyExists("The domain exists on your account already.")
+
+    async def _add(self, user: User, name: str, changes: Mapping[str, object]) -> Domain:
+        now = self._clock.seconds()
+        pem = await self._keygen(self._site.dkim_bits)
+        domain = Domain(
+            id=DomainId(new_id(now)),
+            name=name,
+            verification_record="".join(
+                secrets.choice(_ALPHANUMERICS) for _ in range(_VERIFICATION_LENGTH)
+            ),
+            members=(Member(user_id=user.id, group="admin"),),
+            dkim_selector=f"fe-{secrets.token_hex(_SELECTOR_HEX_DIGITS // 2)}",
+            dkim_private_key=self._keyring.protect(pem, DKIM_PURPOSE),
+            dkim_public_key=SigningKey.from_pem(pem).public_base64,
+            created_at=now,
+            updated_at=now,
+        )
+        domain = attrs.evolve(domain, **changes)  # type: ignore[arg-type]  # names were checked
+        return await self._accounts.add_domain(domain)
+
+    def _catchall(self, user: User, domain: Domain, recipients: tuple[str, ...]) -> Alias:
+        now = self._clock.seconds()
+        return Alias(
+            id=AliasId(new_id(now)),
+            domain_id=domain.id,
+            user_id=user.id,
+            name="*",
+            labels=validation.labels((), "*"),
+            recipients=recipients[: self._site.max_forwarded],
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def get(self, user: User, id_or_name: str) -> Domain:
+        """A domain of which the user is a member. ``NotFound``."""
+        for domain in await self._candidates(id_or_name):
+            if any(member.user_id == user.id for member in domain.members):
+                return domain
+        raise NotFound("The domain does not exist on your account.")
+
+    async def _candidates(self, id_or_name: str) -> tuple[Domain, ...]:
+        if _ID.match(id_or_name):
+            try:
+                return (await self._accounts.domain(DomainId(id_or_name)),)
+            except NotFound:
+                return ()
+        try:
+            return await self._accounts.domains_named(validation.domain_name(id_or_name))
+        except Invalid:
+            return ()
+
+    def require_admin(self, user: User, domain: Domain) -> None:
+        """``PermissionDenied`` unless the user may change the domain."""
+        if not is_admin(user, domain):
+            raise PermissionDenied("You are not an admin of this domain.")
+
+    async def list(self, user: User, query: Query) -> Page[Domain]:
+        """The user's domains."""
+        return await self._accounts.domains(user.id, query)
+
+    async def update(self, user: User, domain: Domain, **settings: object) -> Domain:
+        """Change settings; the name never changes. ``Invalid``, ``PermissionDenied``."""
+        self.require_admin(user, domain)
+        changes = self._checked(settings)
+        if not changes:
+            return domain
+        now = self._clock.seconds()
+        changed = await self._accounts.update_domain(domain.id, now, **changes)
+        if changed.max_quota_per_alias != domain.max_quota_per_alias:
+            await self._apply_quota(changed)
+        return changed
+
+    async def _apply_quota(self, domain: Domain) -> None:
+        """Tell every mailbox of the domain how much it may hold now."""
+        page = 1
+        while True:
+            found = await self._accounts.aliases(domain.id, Query(page=page, limit=PAGE_SIZE))
+            for alias in found.items:
+                if alias.sealing_key:
+                    limit = quota_of(alias, domain, self._site)
+                    await self._mailboxes.set_quota(alias.id, limit)
+            if page >= found.page_count:
+                return
+            page += 1
+
+    def _checked(self, settings: Mapping[str, object]) -> dict[str, object]:
+        checks = {**_CHECKS, "max_quota_per_alias": self._quota}
+        unknown = sorted(set(settings) - set(checks))
+        if unknown:
+            raise Invalid("This setting does not exist.", field=unknown[0])
+        return {name: checks[name](value) for name, value in settings.items()}
+
+    def _quota(self, value: object) -> int:
+        return validation.octets(value, "max_quota_per_alias", self._site.max_quota_octets)
+
+    async def delete(self, user: User, domain: Domain) -> None:
+        """Remove with its aliases, their passwords and mailboxes."""
+        self.require_admin(user, domain)
+        for alias_id in await self._accounts.delete_domain(domain.id):
+            if self._bus is not None:
+                self._bus.publish(f"credentials:{alias_id}")
+            await self._mailboxes.destroy(alias_id)
+
+    def records(self, domain: Domain) -> tuple[DNSRecord, ...]:
+        """What the owner has to publish."""
+        return domain_records(domain, self._site)
+
+    async def verify(self, user: User, domain: Domain) -> Verification:
+        """Look every record up now, store what was found. ``PermissionDenied``."""
+        self.require_admin(user, domain)
+        return await self.recheck(domain.id)
+
+    async def recheck(self, domain_id: DomainId) -> Verification:
+        """The same without a user: for the job that does it every few hours."""
+        domain = await self._accounts.domain(domain_id)
+        results = await check_records(
+            self._resolver, domain, self._site, domain_records(domain, self._site)
+        )
+        verification = Verification(domain=domain, results=results)
+        if verification.is_undecided:
+            return verification
+        passed = {result.purpose for result in results if result.passed}
+        changes = await self._found(domain, passed)
+        now = self._clock.seconds()
+        domain = await self._accounts.update_domain(domain.id, now, **changes)
+        if domain.has_txt_record:
+            await self._end_other_claims(domain)
+        return attrs.evolve(verification, domain=domain)
+
+    async def _found(self, domain: Domain, passed: set[str]) -> dict[str, object]:
+        now = self._clock.seconds()
+        may_send = passed.issuperset(SENDING)
+        changes: dict[str, object] = {
+            "has_mx_record": "mx" in passed,
+            "has_txt_record": "verification" in passed,
+            "has_spf_record": "spf" in passed,
+            "has_dkim_record": "dkim" in passed,
+            "has_return_path_record": "return_path" in passed,
+            "has_dmarc_record": "dmarc" in passed,
+            "last_checked_at": now,
+            "smtp_verified_at": (domain.smtp_verified_at or now) if may_send else 0.0,
+        }
+        if may_send and not domain.has_smtp and await self._is_of_server_admin(domain):
+            changes["has_smtp"] = True
+            self.log.info("The domain {domain} may send from now on.", domain=domain.name)
+        return changes
+
+    async def _is_of_server_admin(self, domain: Domain) -> bool:
+        for member in domain.members:
+            if member.group != "admin":
+                continue
+            if (await self._accounts.user(member.user_id)).group == "admin":
+                return True
+        return False
+
+    async def _end_other_claims(self, domain: Domain) -> None:
+        """The one record names this account, so no other claim can be verified any more."""
+        for other in await self._accounts.domains_named(domain.name):
+            if other.id != domain.id and other.has_txt_record:
+                now = self._clock.seconds()
+                await self._accounts.update_domain(other.id, now, has_txt_record=False)
+
+
+def _entries(field: str) -> Callable[[object], object]:
+    return lambda value: validation.entry_list(value, field)
+
+
+def _restricted(value: object) -> tuple[str, ...]:
+    return tuple(name.lower() for name in validation.split_list(value, "restricted_alias_names"))[
+        : validation.MAX_LIST_ENTRIES
+    ]
+
+
+def _webhook(value: object) -> str:
+    return validation.web_url(value, "bounce_webhook") if value else ""
+
+
+def _number(field: str, low: int, high: int, code: str = "") -> Callable[[object], object]:
+    return lambda value: validation.whole_number(value, field, low, high, code)
+
+
+_CHECKS: Mapping[str, Callable[[object], object]] = MappingProxyType(
+    {
+        "plan": validation.plan,
+        "has_adult_content_protection": validation.boolean,
+        "has_phishing_protection": validation.boolean,
+        "has_executable_protection": validation.boolean,
+        "has_virus_protection": validation.boolean,
+        "has_recipient_verification": validation.boolean,
+        "ignore_mx_check": validation.boolean,
+        "is_catchall_regex_disabled": validation.boolean,
+        "has_newsletter": validation.boolean,
+        "smtp_port": _number("smtp_port", 1, 65535, "INVALID_PORT"),
+        "retention_days": _number("retention_days", 0, MAX_RETENTION_DAYS),
+        "max_recipients_per_alias": _number(
+            "max_recipients_per_alias", 0, validation.MAX_RECIPIENTS
+        ),
+        "bounce_webhook": _webhook,
+        "allowlist": _entries("allowlist"),
+        "denylist": _entries("denylist"),
+        "restricted_alias_names": _restricted,
+    }
+)

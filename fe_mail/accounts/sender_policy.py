@@ -1,0 +1,125 @@
+"""
+Does a domain's SPF record let this server send? A check for the owner, not for incoming mail.
+
+Walks the record like a receiver would (RFC 7208 §4.6, §5) for one address, but knows only what
+matters here: macros and ``exists`` never match, and what cannot be looked up does not either.
+At most ten mechanisms may ask the DNS (RFC 7208 §4.6.4).
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+import attrs
+
+from fe_mail.model.errors import MailError
+from fe_mail.ports import Resolver
+
+__all__ = ["MAX_LOOKUPS", "MAX_MX_HOSTS", "admits", "find_policy"]
+
+MAX_LOOKUPS = 10
+MAX_MX_HOSTS = 10
+MAX_TERMS = 100
+
+_IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@attrs.define
+class _Budget:
+    lookups: int = MAX_LOOKUPS
+
+    def spend(self) -> bool:
+        self.lookups -= 1
+        return self.lookups >= 0
+
+
+def find_policy(records: Iterable[str]) -> tuple[str, ...]:
+    """The SPF records among TXT records; exactly one is right (RFC 7208 §4.5)."""
+    return tuple(record for record in records if record.lower().split(" ", 1)[0] == "v=spf1")
+
+
+async def admits(resolver: Resolver, policy: str, domain: str, address: str) -> bool:
+    """Would mail of ``domain`` from ``address`` pass under ``policy``?"""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return await _evaluate(resolver, policy, domain, ip, _Budget()) == "+"
+
+
+async def _evaluate(resolver: Resolver, policy: str, domain: str, ip: _IP, budget: _Budget) -> str:
+    """The qualifier of the first mechanism that matches, ``?`` if none does."""
+    redirect = ""
+    for term in policy.lower().split()[1:MAX_TERMS]:
+        name, equals, value = term.partition("=")
+        if equals and name.isalpha():
+            redirect = value if name == "redirect" else redirect
+            continue
+        qualifier, mechanism = (term[0], term[1:]) if term[0] in "+-~?" else ("+", term)
+        if await _matches(resolver, mechanism, domain, ip, budget):
+            return qualifier
+    if redirect and budget.spend():
+        return await _included(resolver, redirect, ip, budget)
+    return "?"
+
+
+async def _matches(
+    resolver: Resolver, mechanism: str, domain: str, ip: _IP, budget: _Budget
+) -> bool:
+    head, slash, prefix = mechanism.partition("/")
+    name, _, argument = head.partition(":")
+    if name == "all":
+        return True
+    if name in ("ip4", "ip6"):
+        return _in_network(ip, mechanism.partition(":")[2])
+    if name not in ("a", "mx", "include") or not budget.spend():
+        return False
+    target = argument or domain
+    if name == "include":
+        return await _included(resolver, target, ip, budget) == "+"
+    hosts = (target,) if name == "a" else await _exchanges(resolver, target)
+    lengths = prefix if slash else ""
+    for host in hosts:
+        if any(_covers(address, lengths, ip) for address in await _addresses(resolver, host)):
+            return True
+    return False
+
+
+async def _included(resolver: Resolver, name: str, ip: _IP, budget: _Budget) -> str:
+    try:
+        policies = find_policy((await resolver.txt(name)).records)
+    except MailError:
+        return "?"
+    if len(policies) != 1:
+        return "?"
+    return await _evaluate(resolver, policies[0], name, ip, budget)
+
+
+async def _exchanges(resolver: Resolver, name: str) -> tuple[str, ...]:
+    try:
+        answer = await resolver.mx(name)
+    except MailError:
+        return ()
+    return tuple(record.host for record in answer.records if record.host)[:MAX_MX_HOSTS]
+
+
+async def _addresses(resolver: Resolver, name: str) -> tuple[str, ...]:
+    try:
+        return (await resolver.addresses(name)).records
+    except MailError:
+        return ()
+
+
+def _covers(address: str, lengths: str, ip: _IP) -> bool:
+    """``lengths`` is what follows the first slash: ``24``, ``/64`` or ``24//64``."""
+    four, _, six = lengths.partition("//") if "//" in lengths else (lengths, "", "")
+    if lengths.startswith("/"):
+        four, six = "", lengths.lstrip("/")
+    length = four if ip.version == 4 else six
+    return _in_network(ip, f"{address}/{length}" if length else address)
+
+
+def _in_network(ip: _IP, text: str) -> bool:
+    try:
+        return ip in ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False

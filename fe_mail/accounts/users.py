@@ -1,0 +1,236 @@
+"""
+Web accounts: registration, signing in, browser sessions, API tokens.
+
+A session's cookie and an API token are random; the store has only their SHA-256. Because the web
+UI shows the API token again, it is kept besides, encrypted with the server's key. Signing in is
+limited and costs the same for addresses that do not exist.
+"""
+
+import hashlib
+import secrets
+import zoneinfo
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from fe_mail.accounts.limits import FailureLimits
+from fe_mail.accounts.passwords import check_strength, prepare
+from fe_mail.accounts.validation import person_name, user_email
+from fe_mail.model.account import User, WebSession
+from fe_mail.model.errors import (
+    AlreadyExists,
+    AuthenticationFailed,
+    Corrupt,
+    Invalid,
+    NotFound,
+    PermissionDenied,
+)
+from fe_mail.model.ids import UserId, new_id
+from fe_mail.model.page import Query
+from fe_mail.ports import AccountStore, Cache, Keyring
+
+__all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
+
+SESSION_SECONDS = 30 * 86400.0
+SESSION_TOKEN_OCTETS = 32
+MAX_TOKEN_LENGTH = 128
+API_TOKEN_LENGTH = 24
+LOCALES = frozenset({"en", "da"})
+_PURPOSE = "api-token"
+
+
+class Users:
+    """People with a web login."""
+
+    def __init__(
+        self, accounts: AccountStore, keyring: Keyring, cache: Cache, clock: IReactorTime
+    ) -> None:
+        self._accounts = accounts
+        self._keyring = keyring
+        self._clock = clock
+        self._limits = FailureLimits(cache, keyring, clock, "sign-in")
+        self._has_admin = False
+
+    async def register(self, email: str, password: str, locale: str = "en") -> User:
+        """
+        A new account; the first one of a server owns it.
+
+        ``Invalid`` for the address or a weak password, ``AlreadyExists`` for a taken address.
+        """
+        address = user_email(email)
+        good = check_strength(password, context=_words(address))
+        now = self._clock.seconds()
+        token = secrets.token_hex(API_TOKEN_LENGTH // 2)
+        user = User(
+            id=UserId(new_id(now)),
+            email=address,
+            password_hash=await self._keyring.hash_password(good),
+            locale=locale if locale in LOCALES else "en",
+            created_at=now,
+            updated_at=now,
+            **self._token_fields(token),
+        )
+        try:
+            return await self._accounts.add_user(user)
+        except AlreadyExists:
+            raise AlreadyExists("This e-mail address is registered already.") from None
+
+    async def sign_in(self, email: str, password: str, remote: str) -> User:
+        """``AuthenticationFailed``, ``RateLimited``, ``PermissionDenied`` for the banned."""
+        name = email.strip().lower()[:320]
+        await self._limits.check(remote, name)
+        user = await self._user_by_email(name)
+        try:
+            text = prepare(password)
+        except Invalid:
+            text = ""
+        stored = user.password_hash if user and text else ""
+        is_right = await self._keyring.verify_password(stored, text)
+        if user is None or not is_right:
+            await self._limits.failed(remote, name, password[:MAX_TOKEN_LENGTH])
+            raise AuthenticationFailed
+        if user.is_banned:
+            raise PermissionDenied("This account is closed.")
+        await self._limits.succeeded(remote, name)
+        return user
+
+    async def _user_by_email(self, email: str) -> User | None:
+        try:
+            return await self._accounts.user_by_email(email)
+        except NotFound:
+            return None
+
+    async def start_session(self, user: User, remote: str) -> str:
+        """A browser session; returns the token for the cookie."""
+        token = secrets.token_urlsafe(SESSION_TOKEN_OCTETS)
+        now = self._clock.seconds()
+        await self._accounts.add_session(
+            WebSession(
+                id=_digest(token),
+                user_id=user.id,
+                created_at=now,
+                expires_at=now + SESSION_SECONDS,
+                remote=remote,
+            )
+        )
+        return token
+
+    async def session_user(self, token: str) -> User:
+        """Whose session it is. ``NotFound``."""
+        if not 0 < len(token) <= MAX_TOKEN_LENGTH:
+            raise NotFound
+        _, user = await self._accounts.session(_digest(token), self._clock.seconds())
+        if user.is_banned:
+            raise NotFound
+        return user
+
+    async def sign_out(self, token: str) -> None:
+        """End the session, if there is one."""
+        if 0 < len(token) <= MAX_TOKEN_LENGTH:
+            await self._accounts.delete_session(_digest(token))
+
+    async def api_token(self, user: User) -> str:
+        """The API token, made when there is none that can be shown."""
+        if user.api_token_sealed:
+            try:
+                return self._keyring.reveal(user.api_token_sealed, _PURPOSE).decode()
+            except Corrupt:
+                # The server's key was changed: the old token stays unknown, so make another.
+                return await self.new_api_token(user)
+        return await self.new_api_token(user)
+
+    async def new_api_token(self, user: User) -> str:
+        """Another token; the old one stops working at once."""
+        token = secrets.token_hex(API_TOKEN_LENGTH // 2)
+        now = self._clock.seconds()
+        await self._accounts.update_user(user.id, now, **self._token_fields(token))
+        return token
+
+    def _token_fields(self, token: str) -> dict[str, Any]:
+        return {
+            "api_token_hash": _digest(token),
+            "api_token_sealed": self._keyring.protect(token.encode(), _PURPOSE),
+        }
+
+    async def by_token(self, token: str) -> User:
+        """The user of an API token. ``NotFound``."""
+        if not 0 < len(token) <= MAX_TOKEN_LENGTH:
+            raise NotFound
+        return await self._accounts.user_by_token(_digest(token))
+
+    async def update(self, user: User, **fields: object) -> User:
+        """Change e-mail address, names, locale, time zone. ``Invalid``, ``AlreadyExists``."""
+        changes = {name: _checked(name, value) for name, value in fields.items()}
+        if not changes:
+            return user
+        try:
+            return await self._accounts.update_user(user.id, self._clock.seconds(), **changes)
+        except AlreadyExists:
+            raise AlreadyExists("This e-mail address is registered already.") from None
+
+    async def change_password(self, user: User, old: str, new: str) -> User:
+        """With the old password. ``AuthenticationFailed``, ``RateLimited``, ``Invalid``."""
+        await self._limits.check("", user.email)
+        try:
+            is_right = await self._keyring.verify_password(user.password_hash, prepare(old))
+        except Invalid:
+            is_right = False
+        if not is_right:
+            await self._limits.failed("", user.email, old[:MAX_TOKEN_LENGTH])
+            raise AuthenticationFailed("The current password is not correct.")
+        return await self.set_password(user, new)
+
+    async def set_password(self, user: User, new: str) -> User:
+        """Without the old one: for the operator. ``Invalid`` when it is weak."""
+        good = check_strength(new, context=_words(user.email))
+        hashed = await self._keyring.hash_password(good)
+        now = self._clock.seconds()
+        return await self._accounts.update_user(user.id, now, password_hash=hashed)
+
+    async def has_admin(self) -> bool:
+        """Is somebody in charge yet? The first account always is."""
+        if not self._has_admin:
+            self._has_admin = (await self._accounts.users(Query(limit=1))).total > 0
+        return self._has_admin
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _words(email: str) -> tuple[str, ...]:
+    local, _, domain = email.partition("@")
+    return email, local, domain, domain.partition(".")[0]
+
+
+def _locale(value: object) -> str:
+    if value not in LOCALES:
+        raise Invalid("This language is not available.", field="locale")
+    return str(value)
+
+
+def _timezone(value: object) -> str:
+    try:
+        return zoneinfo.ZoneInfo(str(value)).key
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise Invalid("This time zone is not known.", field="timezone") from None
+
+
+_CHECKS: Mapping[str, Callable[[object], object]] = MappingProxyType(
+    {
+        "email": user_email,
+        "given_name": lambda value: person_name(value, "given_name"),
+        "family_name": lambda value: person_name(value, "family_name"),
+        "locale": _locale,
+        "timezone": _timezone,
+    }
+)
+
+
+def _checked(name: str, value: object) -> object:
+    check = _CHECKS.get(name)
+    if check is None:
+        raise Invalid("This field cannot be changed.", field=name)
+    return check(value)
