@@ -4,7 +4,7 @@ APPEND (RFC 9051 §6.3.12; RFC 4315 §3: APPENDUID; RFC 7889: APPENDLIMIT).
 
 from fe_mail.imap.command import Append
 from fe_mail.imap.formatting import sequence_set
-from fe_mail.imap.reply import Reply, ok
+from fe_mail.imap.reply import Reply, no, ok
 from fe_mail.imap.session import Session
 from fe_mail.model.mailbox import NewMessage
 
@@ -13,6 +13,8 @@ __all__ = ["COMMANDS"]
 
 async def append(session: Session, command: Append) -> Reply:
     """All messages or none; the selected folder hears of them at once."""
+    if not all(each.raw for each in command.messages):
+        return no("A message cannot be empty.", b"CANNOT")
     now = session.services.clock.seconds()
     messages = [
         NewMessage(

@@ -22,6 +22,8 @@ async def search(session: Session, command: Search) -> Reply:
     if indexes is None:
         found = await session.mailbox.search(view.folder.id, resolve(command.criterion, view))
         indexes = _indexes(session, found)
+    elif view.has_vanished:
+        indexes = [index for index in indexes if not view.is_vanished(view.uids[index])]
     numbers = [view.uids[index] if command.uid else index + 1 for index in indexes]
     answer = b"SEARCH" + (b" " if numbers else b"") + b" ".join(map(b"%d".__mod__, numbers))
     if command.mentions_modseq and indexes:
