@@ -23,7 +23,7 @@ from fe_mail.http.request import CappedRequest, Segment, header
 from fe_mail.http.services import Services
 from fe_mail.http.statuses import UNEXPECTED, error_object, status_of
 from fe_mail.model.account import User
-from fe_mail.model.errors import MailError, RateLimited, TooBig
+from fe_mail.model.errors import Invalid, MailError, PermissionDenied, RateLimited, TooBig
 from fe_mail.model.identity import Identity
 
 if TYPE_CHECKING:
@@ -115,12 +115,20 @@ async def _run(
             raise TooBig("The request is too large.")
         call.query = parse_query(request.uri.partition(b"?")[2])
         call.fields = parse_body(header(request, b"Content-Type"), request.body())
-        return _write(request, await endpoint(call, **names))
+        return _write(request, await _perform(endpoint, call, names))
     except MailError as error:
         return _refuse(api, request, error)
     except Exception:
         _log.failure("The API failed at {path}.", path=request.path.decode("ascii", "replace"))
         return _error(request, 500, api.translate(request, UNEXPECTED))
+
+
+async def _perform(endpoint: Endpoint, call: Call, names: dict[str, str]) -> object:
+    try:
+        return await endpoint(call, **names)
+    except PermissionDenied as error:
+        # The reference answers 400 to a caller who is known but no admin of the domain.
+        raise Invalid(error.message, code="IS_NOT_ADMIN") from None
 
 
 def _write(request: CappedRequest, result: object) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from fe_mail.accounts.dns_records import RECEIVING
 from fe_mail.api.access import Access, Limit
 from fe_mail.api.call import Answer, Call, Text, route
 from fe_mail.api.objects import domain_object
@@ -30,7 +31,6 @@ _OTHERS = (
     "max_quota_per_alias",
     "max_recipients_per_alias",
 )
-_RECEIVING = ("mx", "txt", "verification")
 
 
 def shape(call: Call, domain: Domain) -> dict[str, object]:
@@ -112,7 +112,8 @@ async def verify(call: Call, domain_id: str) -> Text:
     domain = await domains.get(call.owner, domain_id)
     domains.require_admin(call.owner, domain)
     verification = await domains.verify(call.owner, domain)
-    wrong = [r for r in verification.results if r.purpose in _RECEIVING and not r.passed]
+    wrong = [r for r in verification.results if r.purpose in RECEIVING and not r.passed]
     if wrong:
-        raise Invalid(", ".join(result.message for result in wrong))
+        code = "DNS_TIMEOUT" if any(result.is_undecided for result in wrong) else ""
+        raise Invalid(", ".join(result.message for result in wrong), code=code)
     return Text("The domain's DNS records have been verified.")

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from fe_mail.accounts.domains import is_admin
 from fe_mail.model.account import Alias, Domain
 from fe_mail.model.address import parse_address
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.model.route import Route
-from fe_mail.web.domains import is_admin
 from fe_mail.web.i18n import N_
 from fe_mail.web.lists import Listing, listing_query
 from fe_mail.web.results import Page, Redirect, Result
@@ -41,7 +41,7 @@ async def index(visit: Visit, domain_id: str) -> Result:
     asked = visit.query.get("to", "").strip()
     values = {
         "domain": domain,
-        "is_admin": is_admin(visit, domain),
+        "is_admin": is_admin(visit.owner, domain),
         "listing": Listing(found, query),
         "asked": asked,
         "route": await _route(visit, domain, asked) if asked else None,
@@ -94,7 +94,7 @@ def _form(
         "domain": domain,
         "alias": alias,
         "form": shown,
-        "is_admin": is_admin(visit, domain),
+        "is_admin": is_admin(visit.owner, domain),
     }
     return Page("aliases/edit.html", values, error=error)
 
@@ -106,7 +106,7 @@ def _fields(visit: Visit, domain: Domain) -> dict[str, object]:
     fields["recipients"] = visit.field("recipients")
     if "name" in visit.form:
         fields["name"] = visit.field("name")
-    if "max_quota" in visit.form and is_admin(visit, domain):
+    if "max_quota" in visit.form and is_admin(visit.owner, domain):
         fields["max_quota"] = visit.field("max_quota")
     return fields
 

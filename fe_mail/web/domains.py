@@ -1,25 +1,42 @@
 """Domains: the list, a new one, and the set-up page with its DNS records and live check."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+import attrs
+
+from fe_mail.accounts.dns_checks import RecordCheck
+from fe_mail.accounts.dns_records import DNSRecord
+from fe_mail.accounts.domains import is_admin
 from fe_mail.model.account import Domain
-from fe_mail.model.errors import Invalid, MailError
+from fe_mail.model.errors import AlreadyExists, Invalid, MailError
 from fe_mail.web.i18n import N_
 from fe_mail.web.lists import Listing, listing_query
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit, account_path, page
 
-if TYPE_CHECKING:
-    from fe_mail.accounts.domains import RecordCheck
-
-__all__ = ["add", "ask_new", "home", "index", "is_admin", "remove", "set_up", "verify"]
+__all__ = ["add", "ask_new", "home", "index", "remove", "set_up", "verify"]
 
 _ONE = "/my-account/domains/<segment:domain_id>"
 
 
-def is_admin(visit: Visit, domain: Domain) -> bool:
-    """May the visitor change this domain?"""
-    return any(m.user_id == visit.owner.id and m.group == "admin" for m in domain.members)
+_EXPLANATIONS: Mapping[str, str] = {
+    "mx": N_("Tells the world to bring the mail of this domain here."),
+    "verification": N_("Proves that the domain is yours."),
+    "spf": N_("Says which servers may send for this domain: those of the MX records."),
+    "dkim": N_("Lets others verify the signature under what you send."),
+    "return_path": N_("Brings reports about mail that could not be delivered back to us."),
+    "dmarc": N_("Tells others to refuse mail that only pretends to come from you."),
+}
+
+
+@attrs.frozen
+class Card:
+    """One record on the set-up page, and how it stands."""
+
+    record: DNSRecord
+    explanation: str
+    passed: bool
+    result: RecordCheck | None
 
 
 @page("GET", "/my-account")
@@ -52,6 +69,9 @@ async def add(visit: Visit) -> Result:
         if name.startswith("www."):
             raise Invalid(N_("Leave out the “www.”: mail belongs to the domain itself."), "domain")
         domain = await visit.services.domains.create(visit.owner, name)
+    except AlreadyExists:
+        known = await visit.services.domains.get(visit.owner, name)
+        return Redirect(account_path("domains", known.name, "aliases"), "domain-known", known.name)
     except MailError as error:
         return visit.refused("domains/new.html", error)
     return Redirect(account_path("domains", domain.name), "domain-added", domain.name)
@@ -67,17 +87,30 @@ async def set_up(visit: Visit, domain_id: str) -> Result:
 def _set_up_page(
     visit: Visit,
     domain: Domain,
-    results: "tuple[RecordCheck, ...]",
+    results: Sequence[RecordCheck],
     error: MailError | None = None,
 ) -> Page:
     values = {
         "domain": domain,
-        "is_admin": is_admin(visit, domain),
-        "records": visit.services.domains.records(domain),
-        "results": {result.purpose: result for result in results},
-        "flags": _flags(domain),
+        "is_admin": is_admin(visit.owner, domain),
+        "cards": _cards(domain, visit.services.domains.records(domain), results),
     }
     return Page("domains/show.html", values, error=error)
+
+
+def _cards(
+    domain: Domain, records: Sequence[DNSRecord], results: Sequence[RecordCheck]
+) -> list[Card]:
+    """Several MX records share one result; it stands under the first."""
+    flags = _flags(domain)
+    found = {result.purpose: result for result in results}
+    cards = []
+    for record in records:
+        result = found.pop(record.purpose, None)
+        passed = result.passed if result else not results and flags.get(record.purpose, False)
+        explanation = _EXPLANATIONS.get(record.purpose, "")
+        cards.append(Card(record, explanation, passed, result))
+    return cards
 
 
 def _flags(domain: Domain) -> dict[str, bool]:
@@ -102,7 +135,11 @@ async def verify(visit: Visit, domain_id: str) -> Result:
     path = account_path("domains", domain.name)
     if not wrong:
         return Redirect(path, "domain-verified", is_reload=True)
+    if not any(result.record.required for result in wrong):
+        return _set_up_page(visit, verification.domain, verification.results)
     message = N_("Not everything is in place yet. What is missing is explained below.")
+    if verification.is_undecided:
+        message = N_("The DNS did not answer every question, so nothing was changed.")
     if visit.is_script:
         message = ", ".join(visit.text(result.message) for result in wrong)
     return _set_up_page(visit, verification.domain, verification.results, Invalid(message))

@@ -21,6 +21,7 @@ NOTICES: Mapping[str, str] = {
     ),
     "signed-out": N_("You are signed out."),
     "domain-added": N_("The domain was added. Publish these records, then check them."),
+    "domain-known": N_("You have this domain already. These are its aliases."),
     "domain-removed": N_("The domain was removed."),
     "domain-verified": N_("All is well: the records of your domain are correct."),
     "alias-added": N_("The alias was added."),
