@@ -57,7 +57,17 @@ class Journal:
             domain_id = await self._domain(target.alias_id)
             if domain_id:
                 concerned.add((domain_id, target.alias_id))
+        if not concerned and message.source == "mx":  # a forward: its domain is the recipient's
+            domain_id = await self._domain_named(claim.delivery.recipient.rpartition("@")[2])
+            concerned.update({(domain_id, "")} if domain_id else ())
         return concerned
+
+    async def _domain_named(self, name: str) -> str:
+        """The claim on a name that counts, empty if we host no such domain."""
+        claims = await self._accounts.domains_named(name)
+        verified = next((domain for domain in claims if domain.has_txt_record), None)
+        chosen = verified or next(iter(claims), None)
+        return chosen.id if chosen is not None else ""
 
     async def _domain(self, alias_id: str) -> str:
         """The domain of an alias, empty if it is gone. An alias never changes its domain."""

@@ -1,0 +1,228 @@
+"""Tests of fe_mail.queue.inbound: what is answered 250 is in the queue, all else is not."""
+
+from twisted.internet.defer import Deferred
+
+from fe_mail.adapters.memory.queue import MemoryQueue
+from fe_mail.model.address import parse_address
+from fe_mail.model.envelope import Recipient
+from fe_mail.model.errors import Unavailable
+from fe_mail.model.queue import Target
+from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS, UNKNOWN_MAX
+from fe_mail.queue.inbound import InboundReception
+from tests.queue.base import MESSAGE, PEER, PostOfficeTestCase
+
+
+class RecipientTests(PostOfficeTestCase):
+    """RCPT TO."""
+
+    def answer(self, address: str, sender: str = "carol@elsewhere.test") -> tuple[int, str] | None:
+        """Code and enhanced status of a refusal."""
+        reverse_path = parse_address(sender) if sender else None
+        work = self.reception.recipient(PEER, None, reverse_path, parse_address(address))
+        waiting = Deferred.fromCoroutine(work)
+        self.clock.pump([1.0] * 10)
+        refusal = self.successResultOf(waiting)
+        return (refusal.code, refusal.enhanced) if refusal else None
+
+    def test_known(self) -> None:
+        """A hosted address is taken, with a tag as well."""
+        self.assertIsNone(self.answer("Alice@example.org"))
+        self.assertIsNone(self.answer("alice+news@example.org"))
+
+    def test_unknown(self) -> None:
+        """An address that does not exist is refused now, not after the data."""
+        self.assertEqual(self.answer("nobody@example.org"), (550, "5.1.1"))
+        self.assertEqual(self.counted, ["inbound.recipient.refused"])
+
+    def test_no_relay(self) -> None:
+        """A domain that is not ours is refused: no open relay."""
+        self.assertEqual(self.answer("a@elsewhere.test"), (550, "5.7.1"))
+        self.assertEqual(self.counted, ["inbound.recipient.relay"])
+
+    def test_tarpit(self) -> None:
+        """Guessing gets slower after some tries."""
+        guess = parse_address("guess@example.org")
+        for _ in range(3):
+            self.now(self.reception.recipient(PEER, None, None, guess))
+        slow = Deferred.fromCoroutine(self.reception.recipient(PEER, None, None, guess))
+        self.assertNoResult(slow)
+        self.clock.advance(1.0)
+        refusal = self.successResultOf(slow)
+        assert refusal is not None
+        self.assertEqual(refusal.code, 550)
+
+    def test_harvesting(self) -> None:
+        """After too many guesses the address is not talked to; others are."""
+        for _ in range(UNKNOWN_MAX):
+            self.answer("guess@example.org")
+        refusal = self.now(self.reception.connected(PEER))
+        assert refusal is not None
+        self.assertEqual((refusal.code, refusal.enhanced), (421, "4.7.1"))
+        self.assertIsNone(self.now(self.reception.connected(self.evolve(PEER, ip="192.0.2.8"))))
+
+    def test_srs_report(self) -> None:
+        """A report to an address that our forwarding made goes back to the sender."""
+        ours = self.srs.forward(parse_address("carol@elsewhere.test"), self.clock.seconds())
+        self.assertIsNone(self.answer(str(ours), sender=""))
+        route = self.now(self.reception.route(ours, None))
+        self.assertEqual(route.targets, (Target(courier="remote", address="carol@elsewhere.test"),))
+
+    def test_srs_is_no_relay(self) -> None:
+        """With a sender it is refused, and a forged one always."""
+        ours = self.srs.forward(parse_address("carol@elsewhere.test"), self.clock.seconds())
+        self.assertEqual(self.answer(str(ours)), (550, "5.7.1"))
+        forged = "SRS0=AAAAAA=AA=elsewhere.test=carol@mail.example.net"
+        self.assertEqual(self.answer(forged, sender=""), (550, "5.1.1"))
+
+
+class MessageTests(PostOfficeTestCase):
+    """From DATA to 250."""
+
+    def test_queued(self) -> None:
+        """The spool is the message behind our Received field, byte for byte."""
+        reply = self.hand_in(self.envelope("alice@example.org"))
+        (entry,) = self.entries()
+        self.assertEqual((reply.code, reply.enhanced), (250, "2.0.0"))
+        self.assertEqual(reply.text, f"Queued as {entry.message.id}")
+        raw = self.now(self.blobs.read(entry.message.blob))
+        self.assertTrue(raw.startswith(b"Received: from client.test ([192.0.2.7])\r\n"))
+        self.assertTrue(raw.endswith(b"\r\n" + MESSAGE))
+        self.assertEqual(entry.message.size_octets, len(raw))
+        self.assertEqual(entry.message.message_id, "<1@elsewhere.test>")
+        self.assertEqual(entry.message.source, "mx")
+
+    def test_one_spool(self) -> None:
+        """All recipients share one spool, and a target that is reached twice gets one copy."""
+        self.add_alias(self.domain, "team", "alice@example.org", "fan@elsewhere.test")
+        self.hand_in(self.envelope("alice@example.org", "ALICE@example.org", "team@example.org"))
+        (entry,) = self.entries()
+        targets = [(d.target.courier, d.target.address) for d in entry.deliveries]
+        self.assertEqual(
+            targets, [("local", "alice@example.org"), ("forward", "fan@elsewhere.test")]
+        )
+        self.assertEqual([d.number for d in entry.deliveries], [1, 2])
+        self.assertEqual(entry.deliveries[1].recipient, "team@example.org")
+
+    def test_dropped(self) -> None:
+        """A disabled alias with code 250 takes the mail, and nothing is kept."""
+        self.change_alias(self.alice, is_enabled=False, error_code_if_disabled=250)
+        self.assertEqual(self.hand_in(self.envelope("alice@example.org")).code, 250)
+        self.assertEqual(self.entries(), ())
+        self.assertEqual(self.now(self.blobs.list()), ())
+
+    def test_gone_meanwhile(self) -> None:
+        """An alias that went between RCPT and the end of data: the sender hears it now."""
+        envelope = self.envelope("alice@example.org")
+        self.now(self.accounts.delete_alias(self.alice.id))
+        self.assertEqual(self.hand_in(envelope).code, 550)
+        self.assertEqual(self.now(self.blobs.list()), ())
+
+    def test_some_gone(self) -> None:
+        """One of two still takes it: 250, and no report to a sender who may be forged."""
+        envelope = self.envelope("alice@example.org", "fan@example.org")
+        self.now(self.accounts.delete_alias(self.alice.id))
+        self.assertEqual(self.hand_in(envelope).code, 250)
+        (entry,) = self.entries()
+        self.assertEqual(len(entry.deliveries), 1)
+
+    def test_loop(self) -> None:
+        """More Received fields than any path has: 554 5.4.6, nothing stored."""
+        hops = b"Received: by a.test; Mon, 1 Jan 2024 00:00:00 +0000\r\n" * MAX_RECEIVED_FIELDS
+        self.assertEqual(self.hand_in(self.envelope("alice@example.org"), hops + MESSAGE).code, 250)
+        looping = b"received: by b.test; x\r\n" + hops + MESSAGE
+        reply = self.hand_in(self.envelope("alice@example.org"), looping)
+        self.assertEqual((reply.code, reply.enhanced), (554, "5.4.6"))
+        self.assertEqual(len(self.now(self.blobs.list())), 1)
+
+    def test_received_in_body(self) -> None:
+        """Only the header counts hops."""
+        body = MESSAGE + b"Received: by a.test\r\n" * 100
+        self.assertEqual(self.hand_in(self.envelope("alice@example.org"), body).code, 250)
+
+    def test_huge_header(self) -> None:
+        """A header beyond the limit is refused; a body as long is not."""
+        huge = b"X: " + b"x" * MAX_HEADER_OCTETS + b"\r\n"
+        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+        self.now(spooling.write(huge + MESSAGE))
+        self.assertEqual(self.now(spooling.finish()).code, 554)
+        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+        self.now(spooling.write(MESSAGE + huge))
+        self.assertEqual(self.now(spooling.finish()).code, 250)
+
+    def test_null_sender(self) -> None:
+        """A report has one recipient (RFC 5321 §4.5.5)."""
+        one = self.envelope("alice@example.org", sender="")
+        self.assertEqual(self.hand_in(one).code, 250)
+        two = self.envelope("alice@example.org", "fan@example.org", sender="")
+        self.assertEqual(self.hand_in(two).code, 550)
+
+    def test_odd_messages(self) -> None:
+        """A message without header, without body, or empty is still somebody's mail."""
+        for message in (b"", b"\r\n", b"\r\nbody\r\n", b"Subject: x\r\n", b"no header at all"):
+            self.assertEqual(self.hand_in(self.envelope("alice@example.org"), message).code, 250)
+
+    def test_dsn_parameters(self) -> None:
+        """NOTIFY, ORCPT, ENVID and RET travel along."""
+        recipient = Recipient(
+            address=parse_address("alice@example.org"),
+            notify=("NEVER",),
+            original="rfc822;a@b.test",
+        )
+        envelope = self.evolve(
+            self.envelope(envelope_id="E1", dsn_return="HDRS"), recipients=(recipient,)
+        )
+        self.hand_in(envelope)
+        (entry,) = self.entries()
+        self.assertEqual((entry.message.envelope_id, entry.message.dsn_return), ("E1", "HDRS"))
+        self.assertEqual(entry.deliveries[0].notify, ("NEVER",))
+        self.assertEqual(entry.deliveries[0].original_recipient, "rfc822;a@b.test")
+
+    def test_hint(self) -> None:
+        """The runner gets a hint."""
+        hints: list[object] = []
+        self.bus.subscribe("queue", hints.append)
+        self.hand_in(self.envelope("alice@example.org"))
+        self.clock.advance(0)
+        self.assertEqual(len(hints), 1)
+
+    def test_abort(self) -> None:
+        """A connection that breaks leaves nothing."""
+        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+        self.now(spooling.write(MESSAGE))
+        self.now(spooling.abort())
+        self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
+
+
+class FailingQueue(MemoryQueue):
+    """Its disk is full, or it has a bug."""
+
+    error: Exception = Unavailable()
+
+    async def put(self, *arguments: object) -> bool:
+        """Fail."""
+        raise self.error
+
+
+class TroubleTests(PostOfficeTestCase):
+    """Our own troubles are temporary for the sender."""
+
+    def answer(self, error: Exception) -> tuple[int, str]:
+        """What the sender hears."""
+        queue = FailingQueue()
+        queue.error = error
+        reception = InboundReception(
+            self.router, queue, self.blobs, self.cache, self.bus, self.clock, hostname="mx.test"
+        )
+        reply = self.hand_in(self.envelope("alice@example.org"), reception=reception)
+        return reply.code, reply.text
+
+    def test_unavailable(self) -> None:
+        """No 250 without a durable queue row."""
+        self.assertEqual(self.answer(Unavailable("disk sdb1 is full"))[0], 451)
+
+    def test_bug(self) -> None:
+        """An unexpected exception is logged; its text is not told."""
+        code, text = self.answer(ZeroDivisionError("secret detail"))
+        self.assertEqual(code, 451)
+        self.assertNotIn("secret", text)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
