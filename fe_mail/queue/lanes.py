@@ -15,9 +15,10 @@ import attrs
 from fe_mail.model.queue import Claim, Target
 from fe_mail.queue.schedule import LOCAL_CONCURRENCY, Destination
 
-__all__ = ["MAX_BACKLOG", "MAX_IDLE_LANES", "Lane", "Lanes", "destination_of"]
+__all__ = ["MAX_BACKLOG", "MAX_IDLE_LANES", "WAITING_FACTOR", "Lane", "Lanes", "destination_of"]
 
 MAX_BACKLOG = 2 * LOCAL_CONCURRENCY  # claims that wait in one lane
+WAITING_FACTOR = 3  # claims of a kind that wait, for each place
 MAX_IDLE_LANES = 10_000  # remembered states of destinations
 
 
@@ -39,11 +40,6 @@ class Lane:
     state: Destination
     backlog: deque[Claim] = attrs.field(factory=deque)
     active: int = 0
-
-    @property
-    def is_full(self) -> bool:
-        """No more should wait here: several times what can run."""
-        return len(self.backlog) >= min(MAX_BACKLOG, 4 * self.state.limit)
 
     @property
     def is_idle(self) -> bool:
@@ -74,8 +70,15 @@ class Lanes:
         return courier if courier in self._limits else ""
 
     def has_room(self, lane: Lane) -> bool:
-        """May one more wait here?"""
-        return not lane.is_full and self._waiting[lane.kind] < 2 * self._limits[lane.kind]
+        """
+        May one more wait here? The last third of the room of a kind is for destinations of which
+        nothing is in hand yet, so that a few slow ones cannot keep the others out.
+        """
+        limit, waiting = self._limits[lane.kind], self._waiting[lane.kind]
+        if lane.is_idle:
+            return waiting < WAITING_FACTOR * limit
+        backlog = min(MAX_BACKLOG, 4 * lane.state.maximum, limit)
+        return len(lane.backlog) < backlog and waiting < (WAITING_FACTOR - 1) * limit
 
     def add(self, lane: Lane, claim: Claim) -> None:
         """Let it wait for its turn."""

@@ -19,7 +19,7 @@ import random as random_module
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -29,7 +29,7 @@ from fe_mail.model.queue import Claim, Outcome, OutcomeKind
 from fe_mail.ports import AccountStore, Blobs, Bus, Queue
 from fe_mail.queue.acceptance import DUE_TOPIC
 from fe_mail.queue.journal import Journal
-from fe_mail.queue.lanes import Lane, Lanes
+from fe_mail.queue.lanes import WAITING_FACTOR, Lane, Lanes
 from fe_mail.queue.schedule import is_expired, needs_delayed_notice, next_attempt_at
 
 __all__ = ["CONCURRENCY", "LEASE_SECONDS", "QueueRunner", "Reports"]
@@ -90,7 +90,7 @@ class QueueRunner:
         self._lease_seconds = lease_seconds
         self._random = random
         self._lanes = Lanes({"local": local_concurrency, "": concurrency})
-        self._window = 3 * (concurrency + local_concurrency)
+        self._window = (WAITING_FACTOR + 1) * (concurrency + local_concurrency)
         self._held: dict[tuple[str, int], Claim] = {}
         self._tasks: set[Deferred[None]] = set()
         self._calls: dict[str, IDelayedCall] = {}
@@ -252,6 +252,8 @@ class QueueRunner:
             return _NO_COURIER
         try:
             return await courier.deliver(claim)
+        except CancelledError:
+            return _STOPPING
         except Exception:
             log.failure(
                 "the courier {courier} failed for {message_id}",
@@ -276,6 +278,8 @@ class QueueRunner:
             outcome = _expired(outcome)
         notice_at = 0.0
         if outcome.kind is OutcomeKind.FAILED:
+            # Whoever lost the lease must not report: another process may deliver it yet.
+            await self._queue.renew(claim, now + self._lease_seconds)
             outcome = await self._report(claim, outcome)
         elif outcome.kind is OutcomeKind.DEFERRED and needs_delayed_notice(
             claim.message, claim.delivery, now

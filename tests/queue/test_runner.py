@@ -1,0 +1,427 @@
+"""Tests of fe_mail.queue.runner: claims, leases, retries, fairness, an orderly stop."""
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from fe_mail.delivery.courier import Courier
+from fe_mail.delivery.local import LocalCourier
+from fe_mail.model.errors import Conflict, Unavailable
+from fe_mail.model.page import Query
+from fe_mail.model.queue import (
+    Claim,
+    DeliveryState,
+    Outcome,
+    QueuedDelivery,
+    QueuedMessage,
+    Target,
+)
+from fe_mail.queue.bounces import Bounces
+from fe_mail.queue.runner import LEASE_SECONDS, QueueRunner
+from fe_mail.queue.schedule import (
+    DEAD_AFTER_FAILURES,
+    DELAYED_NOTICE_AFTER_SECONDS,
+    LIFETIME_SECONDS,
+    MIN_RETRY_SECONDS,
+)
+from tests.queue.base import MESSAGE, PostOfficeTestCase, ScriptedCourier
+
+DOWN = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
+LATER = Outcome.deferred(451, "4.7.1", "Greylisted")
+NEVER = Outcome.failed(550, "5.1.1", "No such user", "mx.elsewhere.test")
+
+
+class StuckCourier:
+    """Delivers when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Claim, Deferred[Outcome]]] = []
+
+    async def deliver(self, claim: Claim) -> Outcome:
+        """Wait."""
+        done: Deferred[Outcome] = Deferred()
+        self.waiting.append((claim, done))
+        return await done
+
+    def release(self, outcome: Outcome) -> None:
+        """Let all go."""
+        waiting, self.waiting = self.waiting, []
+        for _, done in waiting:
+            done.callback(outcome)
+
+
+class RunnerTestCase(PostOfficeTestCase):
+    """A runner with couriers of the test's choice."""
+
+    def setUp(self) -> None:
+        """Not started yet."""
+        super().setUp()
+        self.remote: Any = ScriptedCourier()
+        self.bounces = Bounces(
+            self.router, self.queue, self.blobs, self.bus, self.clock, hostname="mx.example.net"
+        )
+
+    def start(self, **more: Any) -> QueueRunner:
+        """Start a runner; it sees the couriers that are set now."""
+        local = LocalCourier(self.accounts, self.mailboxes, self.blobs)
+        couriers: dict[str, Courier] = {
+            "local": local,
+            "remote": self.remote,
+            "forward": self.remote,
+        }
+        runner = QueueRunner(
+            self.queue,
+            self.blobs,
+            couriers,
+            self.bounces,
+            self.accounts,
+            self.bus,
+            self.clock,
+            **{"random": lambda: 0.5, **more},
+        )
+        self.now(runner.start())
+        return runner
+
+    def put(self, *targets: str, **more: Any) -> QueuedMessage:
+        """A message from alice to other hosts."""
+        now = self.clock.seconds()
+        writer = self.blobs.create(now)
+        self.now(writer.write(MESSAGE))
+        blob = self.now(writer.commit())
+        message = QueuedMessage(
+            **{
+                "id": blob,
+                "blob": blob,
+                "size_octets": len(MESSAGE),
+                "reverse_path": "alice@example.org",
+                "created_at": now,
+                "source": "submission",
+                "domain_id": self.domain.id,
+                "alias_id": self.alice.id,
+                **more,
+            }
+        )
+        deliveries = [
+            QueuedDelivery(
+                message_id=message.id,
+                number=number,
+                recipient=address,
+                target=Target(courier="remote", address=address),
+                next_attempt_at=now,
+            )
+            for number, address in enumerate(targets, 1)
+        ]
+        self.now(self.queue.put(message, deliveries))
+        self.bus.publish("queue")
+        return message
+
+    def run_for(self, seconds: float, step: float = 10.0) -> None:
+        """Let time pass."""
+        for _ in range(int(seconds // step)):
+            self.clock.advance(step)
+        self.clock.advance(seconds % step)
+
+    def kinds(self) -> list[str]:
+        """The kinds of the domain's log entries, oldest first."""
+        page = self.now(self.accounts.logs(self.domain.id, Query()))
+        return [entry.kind for entry in reversed(page.items)]
+
+
+class DeliveryTests(RunnerTestCase):
+    """From the queue to the target."""
+
+    def test_end_to_end(self) -> None:
+        """What the MX took is in the mailbox, the queue and the spool are empty."""
+        runner = self.start()
+        self.hand_in(self.envelope("alice+tag@example.org"))
+        self.clock.advance(0)
+        self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
+        (raw,) = self.inbox()
+        self.assertTrue(
+            raw.startswith(
+                b"Return-Path: <carol@elsewhere.test>\r\n"
+                b"Delivered-To: alice@example.org\r\n"
+                b"X-Original-To: alice+tag@example.org\r\n"
+                b"Received: from client.test"
+            )
+        )
+        self.assertTrue(raw.endswith(MESSAGE))
+        self.assertEqual(self.kinds(), ["delivered"])
+        self.assertEqual(runner.active_count, 0)
+
+    def test_waits_in_the_queue(self) -> None:
+        """What was queued before the start is found without a hint."""
+        self.put("a@elsewhere.test")
+        self.clock.advance(1)
+        self.start()
+        self.assertEqual(len(self.remote.claims), 1)
+
+    def test_lost_hint(self) -> None:
+        """Without a hint the timer finds it."""
+        self.start()
+        self.queue, hidden = self.queue, self.bus
+        self.bus = type(hidden)(self.clock)  # hints of another process that never come
+        self.put("a@elsewhere.test")
+        self.run_for(60)
+        self.assertEqual(len(self.remote.claims), 1)
+
+    def test_failing_courier(self) -> None:
+        """A courier with a bug means later, and the others go on."""
+        self.remote = ScriptedCourier(ZeroDivisionError(), Outcome.delivered())
+        self.start()
+        self.put("a@elsewhere.test", "b@elsewhere.test")
+        self.clock.advance(0)
+        (entry,) = self.entries()
+        states = [delivery.state for delivery in entry.deliveries]
+        self.assertEqual(states, [DeliveryState.WAITING, DeliveryState.DELIVERED])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.run_for(MIN_RETRY_SECONDS + 30)
+        self.assertEqual(self.entries(), ())
+
+    def test_unknown_courier(self) -> None:
+        """A target that nobody can serve is deferred, not lost."""
+        self.add_alias(self.domain, "hook", "https://hook.test/in")
+        self.start()
+        self.hand_in(self.envelope("hook@example.org"))
+        self.clock.advance(0)
+        (entry,) = self.entries()
+        self.assertIn("4.3.5", entry.deliveries[0].last_status)
+
+    def test_unreadable_queue(self) -> None:
+        """A store that fails for a while stops nothing for ever."""
+        original, failures = self.queue.claim, [Unavailable(), Unavailable()]
+
+        async def claim(*arguments: Any) -> tuple[Claim, ...]:
+            if failures:
+                raise failures.pop()
+            return await original(*arguments)
+
+        self.queue.claim = claim  # type: ignore[method-assign]
+        self.start()
+        self.put("a@elsewhere.test")
+        self.run_for(120)
+        self.assertEqual(len(self.remote.claims), 1)
+
+
+class RetryTests(RunnerTestCase):
+    """Later, late and too late."""
+
+    def test_retry(self) -> None:
+        """A temporary failure is tried again after the first interval."""
+        self.remote = ScriptedCourier(LATER, Outcome.delivered())
+        self.start()
+        self.put("a@elsewhere.test")
+        self.clock.advance(0)
+        (entry,) = self.entries()
+        self.assertEqual(entry.deliveries[0].last_status, "451 4.7.1 Greylisted")
+        due = entry.deliveries[0].next_attempt_at
+        self.assertEqual(due, self.clock.seconds() + MIN_RETRY_SECONDS)
+        self.run_for(MIN_RETRY_SECONDS - 5)
+        self.assertEqual(len(self.remote.claims), 1)
+        self.run_for(10)
+        self.assertEqual(self.entries(), ())
+        self.assertEqual(self.kinds(), ["deferred", "delivered"])
+
+    def test_expiry(self) -> None:
+        """After five days the sender gets one report; in between one notice of delay."""
+        self.remote = ScriptedCourier(LATER)
+        self.start()
+        self.put("a@elsewhere.test")
+        self.run_for(DELAYED_NOTICE_AFTER_SECONDS * 2, 60.0)
+        (notice,) = self.inbox()
+        self.assertIn(b"Action: delayed\r\n", notice)
+        self.run_for(LIFETIME_SECONDS + 3600, 600.0)
+        self.assertEqual(self.entries(), ())
+        notices = self.inbox()
+        self.assertEqual(len(notices), 2)
+        self.assertIn(b"Status: 5.4.7\r\n", notices[1])
+        self.assertIn(b"Last answer: 451 4.7.1 Greylisted", notices[1])
+
+    def test_failure(self) -> None:
+        """A permanent failure is reported at once, the report arrives in the mailbox."""
+        self.remote = ScriptedCourier(NEVER)
+        self.start()
+        self.put("a@elsewhere.test")
+        self.clock.advance(0)
+        self.clock.advance(0)
+        (report,) = self.inbox()
+        self.assertTrue(report.startswith(b"Return-Path: <>\r\n"))
+        self.assertIn(b"Final-Recipient: rfc822; a@elsewhere.test\r\n", report)
+        self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
+
+    def test_report_fails(self) -> None:
+        """Without a durable report the failure is not final."""
+
+        async def fail(claim: Claim, outcome: Outcome) -> None:
+            raise Unavailable
+
+        self.remote = ScriptedCourier(NEVER)
+        self.bounces.failed = fail  # type: ignore[method-assign]
+        self.start()
+        self.put("a@elsewhere.test")
+        self.clock.advance(0)
+        (entry,) = self.entries()
+        self.assertIs(entry.deliveries[0].state, DeliveryState.WAITING)
+        self.flushLoggedErrors(Unavailable)
+
+
+class FairnessTests(RunnerTestCase):
+    """One destination never stops the others."""
+
+    def test_slow_destination(self) -> None:
+        """Hundreds of messages to a host that hangs: local mail and other hosts go on."""
+        stuck, quick = StuckCourier(), ScriptedCourier()
+
+        class ByDomain:
+            async def deliver(self, claim: Claim) -> Outcome:
+                slow = claim.delivery.target.address.endswith("@slow.test")
+                return await (stuck if slow else quick).deliver(claim)
+
+        self.remote = ByDomain()
+        runner = self.start(concurrency=8)
+        for number in range(300):
+            self.put(f"u{number}@slow.test")
+        self.put("a@quick.test")
+        self.hand_in(self.envelope("alice@example.org"))
+        self.run_for(5, 1.0)
+        self.assertEqual(len(quick.claims), 1)
+        self.assertEqual(len(self.inbox()), 1)
+        self.assertEqual(len(stuck.waiting), 2, "slow start")
+        while self.entries():
+            stuck.release(Outcome.delivered())
+            self.run_for(10, 5.0)
+        self.assertEqual(runner.active_count, 0)
+
+    def test_slow_start(self) -> None:
+        """A destination that answers earns more connections."""
+        self.remote = StuckCourier()
+        self.start()
+        for number in range(60):
+            self.put(f"u{number}@elsewhere.test")
+        self.clock.advance(0)
+        widths = []
+        for _ in range(5):
+            widths.append(len(self.remote.waiting))
+            self.remote.release(Outcome.delivered())
+            self.clock.advance(0)
+        self.assertEqual(widths, [2, 4, 8, 10, 10])
+
+    def test_dead_destination(self) -> None:
+        """Nobody answers there: after some failures the rest waits without being tried."""
+        self.remote = ScriptedCourier(DOWN)
+        self.start()
+        for number in range(20):
+            self.put(f"u{number}@down.test")
+        self.clock.advance(0)
+        self.assertEqual(len(self.remote.claims), DEAD_AFTER_FAILURES)
+        statuses = {entry.deliveries[0].last_status[:9] for entry in self.entries()}
+        self.assertEqual(statuses, {"451 4.4.1"})
+        self.assertEqual(len(self.entries()), 20)
+
+
+class LeaseTests(RunnerTestCase):
+    """What a killed process leaves, and what a slow one keeps."""
+
+    def test_killed(self) -> None:
+        """A process that dies between delivery and settling: one message, delivered once."""
+        local = LocalCourier(self.accounts, self.mailboxes, self.blobs)
+        self.hand_in(self.envelope("alice@example.org"))
+        self.now(local.deliver(self.claim()))  # and killed
+        self.start()
+        self.run_for(LEASE_SECONDS + 40)
+        self.assertEqual(self.entries(), ())
+        self.assertEqual(len(self.inbox()), 1)
+
+    def test_renewed(self) -> None:
+        """A delivery that takes long keeps its lease."""
+        self.remote = StuckCourier()
+        self.start()
+        self.put("a@elsewhere.test")
+        self.run_for(LEASE_SECONDS * 3)
+        self.assertEqual(self.now(self.queue.claim(self.clock.seconds(), 60.0, 10)), ())
+        self.remote.release(Outcome.delivered())
+        self.assertEqual(self.entries(), ())
+
+    def test_lost(self) -> None:
+        """A lease that another process took: its outcome is not recorded by us."""
+        self.remote = StuckCourier()
+        self.start()
+        message = self.put("a@elsewhere.test")
+        self.clock.advance(0)
+        row = self.queue._rows[message.id][1]
+        row.token = "lease of another"
+        self.remote.release(NEVER)
+        (entry,) = self.entries()
+        self.assertIs(entry.deliveries[0].state, DeliveryState.WAITING)
+
+    def test_lost_before_its_turn(self) -> None:
+        """A claim that only waits and whose lease was lost is not delivered."""
+        self.remote = StuckCourier()
+        self.start()
+        messages = [self.put(f"{name}@elsewhere.test") for name in "abc"]
+        self.clock.advance(0)
+        self.assertEqual(len(self.remote.waiting), 2)
+        self.queue._rows[messages[2].id][1].token = "lease of another"
+        self.run_for(LEASE_SECONDS / 2)
+        self.remote.release(Outcome.delivered())
+        self.clock.advance(0)
+        self.assertEqual(self.remote.waiting, [])
+
+
+class StopTests(RunnerTestCase):
+    """An orderly end."""
+
+    def test_waits(self) -> None:
+        """Running deliveries end and are settled; what only waited is given back at once."""
+        self.remote = StuckCourier()
+        runner = self.start()
+        for number in range(5):
+            self.put(f"u{number}@elsewhere.test")
+        self.clock.advance(0)
+        stopping = Deferred.fromCoroutine(runner.stop())
+        self.assertNoResult(stopping)
+        self.assertEqual(len(self.now(self.queue.claim(self.clock.seconds(), 1.0, 10))), 3)
+        self.remote.release(Outcome.delivered())
+        self.successResultOf(stopping)
+        self.assertEqual(len(self.entries()), 3)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_grace(self) -> None:
+        """What takes too long is broken off, and will be tried again."""
+        self.remote = StuckCourier()
+        runner = self.start()
+        self.put("a@elsewhere.test")
+        self.clock.advance(0)
+        stopping = Deferred.fromCoroutine(runner.stop(grace_seconds=5.0))
+        self.clock.advance(6.0)
+        self.successResultOf(stopping)
+        (entry,) = self.entries()
+        self.assertIs(entry.deliveries[0].state, DeliveryState.WAITING)
+        self.assertIn("4.3.2", entry.deliveries[0].last_status)
+
+    def test_idle(self) -> None:
+        """Nothing to wait for."""
+        runner = self.start()
+        self.now(runner.stop())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ConflictTests(RunnerTestCase):
+    """Another process settles the same delivery."""
+
+    def test_conflict(self) -> None:
+        """A Conflict while settling is no error of ours and stops nothing."""
+        original = self.queue.settle
+
+        async def settle(claim: Claim, *arguments: Any, **more: Any) -> Any:
+            self.queue.settle = original  # type: ignore[method-assign]
+            raise Conflict
+
+        self.queue.settle = settle  # type: ignore[method-assign]
+        self.start()
+        self.put("a@elsewhere.test")
+        self.put("b@elsewhere.test")
+        self.clock.advance(0)
+        self.assertEqual(len(self.entries()), 1)
+        self.assertEqual(attrs.asdict(self.entries()[0].message)["source"], "submission")
