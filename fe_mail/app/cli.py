@@ -1,7 +1,8 @@
 """
 ``fe-mail``: the operator's command line, on the stores directly, also while the server runs.
 
-Exit codes: 0 done; 1 refused or, for ``verify``, something is broken; 2 wrong usage or configuration.
+Exit codes: 0 done; 1 refused or, for ``verify``, something is broken; 2 wrong usage or
+configuration.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from fe_mail.app.cli_commands import COMMANDS
 from fe_mail.app.config import ConfigError, example, load
 from fe_mail.app.options import find_directory
 from fe_mail.app.reference import variables_page
-from fe_mail.app.wiring import Services
+from fe_mail.app.wiring import Inside
 from fe_mail.model.errors import MailError
 
 __all__ = ["main"]
@@ -119,7 +120,7 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
         for problem in error.problems:
             print(f"fe-mail: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
-    services = Services(reactor, config)
+    services = Inside(reactor, config)
     await services.start()
     try:
         code = await COMMANDS[options.area](services, options)

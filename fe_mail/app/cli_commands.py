@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from fe_mail.app.verify import broken_invariants
-from fe_mail.app.wiring import Services
+from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
 from fe_mail.model.address import normalize_domain, parse_address
 from fe_mail.model.errors import NotFound
@@ -38,7 +38,7 @@ def _moment(seconds: float) -> str:
 # Users -----------------------------------------------------------------------------------------
 
 
-async def user(services: Services, options: Options) -> int:
+async def user(services: Inside, options: Options) -> int:
     """``fe-mail user add|list|password|remove``."""
     accounts = services.stores.accounts
     if options.action == "list":
@@ -61,7 +61,7 @@ async def user(services: Services, options: Options) -> int:
     return 0
 
 
-async def _operator(services: Services, email: str | None = None) -> User:
+async def _operator(services: Inside, email: str | None = None) -> User:
     """The account on whose behalf the operator acts."""
     if email:
         return await services.stores.accounts.user_by_email(email)
@@ -75,7 +75,7 @@ async def _operator(services: Services, email: str | None = None) -> User:
 # Domains ---------------------------------------------------------------------------------------
 
 
-async def domain(services: Services, options: Options) -> int:
+async def domain(services: Inside, options: Options) -> int:
     """``fe-mail domain add|list|records|verify|remove``."""
     if options.action == "list":
         found = await services.stores.accounts.domains(None, Query())
@@ -110,14 +110,14 @@ async def domain(services: Services, options: Options) -> int:
     return 0
 
 
-async def _domain_named(services: Services, name: str) -> Domain:
+async def _domain_named(services: Inside, name: str) -> Domain:
     claims = await services.stores.accounts.domains_named(normalize_domain(name))
     if not claims:
         raise NotFound(f"{name} is not a domain of this server.")
     return claims[0]
 
 
-async def _owner(services: Services, of: Domain) -> User:
+async def _owner(services: Inside, of: Domain) -> User:
     """An admin of the domain, on whose behalf it is changed."""
     for member in of.members:
         if member.group == "admin":
@@ -125,14 +125,14 @@ async def _owner(services: Services, of: Domain) -> User:
     return await _operator(services)
 
 
-def _print_records(services: Services, of: Domain) -> None:
+def _print_records(services: Inside, of: Domain) -> None:
     _table(
         ("TYPE", "NAME", "VALUE"),
         [(each.type, each.name, each.value) for each in services.domains.records(of)],
     )
 
 
-async def _verify_domain(services: Services, of: Domain) -> int:
+async def _verify_domain(services: Inside, of: Domain) -> int:
     verification = await services.domains.verify(await _owner(services, of), of)
     failed = False
     for result in verification.results:
@@ -144,7 +144,7 @@ async def _verify_domain(services: Services, of: Domain) -> int:
 # Aliases and passwords -------------------------------------------------------------------------
 
 
-async def alias(services: Services, options: Options) -> int:
+async def alias(services: Inside, options: Options) -> int:
     """``fe-mail alias add|set|list|remove``."""
     if options.action == "list":
         of = await _domain_named(services, options.domain)
@@ -190,14 +190,14 @@ def _alias_fields(options: Options) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-async def _place(services: Services, address: str) -> tuple[str, Domain]:
+async def _place(services: Inside, address: str) -> tuple[str, Domain]:
     local, at, name = address.rpartition("@")
     if not at:
         raise NotFound(f"{address} is no address.")
     return local, await _domain_named(services, name)
 
 
-async def password(services: Services, options: Options) -> int:
+async def password(services: Inside, options: Options) -> int:
     """``fe-mail password ADDRESS``."""
     local, of = await _place(services, options.address)
     owner = await _owner(services, of)
@@ -213,7 +213,7 @@ async def password(services: Services, options: Options) -> int:
     return 0
 
 
-async def route(services: Services, options: Options) -> int:
+async def route(services: Inside, options: Options) -> int:
     """``fe-mail route ADDRESS``."""
     found = await services.router.route(parse_address(options.address))
     if not found.is_hosted:
@@ -233,7 +233,7 @@ async def route(services: Services, options: Options) -> int:
 # The queue -------------------------------------------------------------------------------------
 
 
-async def queue(services: Services, options: Options) -> int:
+async def queue(services: Inside, options: Options) -> int:
     """``fe-mail queue list|show|retry|hold|drop``."""
     store = services.stores.queue
     if options.action == "list":
@@ -292,7 +292,7 @@ def _print_entry(entry: QueueEntry) -> None:
         print(f"Next:        {_moment(each.next_attempt_at)}\nLast status: {each.last_status}")
 
 
-async def verify(services: Services, _: Options) -> int:
+async def verify(services: Inside, _: Options) -> int:
     """``fe-mail verify``: exit 1 when something is broken."""
     problems = await broken_invariants(services.stores)
     for problem in problems:
@@ -301,7 +301,7 @@ async def verify(services: Services, _: Options) -> int:
     return 1 if problems else 0
 
 
-COMMANDS: dict[str, Callable[[Services, Options], Awaitable[int]]] = {
+COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "user": user,
     "domain": domain,
     "alias": alias,

@@ -20,10 +20,11 @@ from prometheus_client import (
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.logger import LogEvent, Logger
+from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import implementer
 
 __all__ = ["Metrics"]
 
@@ -32,6 +33,7 @@ _LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 log = Logger()
 
 
+@implementer(ILogObserver)
 class Metrics:
     """Everything that is counted, and the ``Site`` that shows it."""
 

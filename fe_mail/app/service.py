@@ -6,10 +6,10 @@ ready. Stopping: no new connections, running transactions finish (``STOP_SECONDS
 everything is closed in order. A second signal exits at once.
 """
 
+import functools
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -19,20 +19,24 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogPublisher
 
 from fe_mail.app.config import Config
+from fe_mail.app.demo import DemoResolver, announce, forget_facts, prepare
+from fe_mail.app.edges import Edges
 from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
-from fe_mail.app.wiring import Inside
+from fe_mail.app.wiring import Inside, Stores
 from fe_mail.model.errors import MailError
+from fe_mail.model.queue import DeliveryState, QueueFilter
 
 __all__ = ["FeMailService"]
 
 STOP_SECONDS = 30.0
 CERTIFICATE_CHECK_SECONDS = 60.0
+COUNTED_MESSAGES = 100_000
 
 
 class FeMailService(Service):
-    """All chosen roles of one process. ``ready`` is called when every listener accepts."""
+    """All chosen roles of one process; ``demo`` makes it one to try."""
 
     log = Logger()
 
@@ -41,17 +45,19 @@ class FeMailService(Service):
         reactor: Any,
         config: Config,
         roles: tuple[str, ...],
-        ready: Callable[["FeMailService"], Awaitable[None]] | None = None,
         demo: bool = False,
     ) -> None:
         self.name = "fe-mail"
         self.config = config
         self.roles = roles
         self.reactor = reactor
-        self._ready = ready
+        self.demo = demo
         self.certificates = CertificateDirectory(config.ssl_path)
         self.metrics = Metrics(reactor)
-        self.inside = Inside(reactor, config, self.certificates, demo=demo)
+        stores = Stores(reactor, config)
+        resolver = DemoResolver(stores.accounts, config.names.mx_host) if demo else None
+        self.inside = Inside(reactor, config, stores, resolver)
+        self.edges = Edges(self.inside, roles, self.certificates, demo)
         self.listeners = self._make_listeners()
         self._started: Deferred[None] | None = None
         self._is_ready = False
@@ -91,6 +97,8 @@ class FeMailService(Service):
     def startService(self) -> None:
         """Start in order; a failure is logged in one sentence and ends the process with 1."""
         Service.startService(self)
+        if self.demo:
+            forget_facts(self.config)
         globalLogPublisher.addObserver(self.metrics)
         self._started = Deferred.fromCoroutine(self._start())
         self._started.addErrback(self._give_up)
@@ -101,12 +109,15 @@ class FeMailService(Service):
             listener.startService()
             await listener.when_listening()
         self._prepare_certificate()
-        await self.inside.start(self.roles)
+        await self.inside.start()
+        accounts = await prepare(self.inside) if self.demo else {}
+        await self.edges.start()
         self._open_doors()
         self.metrics.start()
         self._is_ready = True
-        if self._ready is not None:
-            await self._ready(self)
+        if self.demo:
+            ports = {name: listener.port for name, listener in self.listeners.items()}
+            announce(self.config, ports, accounts)
         self.log.info(
             "Ready after {seconds:.1f} s: {roles}.",
             seconds=self.reactor.seconds() - began,
@@ -151,22 +162,36 @@ class FeMailService(Service):
                 site = self.metrics.site(self._count_queue, self.health)
                 listener.door.open(site, None)
                 continue
-            factory = self.inside.factories[name]
-            implicit = name in self.inside.implicit_tls
+            factory = self.edges.factories[name]
+            implicit = name in self.edges.implicit_tls
             listener.door.open(factory, self.certificates if implicit else None)
-            if hasattr(factory, "connections"):
-                self.metrics.watch_connections(name, lambda f=factory: f.connections)
+            self.metrics.watch_connections(name, functools.partial(_connections, factory))
 
     # While running ------------------------------------------------------------------------------
 
     async def _count_queue(self) -> None:
-        self.metrics.set_queue(await self.inside.count_queue())
+        counts = dict.fromkeys((state.value for state in DeliveryState), 0)
+        for entry in await self.inside.stores.queue.find(QueueFilter(limit=COUNTED_MESSAGES)):
+            for state, count in collections.Counter(
+                each.state for each in entry.deliveries
+            ).items():
+                counts[state.value] += count
+        self.metrics.set_queue(counts)
 
     async def health(self) -> list[str]:
         """Problems that an operator should know of; empty: healthy."""
         if not self._is_ready:
             return ["starting or stopping"]
-        return await self.inside.health()
+        problems = []
+        for name, ask in (
+            ("accounts", self.inside.stores.accounts.setting("health")),
+            ("queue", self.inside.stores.queue.next_due()),
+        ):
+            try:
+                await ask
+            except MailError as error:
+                problems.append(f"{name}: {error.message}")
+        return problems
 
     # Stop ---------------------------------------------------------------------------------------
 
@@ -185,20 +210,28 @@ class FeMailService(Service):
         self.metrics.stop()
         for listener in self.listeners.values():
             await listener.stop_listening()
-        draining = [
-            Deferred.fromCoroutine(factory.drain())
-            for factory in self.inside.factories.values()
-            if hasattr(factory, "drain")
-        ]
+        draining = [_deferred(factory.drain()) for factory in set(self.edges.factories.values())]
         finished = DeferredList(draining, consumeErrors=True)
         finished.addTimeout(STOP_SECONDS, self.reactor)
         try:
             await finished
         except TimeoutError:
             self.log.warn("Some connections did not finish in time; they are closed.")
+        await self.edges.stop()
         await self.inside.stop()
+        if self.demo:
+            forget_facts(self.config)
         self.log.info("Stopped.")
         globalLogPublisher.removeObserver(self.metrics)
+
+
+def _connections(factory: Any) -> int:
+    return int(factory.connections)
+
+
+def _deferred(draining: Any) -> "Deferred[None]":
+    """Twisted's way or ours."""
+    return draining if isinstance(draining, Deferred) else Deferred.fromCoroutine(draining)
 
 
 def _exit(code: int) -> None:

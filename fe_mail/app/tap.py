@@ -4,12 +4,14 @@ What twistd's plugins name: one entry for all roles, and one per role.
 ``from fe_mail.app.tap import application`` in a ``.tac`` file starts the same tree.
 """
 
-from twisted.application.service import Application, IService
+import os
+
+from twisted.application.service import Application, IService, IServiceCollection
 from twisted.internet import reactor
 from twisted.logger import ILogObserver
+from twisted.python.components import Componentized
 
 from fe_mail.app.config import Config, load
-from fe_mail.app.demo import announce
 from fe_mail.app.log import make_observer
 from fe_mail.app.options import Options, find_directory
 from fe_mail.app.roles import ROLES
@@ -26,10 +28,7 @@ class Entry:
 
     def makeService(self, options: Options) -> IService:
         """The service tree; it neither connects nor listens yet."""
-        ready = announce if options["demo"] else None
-        return FeMailService(
-            reactor, options.config, options.roles, ready=ready, demo=bool(options["demo"])
-        )
+        return FeMailService(reactor, options.config, options.roles, demo=bool(options["demo"]))
 
 
 every_role = Entry(ROLES)
@@ -42,14 +41,12 @@ def application(
     directory: str | None = None,
     roles: tuple[str, ...] = ROLES,
     environ: dict[str, str] | None = None,
-) -> Application:
+) -> Componentized:
     """The application for a ``.tac`` file. Raises ConfigError for a wrong configuration."""
-    import os
-
     environment = dict(os.environ) if environ is None else environ
     config: Config = load(find_directory(directory, environment), environment)
-    made = Application("fe-mail")
-    FeMailService(reactor, config, roles).setServiceParent(made)
+    made: Componentized = Application("fe-mail")
+    IServiceCollection(made).addService(FeMailService(reactor, config, roles))
     operation = config.operation
     observer = make_observer(operation.log_level, operation.log_format, None, daemon=False)
     made.setComponent(ILogObserver, observer)

@@ -1,15 +1,128 @@
 """
 What is connected to what: the only place that chooses adapters.
 
-``Stores`` are the ports with their adapters, ``Inside`` the services on them and the factories of
-the listeners. The other columns of the table in ``docs/architecture.rst`` (workers, nodes) differ
-from this one in ``Stores`` only.
+``Stores`` are the ports with their adapters, ``Inside`` the services on them. The other columns of
+the table in ``docs/architecture.rst`` (workers, nodes) differ from this one in ``Stores`` only.
 """
+
+from typing import Any
+
+from twisted.logger import Logger
+
+from fe_mail.accounts.aliases import Aliases
+from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.login import Login
+from fe_mail.accounts.routing import Router
+from fe_mail.accounts.site import Site
+from fe_mail.accounts.users import Users
+from fe_mail.adapters.dns import DNSResolver
+from fe_mail.adapters.files import FileBlobs
+from fe_mail.adapters.keygen import RSAKeyGenerator
+from fe_mail.adapters.keyring import ServerKeyring
+from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.adapters.memory.cache import MemoryCache
+from fe_mail.adapters.smtp_client import SMTPExchange
+from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.sqlite.queue import SQLiteQueue
+from fe_mail.adapters.threads import ReactorThreads
+from fe_mail.app.config import Config
+from fe_mail.ports import Resolver
 
 __all__ = ["Inside", "Stores"]
 
-STORE_THREADS = 4
+DATABASE_THREADS = 6
 MAILBOX_THREADS = 8
 SPOOL_THREADS = 4
 COSTLY_THREADS = 2  # hashing and key derivation: a storm of logins waits here, mail does not
 COSTLY_WAITING = 200
+
+
+class Stores:
+    """The ports, on one machine: SQLite, files and memory below one directory."""
+
+    def __init__(self, reactor: Any, config: Config) -> None:
+        data = config.data_path
+        self._databases = ReactorThreads(reactor, DATABASE_THREADS, "databases")
+        self._mailboxes = ReactorThreads(reactor, MAILBOX_THREADS, "mailboxes")
+        self._spool = ReactorThreads(reactor, SPOOL_THREADS, "spool")
+        self._costly = ReactorThreads(reactor, COSTLY_THREADS, "costly", COSTLY_WAITING)
+        self._data = data
+        self.keyring = ServerKeyring(config.keys.helper.encode(), self._costly)
+        self.keygen = RSAKeyGenerator(self._costly)
+        self.bus = MemoryBus(reactor)
+        self.cache = MemoryCache(reactor)
+        self.accounts = SQLiteAccountStore(data / "accounts.sqlite", self._databases)
+        self.queue = SQLiteQueue(data / "queue.sqlite", self._databases)
+        spool_key = self.keyring.mac(b"spool", "blobs")
+        self.blobs = FileBlobs(data / "spool", spool_key, self._spool)
+        self.mailboxes = SQLiteMailboxStore(data / "mailboxes", self.bus, self._mailboxes, reactor)
+        self.run = self._spool.run
+
+    async def start(self) -> None:
+        """Open everything; ``MailError`` says what cannot be opened."""
+        self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for store in (self.accounts, self.queue, self.blobs, self.mailboxes):
+            await store.start()
+
+    async def stop(self) -> None:
+        """Finish and close, in the order in which they need each other."""
+        for store in (self.mailboxes, self.blobs, self.queue, self.accounts, self.bus, self.cache):
+            await store.stop()
+        for threads in (self._mailboxes, self._spool, self._databases, self._costly):
+            await threads.stop()
+
+
+class Inside:
+    """The services: what listeners, the command line and jobs ask."""
+
+    log = Logger()
+
+    def __init__(
+        self, reactor: Any, config: Config, stores: Stores | None = None, resolver: Any = None
+    ) -> None:
+        self.config = config
+        self.clock = reactor
+        self.stores = stores = stores or Stores(reactor, config)
+        names = config.names
+        self.resolver: Resolver = resolver or _resolver(reactor, config)
+        self.site = Site(
+            hostname=names.mx_host,
+            exchange_domains=names.exchange_domains,
+            web_host=names.web_host,
+            addresses=config.operation.server_addresses,
+            default_quota_octets=config.limits.quota_octets,
+            max_forwarded=config.limits.forwarded,
+        )
+        accounts, keyring = stores.accounts, stores.keyring
+        self.login = Login(accounts, keyring, stores.cache, reactor)
+        self.router = Router(accounts, max_forwarded=config.limits.forwarded)
+        self.users = Users(accounts, keyring, stores.cache, reactor)
+        self.domains = Domains(
+            accounts,
+            keyring,
+            self.resolver,
+            stores.mailboxes,
+            reactor,
+            self.site,
+            stores.keygen,
+            bus=stores.bus,
+        )
+        self.aliases = Aliases(accounts, keyring, stores.mailboxes, stores.bus, reactor, self.site)
+        self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
+
+    async def start(self) -> None:
+        """Open the stores."""
+        await self.stores.start()
+
+    async def stop(self) -> None:
+        """Close the stores."""
+        await self.stores.stop()
+
+
+def _resolver(reactor: Any, config: Config) -> DNSResolver:
+    servers = []
+    for word in config.operation.dns_servers:
+        host, _, port = word.rpartition("#") if "#" in word else (word, "", "53")
+        servers.append((host, int(port)))
+    return DNSResolver(reactor, servers=servers)

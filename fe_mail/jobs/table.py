@@ -12,6 +12,7 @@ import attrs
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import sweep_spool
 from fe_mail.jobs.verify import verify_domains
+from fe_mail.model.ids import DomainId
 from fe_mail.ports import AccountStore, Blobs, MailboxStore, Queue
 
 __all__ = ["Job", "job_table"]
@@ -34,7 +35,7 @@ def job_table(
     mailboxes: MailboxStore,
     queue: Queue,
     blobs: Blobs,
-    verify: Callable[[str], Awaitable[None]],
+    verify: Callable[[DomainId], Awaitable[object]],
     now: Callable[[], float],
     log_retention_seconds: float,
 ) -> tuple[Job, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from twisted.logger import Logger
 
 from fe_mail.model.errors import MailError
+from fe_mail.model.ids import DomainId
 from fe_mail.model.page import Query
 from fe_mail.ports import AccountStore
 
@@ -21,7 +22,7 @@ log = Logger()
 
 
 async def verify_domains(
-    accounts: AccountStore, verify: Callable[[str], Awaitable[None]], now: float
+    accounts: AccountStore, verify: Callable[[DomainId], Awaitable[object]], now: float
 ) -> None:
     """Call ``verify`` with the id of every domain that is due; one failure stops nothing."""
     page = 1

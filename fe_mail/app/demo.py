@@ -1,0 +1,202 @@
+"""
+Demo mode: a domain, an admin, two mailboxes with a welcome message each, and ``demo.json``.
+
+Names are answered from a table in which every hosted domain's MX is this server; so mail between
+them is delivered for real, through the MX and the queue. Mail for anybody else is held.
+``demo.json`` is there only while the demo runs; ``accounts.json`` keeps its passwords between runs.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.app.config import Config
+from fe_mail.app.demo_settings import ADMIN_EMAIL, DEMO_ALIASES, DEMO_DOMAIN
+from fe_mail.app.wiring import Inside
+from fe_mail.model.account import Domain, User
+from fe_mail.model.dns import MX, Answer
+from fe_mail.model.errors import NotFound, Unavailable
+from fe_mail.model.mailbox import Delivery, NewMessage
+from fe_mail.ports import AccountStore
+
+__all__ = ["HOLD_REASON", "DemoResolver", "announce", "forget_facts", "prepare"]
+
+FACTS_NAME = "demo.json"
+ACCOUNTS_NAME = "accounts.json"
+HOLD_REASON = "demo"
+LOOPBACK = "127.0.0.1"
+# The listeners by demo.json's names.
+LISTENERS = {
+    "mx": "mx",
+    "submission": "submission",
+    "submissions": "smtp",
+    "imap": "imap",
+    "imaps": "imaps",
+    "pop3": "pop3",
+    "pop3s": "pop3s",
+}
+WELCOME = """\
+From: fe-mail <admin@demo.test>
+To: {address}
+Subject: Welcome, {name}
+Date: {date}
+Message-ID: <welcome-{name}@demo.test>
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 7bit
+
+Hello {name},
+
+this is your mailbox. It is encrypted: its key opens with your password or
+with its recovery code, and with nothing else.
+
+Write to alice@demo.test or bob@demo.test: your message goes through the
+queue and the MX of this server, as real mail does. Mail to anybody else
+is held in the queue, so nothing leaves this machine.
+"""
+
+
+class DemoResolver(TableResolver):
+    """Every domain of the store has this server as its MX; other names do not exist."""
+
+    def __init__(self, accounts: AccountStore, mx_host: str) -> None:
+        super().__init__({(mx_host, "A"): [LOOPBACK]})
+        self._accounts = accounts
+        self._mx_host = mx_host
+
+    async def mx(self, name: str) -> Answer[MX]:
+        """This server, for hosted domains."""
+        if await self._accounts.domains_named(name):
+            return Answer(records=(MX(10, self._mx_host),), ttl=60)
+        return await super().mx(name)
+
+
+def forget_facts(config: Config) -> None:
+    """Remove ``demo.json``: it tells that every listener accepts connections."""
+    (config.directory / FACTS_NAME).unlink(missing_ok=True)
+
+
+# Accounts --------------------------------------------------------------------------------------
+
+
+async def prepare(services: Inside) -> dict[str, Any]:
+    """Make what is missing; the accounts with their passwords, kept in ``accounts.json``."""
+    path = services.config.directory / ACCOUNTS_NAME
+    try:
+        admin = await services.stores.accounts.user_by_email(ADMIN_EMAIL)
+    except NotFound:
+        made = await _make(services)
+        _write(path, made)
+        return made
+    if not path.exists():
+        raise Unavailable(f"{path} is gone, and with it the demo's passwords: start with --fresh.")
+    known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    known["api_token"] = await services.users.api_token(admin)
+    return known
+
+
+async def _make(services: Inside) -> dict[str, Any]:
+    password = secrets.token_urlsafe(12)
+    admin = await services.users.register(ADMIN_EMAIL, password)
+    domain = await services.domains.create(admin, DEMO_DOMAIN, catchall=False)
+    now = services.clock.seconds()
+    domain = await services.stores.accounts.update_domain(
+        domain.id, now, has_mx_record=True, has_txt_record=True, has_smtp=True
+    )
+    aliases = [await _make_alias(services, admin, domain, name) for name in DEMO_ALIASES]
+    return {
+        "api_token": await services.users.api_token(admin),
+        "admin": {"email": ADMIN_EMAIL, "password": password},
+        "aliases": aliases,
+    }
+
+
+async def _make_alias(services: Inside, admin: User, domain: Domain, name: str) -> dict[str, str]:
+    fields = {"name": name, "recipients": [], "has_imap": True}
+    alias = await services.aliases.create(admin, domain, fields)
+    made = await services.aliases.generate_password(admin, domain, alias)
+    alias = await services.stores.accounts.alias(alias.id)
+    text = WELCOME.format(
+        name=name.capitalize(), address=alias.address, date=formatdate(services.clock.seconds())
+    )
+    await services.stores.mailboxes.deliver(
+        alias.id,
+        alias.sealing_key,
+        Delivery(
+            id=f"welcome-{alias.id}",
+            message=NewMessage(
+                raw=text.replace("\n", "\r\n").encode("utf-8"),
+                received_at=services.clock.seconds(),
+            ),
+        ),
+    )
+    return {
+        "address": made.username,
+        "password": made.password,
+        "recovery_code": made.recovery_code,
+    }
+
+
+# What is told ----------------------------------------------------------------------------------
+
+
+def announce(config: Config, ports: Mapping[str, int], accounts: dict[str, Any]) -> None:
+    """Write ``demo.json`` and print the table."""
+    facts: dict[str, Any] = {
+        "web": config.web.url,
+        "api": config.web.api_url,
+        **accounts,
+        "ca": str(config.ssl_path / "fullchain.pem"),
+    }
+    for name, listener in LISTENERS.items():
+        if listener in ports:
+            facts[name] = {"host": LOOPBACK, "port": ports[listener]}
+    path = config.directory / FACTS_NAME
+    _write(path, facts)
+    print(_table(facts, path), flush=True)
+
+
+def _table(facts: Mapping[str, Any], path: Path) -> str:
+    """The short table for a person."""
+    alice, bob = facts["aliases"][:2]
+    ports = {name: facts[name]["port"] for name in LISTENERS if name in facts}
+    lines = [
+        "",
+        f"  Web UI      {facts['web']}",
+        f"              {facts['admin']['email']}   {facts['admin']['password']}",
+        f"  API         {facts['api']}   token {facts['api_token']}",
+        f"  Mailboxes   {alice['address']}   {alice['password']}",
+        f"              {bob['address']}     {bob['password']}",
+        "  Ports       " + "   ".join(f"{name} {port}" for name, port in ports.items()),
+        f"  All of it   {path}",
+        "",
+    ]
+    if "submission" in ports:
+        lines += [
+            f"  Send:  swaks --server 127.0.0.1:{ports['submission']} --tls --auth PLAIN \\",
+            f"           --auth-user {alice['address']} \\",
+            f"           --auth-password {alice['password']} --from {alice['address']} "
+            f"--to {bob['address']}",
+        ]
+    if "imaps" in ports:
+        lines.append(
+            f"  Read:  curl --cacert {facts['ca']} --user {bob['address']}:{bob['password']} "
+            f"'imaps://localhost:{ports['imaps']}/INBOX;MAILINDEX=1'"
+        )
+    lines += [f"  API:   curl --user {facts['api_token']}: {facts['api']}/v1/domains", ""]
+    return "\n".join(lines)
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    """JSON that only its owner can read, complete or not there."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(facts, file, indent=2)
+        file.write("\n")
+    temporary.replace(path)

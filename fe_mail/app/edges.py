@@ -1,0 +1,298 @@
+"""
+The roles of a process on the inside: factories for its listeners, the queue's runner, the jobs.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+
+from fe_mail.api.site import create_api_resource
+from fe_mail.app.config import Config
+from fe_mail.app.demo import HOLD_REASON
+from fe_mail.app.wiring import Inside
+from fe_mail.delivery.courier import Courier
+from fe_mail.delivery.forward import ForwardCourier
+from fe_mail.delivery.local import LocalCourier
+from fe_mail.delivery.remote import RemoteCourier
+from fe_mail.http.services import Services
+from fe_mail.http.site import HTTPSite, Switch
+from fe_mail.http.work import Work
+from fe_mail.imap.factory import IMAPFactory
+from fe_mail.jobs.runner import JobRunner
+from fe_mail.jobs.table import job_table
+from fe_mail.mailauth.srs import SRS
+from fe_mail.model.address import Address
+from fe_mail.pop3.factory import POP3Factory
+from fe_mail.queue.bounces import Bounces
+from fe_mail.queue.inbound import InboundReception
+from fe_mail.queue.runner import QueueRunner
+from fe_mail.queue.submission import SubmissionReception
+from fe_mail.smtp.mx import MXFactory
+from fe_mail.smtp.submission import SubmissionFactory
+from fe_mail.web.clients import ClientSettings, Server
+from fe_mail.web.gate import Gate
+from fe_mail.web.site import create_web_resource
+
+__all__ = ["IMPLICIT_TLS", "Edges"]
+
+IMPLICIT_SUBMISSION_PORTS = (465, 2465)
+IMPLICIT_TLS = frozenset({"imaps", "pop3s", "https"})
+
+
+class Edges:
+    """``factories`` by the listener's name, ``runner`` and ``jobs`` if their roles are chosen."""
+
+    def __init__(
+        self,
+        inside: Inside,
+        roles: tuple[str, ...],
+        tls: IOpenSSLServerConnectionCreator,
+        demo: bool,
+    ) -> None:
+        self.inside = inside
+        self._config: Config = inside.config
+        self._tls = tls
+        self._demo = demo
+        self._srs = SRS(
+            [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
+        )
+        self.factories: dict[str, Any] = self._factories(roles)
+        self.runner = self._runner() if "smtp-bree" in roles else None
+        self.jobs = self._jobs() if "bree" in roles else None
+
+    @property
+    def implicit_tls(self) -> frozenset[str]:
+        """The listeners whose connections begin with a TLS handshake."""
+        listen = self._config.listen
+        return IMPLICIT_TLS | (
+            {"smtp"} if listen.smtp_port in IMPLICIT_SUBMISSION_PORTS else frozenset()
+        )
+
+    async def start(self) -> None:
+        """Begin to deliver and to keep order."""
+        if self.runner:
+            await self.runner.start()
+        if self.jobs:
+            self.jobs.start()
+
+    async def stop(self) -> None:
+        """Deliver nothing more; what runs finishes."""
+        if self.jobs:
+            await self.jobs.stop()
+        if self.runner:
+            await self.runner.stop()
+
+    # Mail ---------------------------------------------------------------------------------------
+
+    def _factories(self, roles: tuple[str, ...]) -> dict[str, Any]:
+        makers = {
+            "mx": self._mx,
+            "smtp": self._smtp,
+            "imap": self._imap,
+            "pop3": self._pop3,
+            "web": self._web,
+            "api": self._api,
+        }
+        factories: dict[str, Any] = {}
+        for role in roles:
+            if role in makers:
+                factories.update(makers[role]())
+        return factories
+
+    def _hold(self, _: Address) -> str:
+        return HOLD_REASON
+
+    def _mx(self) -> Mapping[str, Any]:
+        inside, stores, limits = self.inside, self.inside.stores, self._config.limits
+        reception = InboundReception(
+            inside.router,
+            stores.queue,
+            stores.blobs,
+            stores.cache,
+            stores.bus,
+            inside.clock,
+            hostname=self._config.names.mx_host,
+            srs=self._srs,
+            hold=self._hold if self._demo else None,
+        )
+        factory = MXFactory(
+            reception,
+            hostname=self._config.names.mx_host,
+            clock=inside.clock,
+            tls=self._tls,
+            max_size_octets=limits.message_octets,
+            max_recipients=limits.recipients,
+        )
+        return {"mx": factory}
+
+    def _smtp(self) -> Mapping[str, Any]:
+        inside, stores, limits = self.inside, self.inside.stores, self._config.limits
+        reception = SubmissionReception(
+            inside.router,
+            stores.accounts,
+            stores.queue,
+            stores.blobs,
+            stores.cache,
+            stores.bus,
+            stores.keyring,
+            inside.clock,
+            hostname=self._config.names.mx_host,
+            run=stores.run,
+            hold=self._hold if self._demo else None,
+            loopback=self._demo,
+            daily_messages=limits.outbound_daily,
+        )
+
+        def factory() -> SubmissionFactory:
+            return SubmissionFactory(
+                reception,
+                inside.login,
+                hostname=self._config.names.smtp_host,
+                clock=inside.clock,
+                tls=self._tls,
+                max_size_octets=limits.message_octets,
+                max_recipients=limits.recipients,
+            )
+
+        return {"smtp": factory(), "submission": factory()}
+
+    def _imap(self) -> Mapping[str, Any]:
+        inside, stores = self.inside, self.inside.stores
+        factory = IMAPFactory(
+            inside.login,
+            stores.mailboxes,
+            stores.bus,
+            hostname=self._config.names.imap_host,
+            clock=inside.clock,
+            tls=self._tls,
+        )
+        return {"imap": factory, "imaps": factory}
+
+    def _pop3(self) -> Mapping[str, Any]:
+        inside, stores = self.inside, self.inside.stores
+        factory = POP3Factory(
+            inside.login,
+            stores.mailboxes,
+            hostname=self._config.names.pop3_host,
+            clock=inside.clock,
+            tls=self._tls,
+            bus=stores.bus,
+        )
+        return {"pop3": factory, "pop3s": factory}
+
+    # HTTP ---------------------------------------------------------------------------------------
+
+    def _services(self) -> Services:
+        inside, stores = self.inside, self.inside.stores
+        return Services(
+            users=inside.users,
+            domains=inside.domains,
+            aliases=inside.aliases,
+            login=inside.login,
+            router=inside.router,
+            accounts=stores.accounts,
+            cache=stores.cache,
+            clock=inside.clock,
+        )
+
+    def _web_resource(self, work: Work) -> Any:
+        web = self._config.web
+        gate = None
+        if web.auth_basic_enabled:
+            gate = Gate(
+                username=web.auth_basic_username,
+                password=web.auth_basic_password,
+                always=web.auth_basic_always,
+            )
+        return create_web_resource(
+            self._services(),
+            clients=self._clients(),
+            work=work,
+            gate=gate,
+            trusted_proxies=("127.0.0.1", "::1"),
+            default_quota_octets=self._config.limits.quota_octets,
+        )
+
+    def _api_resource(self, work: Work) -> Any:
+        return create_api_resource(
+            self._services(),
+            web_url=self._config.web.url,
+            mail_host=self._config.names.domain,
+            work=work,
+            trusted_proxies=("127.0.0.1", "::1"),
+            default_quota_octets=self._config.limits.quota_octets,
+        )
+
+    def _web(self) -> Mapping[str, Any]:
+        work = Work()
+        web = self._web_resource(work)
+        both = Switch(web, self._api_resource(work), frozenset({self._config.names.api_host}))
+        clock = self.inside.clock
+        return {
+            "web": HTTPSite(web, clock=clock, work=work, max_per_address=0),
+            "https": HTTPSite(both, clock=clock, work=work),
+        }
+
+    def _api(self) -> Mapping[str, Any]:
+        work = Work()
+        api = self._api_resource(work)
+        return {"api": HTTPSite(api, clock=self.inside.clock, work=work, max_per_address=0)}
+
+    def _clients(self) -> ClientSettings:
+        names, listen = self._config.names, self._config.listen
+        hosts = {"imap": names.imap_host, "pop3": names.pop3_host, "smtp": names.smtp_host}
+        if self._demo:
+            hosts = dict.fromkeys(hosts, "localhost")
+        implicit = "smtp" in self.implicit_tls
+        return ClientSettings(
+            imap=Server(hosts["imap"], listen.imap_port) if listen.imap_port else None,
+            pop3=Server(hosts["pop3"], listen.pop3_port) if listen.pop3_port else None,
+            smtp=Server(hosts["smtp"], listen.smtp_port) if implicit else None,
+            smtp_starttls=Server(hosts["smtp"], listen.submission_port, "STARTTLS")
+            if listen.submission_port
+            else None,
+        )
+
+    # Workers ------------------------------------------------------------------------------------
+
+    def _runner(self) -> QueueRunner:
+        inside, stores = self.inside, self.inside.stores
+        remote: Courier = RemoteCourier(
+            inside.resolver,
+            inside.exchange,
+            stores.blobs,
+            own_hosts=() if self._demo else self.inside.site.exchange_domains,
+            own_addresses=() if self._demo else self._config.operation.server_addresses,
+            port=self._config.listen.mx_port if self._demo else 25,
+            allow_private=self._demo,
+        )
+        couriers = {
+            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.blobs),
+            "remote": remote,
+            "forward": ForwardCourier(remote, self._srs, inside.clock),
+        }
+        bounces = Bounces(
+            inside.router,
+            stores.queue,
+            stores.blobs,
+            stores.bus,
+            inside.clock,
+            hostname=self._config.names.mx_host,
+        )
+        return QueueRunner(
+            stores.queue, stores.blobs, couriers, bounces, stores.accounts, stores.bus, inside.clock
+        )
+
+    def _jobs(self) -> JobRunner:
+        inside, stores = self.inside, self.inside.stores
+        table = job_table(
+            accounts=stores.accounts,
+            mailboxes=stores.mailboxes,
+            queue=stores.queue,
+            blobs=stores.blobs,
+            verify=inside.domains.recheck,
+            now=inside.clock.seconds,
+            log_retention_seconds=self._config.storage.log_retention_seconds,
+        )
+        return JobRunner(table, stores.cache, inside.clock)
