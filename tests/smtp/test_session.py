@@ -235,7 +235,7 @@ class GrammarTests(SynchronousTestCase):
         except CommandError as error:
             command = None
             self.assertIn(error.reply_code, (500, 501, 553, 555))
-        self.assertIsInstance(command, Command | None)  # type: ignore[arg-type]  # a union
+        self.assertIsInstance(command, Command | None)
 
     def test_not_utf8(self) -> None:
         """Octets that are no UTF-8 are no command."""
