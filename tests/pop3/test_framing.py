@@ -1,0 +1,72 @@
+"""Tests of fe_mail.pop3.framing."""
+
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong, Stuffer, top
+
+PIECES = st.lists(st.sampled_from([b"a", b".", b"\r", b"\n", b"\r\n", b"..", b" "]), max_size=30)
+
+
+class FramerTests(SynchronousTestCase):
+    """Lines out of octets."""
+
+    @settings(max_examples=100, deadline=None)
+    @given(PIECES)
+    def test_any_split(self, pieces: list[bytes]) -> None:
+        """The same octets give the same lines however they arrive."""
+        whole, parts = Framer(), Framer()
+        whole.feed(b"".join(pieces))
+        expected = list(iter(whole.next, None))
+        found = []
+        for piece in pieces:
+            parts.feed(piece)
+            found += list(iter(parts.next, None))
+        self.assertEqual(found, expected)
+
+    def test_long_line(self) -> None:
+        """A line over the limit is refused, complete or not."""
+        for line in (b"x" * (MAX_LINE_OCTETS + 1), b"x" * 5000 + b"\r\n"):
+            framer = Framer()
+            framer.feed(line)
+            self.assertRaises(LineTooLong, framer.next)
+
+    def test_long_auth(self) -> None:
+        """AUTH may bring a long initial response."""
+        framer = Framer()
+        framer.feed(b"auth PLAIN " + b"x" * 8000)
+        self.assertIsNone(framer.next())
+        framer.feed(b"x" * 8000)
+        self.assertRaises(LineTooLong, framer.next)
+
+
+class StufferTests(SynchronousTestCase):
+    """Messages on the wire."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(PIECES)
+    def test_round_trip(self, pieces: list[bytes]) -> None:
+        """Unstuffing gives the message with CRLF line ends; no split changes a byte."""
+        stuffer, whole = Stuffer(), Stuffer()
+        sent = b"".join(map(stuffer.feed, pieces)) + stuffer.finish()
+        raw = b"".join(pieces)
+        self.assertEqual(sent, whole.feed(raw) + whole.finish())
+        self.assertTrue(("\r\n" + sent.decode()).endswith("\r\n.\r\n"))
+        content = sent[:-3]
+        self.assertNotIn(b"\r\n.\r\n", b"\r\n" + content)
+        self.assertEqual(content.count(b"\n"), content.count(b"\r\n"))
+        plain = re.sub(rb"(?m)^\.", b"", content)
+        expected = re.sub(rb"(?<!\r)\n", b"\r\n", raw)
+        if expected and not expected.endswith(b"\r\n"):
+            expected += b"\n" if expected.endswith(b"\r") else b"\r\n"
+        self.assertEqual(plain, expected)
+
+    def test_top(self) -> None:
+        """As many lines as there are, no more than asked."""
+        raw = b"A: b\r\n\r\none\r\ntwo"
+        self.assertEqual(top(raw, 8, 0), raw[:8])
+        self.assertEqual(top(raw, 8, 1), raw[:13])
+        self.assertEqual(top(raw, 8, 9), raw)
