@@ -1,0 +1,185 @@
+"""What every ``MailboxStore`` must do: locks, sealed mail, quotas. See the suites beside this."""
+
+from typing import Any
+
+from fe_mail.adapters import mailbox_rules
+from fe_mail.model.errors import (
+    AlreadyExists,
+    AuthenticationFailed,
+    Locked,
+    NotFound,
+    OverQuota,
+    TooBig,
+)
+from fe_mail.model.mailbox import DEFAULT_FOLDERS
+from tests.contracts.mailbox_case import ALICE, BOB, KEY, MailboxCase, delivery, letter, new
+
+__all__ = ["MailboxStoreContract"]
+
+
+class MailboxStoreContract(MailboxCase):
+    """Creating, unlocking, delivering, destroying."""
+
+    def test_new_mailbox(self: Any) -> None:
+        """A new mailbox has the default folders, INBOX first, and is empty and sound."""
+        folders = self.now(self.mailbox.folders())
+        self.assertEqual(folders[0].name, "INBOX")
+        self.assertEqual({(f.name, f.special_use) for f in folders}, set(DEFAULT_FOLDERS))
+        self.assertEqual(len({f.uidvalidity for f in folders}), len(folders))
+        self.assertEqual(self.mailbox.alias_id, ALICE)
+        self.assertEqual(self.now(self.store.used_octets(ALICE)), 0)
+        self.is_sound()
+
+    def test_create_twice(self: Any) -> None:
+        """A mailbox is never silently replaced by an empty one."""
+        self.fails(AlreadyExists, self.store.create(ALICE, KEY))
+
+    def test_unlock_refuses(self: Any) -> None:
+        """A wrong key is refused, whether the mailbox is open or not; a missing one not found."""
+        wrong = bytes(32)
+        self.fails(AuthenticationFailed, self.store.unlock(ALICE, wrong))
+        self.lock()
+        self.fails(AuthenticationFailed, self.store.unlock(ALICE, wrong))
+        self.fails(NotFound, self.store.unlock(BOB, KEY))
+
+    def test_closed_handle(self: Any) -> None:
+        """A handle that was given back opens nothing, twice or not; others stay."""
+        other = self.unlocked()
+        self.mailbox.close()
+        self.mailbox.close()
+        self.fails(Locked, self.mailbox.folders())
+        self.clock.advance(120)
+        self.assertTrue(self.now(other.folders()))
+
+    def test_mail_survives_locking(self: Any) -> None:
+        """What was stored is there after the next unlock."""
+        self.append(new())
+        self.lock()
+        self.mailbox = self.unlocked()
+        self.assertEqual(self.raw(1), letter())
+
+    def test_deliver_to_open(self: Any) -> None:
+        """With a session open, mail is in its folder at once, with flags, and says so."""
+        hints = self.hints(f"mailbox:{ALICE}")
+        raw = letter("To open")
+        self.now(
+            self.store.deliver(
+                ALICE, self.sealing_key, delivery("d1", raw, "Junk", "\\Seen", "$Junk")
+            )
+        )
+        self.clock.advance(0)
+        view = self.now(self.mailbox.select("Junk"))
+        self.assertEqual(self.raw(1, "Junk"), raw)
+        self.assertEqual(view.flags, (frozenset({"\\Seen", "$Junk"}),))
+        self.assertIn({"folder": str(view.folder.id)}, hints)
+
+    def test_deliver_to_locked(self: Any) -> None:
+        """Without a session, mail waits sealed, in order, and unlocking takes it in."""
+        self.lock()
+        hints = self.hints(f"sealed:{ALICE}")
+        letters = [letter(f"Number {number}") for number in range(3)]
+        for number, raw in enumerate(letters):
+            self.now(self.store.deliver(ALICE, self.sealing_key, delivery(f"d{number}", raw)))
+        self.clock.advance(0)
+        self.assertEqual(len(hints), 3)
+        self.assertEqual(self.now(self.store.used_octets(ALICE)), sum(map(len, letters)))
+        self.mailbox = self.unlocked()
+        self.assertEqual([self.raw(uid) for uid in self.uids()], letters)
+        self.assertEqual(self.now(self.mailbox.take_in()), 0)
+        self.assertEqual(self.now(self.store.used_octets(ALICE)), sum(map(len, letters)))
+        self.is_sound()
+
+    def test_delivery_is_idempotent(self: Any) -> None:
+        """The same delivery id is one message, however often and in whatever state it comes."""
+        deliver = lambda: self.now(  # noqa: E731  # three times the same call
+            self.store.deliver(ALICE, self.sealing_key, delivery("same"))
+        )
+        deliver()
+        deliver()
+        self.lock()
+        deliver()
+        deliver()
+        self.mailbox = self.unlocked()
+        deliver()
+        self.assertEqual(self.uids(), (1,))
+        self.is_sound()
+
+    def test_idempotent_when_full(self: Any) -> None:
+        """A delivery that arrived is not refused the second time because it filled the mailbox."""
+        self.now(self.store.set_quota(ALICE, len(letter())))
+        for _ in range(2):
+            self.now(self.store.deliver(ALICE, self.sealing_key, delivery("full")))
+        self.assertEqual(self.uids(), (1,))
+
+    def test_deliver_to_missing_folder(self: Any) -> None:
+        """A folder that does not exist, or cannot, means INBOX: nothing is refused for it."""
+        for number, folder in enumerate(("Nowhere", "", "a//b", "bad\x00name")):
+            self.now(
+                self.store.deliver(
+                    ALICE, self.sealing_key, delivery(f"d{number}", None, folder, "\\Odd", "$ok")
+                )
+            )
+        self.assertEqual(self.uids(), (1, 2, 3, 4))
+        self.assertEqual(self.flags(4), frozenset({"$ok"}))
+
+    def test_deliver_to_nobody(self: Any) -> None:
+        """There is no mailbox of this alias."""
+        self.fails(NotFound, self.store.deliver(BOB, self.sealing_key, delivery("d")))
+
+    def test_quota(self: Any) -> None:
+        """The limit holds for appends, copies and deliveries, open or locked; moves need none."""
+        size = len(letter())
+        self.now(self.store.set_quota(ALICE, 2 * size))
+        self.append(new())
+        self.fails(OverQuota, self.mailbox.append("INBOX", [new(), new()]))
+        self.assertEqual(self.uids(), (1,))
+        self.now(self.mailbox.copy(self.inbox, [1], "Archive"))
+        self.fails(OverQuota, self.mailbox.copy(self.inbox, [1], "Archive"))
+        self.fails(OverQuota, self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
+        self.now(self.mailbox.move(self.inbox, [1], "Trash"))
+        quota = self.now(self.mailbox.quota())
+        self.assertEqual((quota.used_octets, quota.limit_octets), (2 * size, 2 * size))
+        self.lock()
+        self.fails(OverQuota, self.store.deliver(ALICE, self.sealing_key, delivery("d2")))
+        self.now(self.store.set_quota(ALICE, 3 * size))
+        self.now(self.store.deliver(ALICE, self.sealing_key, delivery("d3")))
+        self.fails(OverQuota, self.store.deliver(ALICE, self.sealing_key, delivery("d4")))
+        self.mailbox = self.unlocked()
+        self.assertEqual(self.now(self.mailbox.quota()).used_octets, 3 * size)
+        self.now(self.store.set_quota(ALICE, 0))
+        self.append(new())
+        self.is_sound()
+
+    def test_quota_of_nobody(self: Any) -> None:
+        """A limit needs a mailbox; a missing one uses nothing."""
+        self.fails(NotFound, self.store.set_quota(BOB, 1))
+        self.assertEqual(self.now(self.store.used_octets(BOB)), 0)
+
+    def test_too_big(self: Any) -> None:
+        """A message over the limit is refused before anything is done with it."""
+        self.patch(mailbox_rules, "MESSAGE_OCTETS_MAX", 100)
+        big = letter("x" * 100)
+        self.fails(TooBig, self.mailbox.append("INBOX", [new(big)]))
+        self.fails(TooBig, self.store.deliver(ALICE, self.sealing_key, delivery("d", big)))
+
+    def test_destroy(self: Any) -> None:
+        """Everything goes, also what waits sealed; a new mailbox of the alias starts empty."""
+        self.append(new())
+        self.lock()
+        self.now(self.store.deliver(ALICE, self.sealing_key, delivery("d")))
+        self.now(self.store.destroy(ALICE))
+        self.now(self.store.destroy(ALICE))
+        self.assertEqual(self.now(self.store.used_octets(ALICE)), 0)
+        self.fails(NotFound, self.store.unlock(ALICE, KEY))
+        self.fails(NotFound, self.store.deliver(ALICE, self.sealing_key, delivery("d")))
+        self.now(self.store.create(ALICE, bytes(32)))
+        self.mailbox = self.now(self.store.unlock(ALICE, bytes(32)))
+        self.assertEqual(self.uids(), ())
+
+    def test_mailboxes_are_separate(self: Any) -> None:
+        """What one alias has, another does not see."""
+        self.now(self.store.create(BOB, bytes(32)))
+        self.append(new())
+        bob = self.now(self.store.unlock(BOB, bytes(32)))
+        self.assertEqual(self.now(bob.select("INBOX")).uids, ())
+        self.assertEqual(self.now(self.store.used_octets(BOB)), 0)
