@@ -33,6 +33,7 @@ from fe_mail.queue.reception import Reply
 __all__ = [
     "DUE_TOPIC",
     "HeaderTap",
+    "Hold",
     "deliveries_for",
     "enqueue",
     "message_facts",
@@ -115,14 +116,17 @@ def message_id_of(fields: tuple[HeaderField, ...]) -> str:
 def deliveries_for(
     message_id: str, routed: Iterable[tuple[Recipient, Route]], now: float, hold: Hold | None = None
 ) -> tuple[QueuedDelivery, ...]:
-    """One delivery for each distinct target; remote ones may be held."""
+    """One delivery for each distinct target; what leaves this server may be held."""
     found: dict[tuple[str, str, str], QueuedDelivery] = {}
     for recipient, route in routed:
         for target in route.targets:
             key = (target.courier, _fold(target), target.alias_id)
             if key in found:
                 continue
-            reason = hold(recipient.address) if hold and target.courier == "remote" else ""
+            leaves = target.courier != "local" and not (
+                target.courier == "remote" and route.is_hosted
+            )
+            reason = hold(recipient.address) if hold and leaves else ""
             found[key] = QueuedDelivery(
                 message_id=message_id,
                 number=len(found) + 1,

@@ -37,6 +37,7 @@ from fe_mail.policy.rules import Count, first_refusal, uncounted
 from fe_mail.ports import Blobs, Bus, Cache, Queue
 from fe_mail.queue.acceptance import (
     HeaderTap,
+    Hold,
     deliveries_for,
     enqueue,
     message_facts,
@@ -73,6 +74,7 @@ class InboundReception:
         *,
         hostname: str,
         srs: SRS | None = None,
+        hold: Hold | None = None,
         count: Count = uncounted,
     ) -> None:
         self.queue = queue
@@ -81,6 +83,7 @@ class InboundReception:
         self.clock = clock
         self.hostname = hostname
         self.count = count
+        self.hold = hold
         self._router = router
         self._cache = cache
         self._srs = srs
@@ -224,7 +227,7 @@ class _InboundSpooling:
         if not open_routes:
             await self._writer.abort()
             return reply_to(_first_refusal_of(routed))
-        deliveries = deliveries_for(self._id, open_routes, self._now)
+        deliveries = deliveries_for(self._id, open_routes, self._now, reception.hold)
         if not deliveries:
             await self._writer.abort()
             return self._taken()  # every recipient's owner wants such mail dropped in silence
