@@ -154,7 +154,7 @@ class MemoryQueue:
 
     def _leased(self, claim: Claim) -> _Row:
         row = self._rows.get(claim.message.id, {}).get(claim.delivery.number)
-        if row is None or row.token != claim.token:
+        if row is None or not row.token or row.token != claim.token:
             raise Conflict("The lease was lost.")
         return row
 
