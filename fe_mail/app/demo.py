@@ -9,6 +9,7 @@ them is delivered for real, through the MX and the queue. Mail for anybody else 
 import json
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from email.utils import formatdate
 from pathlib import Path
@@ -158,7 +159,8 @@ def announce(config: Config, ports: Mapping[str, int], accounts: dict[str, Any])
             facts[name] = {"host": LOOPBACK, "port": ports[listener]}
     path = config.directory / FACTS_NAME
     _write(path, facts)
-    print(_table(facts, path), flush=True)
+    terminal = sys.__stdout__ or sys.stdout  # the table is for a person, not for the log
+    print(_table(facts, path), file=terminal, flush=True)
 
 
 def _table(facts: Mapping[str, Any], path: Path) -> str:

@@ -45,6 +45,8 @@ def endpoint_strings(listen: Sequence[str], port: int, loopback: bool = False) -
 class Door(Factory):
     """Passes connections on to a factory, once there is one."""
 
+    noisy = False
+
     def __init__(self, clock: IReactorTime, proxy_networks: Sequence[str] = ()) -> None:
         self._clock = clock
         self._networks = [ipaddress.ip_network(network) for network in proxy_networks]

@@ -33,7 +33,7 @@ TRACE_FIELDS = ("session_id", "message_id")
 _COLORS = {LogLevel.warn: "33", LogLevel.error: "31", LogLevel.critical: "31;1"}
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
 # The transport says these for every connection; our own protocols say it better.
-_NOISY = ("twisted.web", "twisted.mail", "twisted.internet", "twisted.protocols", "txmongo")
+_NOISY = ("twisted.web", "twisted.mail", "twisted.internet", "twisted.protocols", "log_legacy")
 
 
 def escape(text: str) -> str:

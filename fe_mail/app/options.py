@@ -7,9 +7,11 @@ Everything wrong with the configuration is printed, one sentence each, and twist
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from twisted.logger import LogEvent
 from twisted.python import usage
 
 from fe_mail.app.config import Config, ConfigError, describe, load
@@ -17,8 +19,9 @@ from fe_mail.app.demo_settings import DEMO_DIRECTORY, demo_environment
 from fe_mail.app.log import make_observer
 from fe_mail.app.roles import ROLES
 
-__all__ = ["Options", "find_directory"]
+__all__ = ["Options", "chosen_observer", "find_directory"]
 
+_chosen_log: dict[str, Any] = {}
 SYSTEM_DIRECTORY = Path("/var/lib/fe-mail")
 
 
@@ -31,6 +34,11 @@ def find_directory(given: str | None, environ: dict[str, str]) -> Path:
     if named:
         return Path(named).absolute()
     return Path.cwd() if Path(".env").exists() else SYSTEM_DIRECTORY
+
+
+def chosen_observer() -> Callable[[LogEvent], None]:
+    """What twistd calls for its log: it takes the name of a function without arguments."""
+    return make_observer(**_chosen_log)
 
 
 def _refuse(problems: list[str]) -> NoReturn:
@@ -53,10 +61,10 @@ class Options(usage.Options):
         ["fresh", None, "With --demo: forget the data of earlier runs."],
     ]
 
-    @property
-    def longdesc(self) -> str:
-        """Every variable, from the declarations in code."""
-        return "Variables, read from .env and the environment:\n" + describe()
+    def getUsage(self, width: int | None = None) -> str:
+        """The options, then every variable from the declarations in code."""
+        options: str = super().getUsage(width)
+        return f"{options}\nVariables, read from .env and the environment:\n{describe()}\n"
 
     def postOptions(self) -> None:
         """Read the configuration and choose the log."""
@@ -93,9 +101,10 @@ class Options(usage.Options):
         if parent is None or parent.get("logger"):
             return
         operation = self.config.operation
-        parent["logger"] = lambda: make_observer(
-            operation.log_level,
-            operation.log_format,
-            parent.get("logfile"),
+        _chosen_log.update(
+            level=operation.log_level,
+            form=operation.log_format,
+            logfile=parent.get("logfile"),
             daemon=not parent.get("nodaemon", True),
         )
+        parent["logger"] = f"{__name__}.chosen_observer"
