@@ -5,6 +5,8 @@ The server's own word decides when to go on: its "Ready" line, an untagged EXIST
 Every wait has a limit and says what it waited for.
 """
 
+import atexit
+import functools
 import imaplib
 import json
 import os
@@ -53,6 +55,15 @@ def wait_for(what: str, ask: Callable[[], T | None], seconds: float = WAIT_SECON
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
         pause.wait(0.05)
+
+
+@functools.cache
+def shared_server() -> "DemoServer":
+    """One server for all tests of a process that only add to it; gone at the end."""
+    server = DemoServer()
+    atexit.register(server.destroy)
+    server.start()
+    return server
 
 
 class DemoServer:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.e2e.support import DemoServer, require
+from tests.e2e.support import require, shared_server
 
 
 def run(*command: str | Path, stdin: str = "") -> str:
@@ -29,18 +29,9 @@ def run(*command: str | Path, stdin: str = "") -> str:
 class ClientTests(SynchronousTestCase):
     """One demo server for all of them."""
 
-    server: DemoServer
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Start the demo once."""
-        cls.server = DemoServer()
-        cls.server.start()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """Remove it."""
-        cls.server.destroy()
+    def setUp(self) -> None:
+        """Start it with the first test."""
+        self.server = shared_server()
 
     def test_swaks_submits_with_starttls(self) -> None:
         """STARTTLS, AUTH PLAIN and LOGIN on the submission port."""

@@ -8,7 +8,7 @@ from email.message import EmailMessage
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.e2e.support import DemoServer, wait_for
+from tests.e2e.support import shared_server, wait_for
 
 
 def letter(sender: str, to: str, subject: str, text: str = "Hello.\n") -> EmailMessage:
@@ -22,18 +22,9 @@ def letter(sender: str, to: str, subject: str, text: str = "Hello.\n") -> EmailM
 class MailTests(SynchronousTestCase):
     """One demo server for all of them: each uses subjects of its own."""
 
-    server: DemoServer
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Start the demo once."""
-        cls.server = DemoServer()
-        cls.server.start()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """Remove it."""
-        cls.server.destroy()
+    def setUp(self) -> None:
+        """Start it with the first test."""
+        self.server = shared_server()
 
     def test_send_receive_reply(self) -> None:
         """Alice writes, Bob reads and answers, Alice reads the answer."""
