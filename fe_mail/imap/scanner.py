@@ -29,6 +29,7 @@ TAG = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}")
 WORD = re.compile(rb"[A-Za-z0-9.\-=+_:]+")
 QUOTED = re.compile(rb'"((?:[^\x00\r\n"\\]|\\["\\])*)"')
 QUOTED_PAIR = re.compile(rb"\\(.)")
+LITERAL_HEAD = re.compile(rb"~?\{[0-9]{1,20}\+?\}\Z")
 DIGITS = re.compile(rb"[0-9]{1,20}")
 FLAG = re.compile(rb"\\?[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")
 SEQUENCE_SET = re.compile(
@@ -145,9 +146,7 @@ class Scanner:
 
     def _take_literal(self) -> bytes | None:
         index = self._index
-        if index + 2 >= len(self._pieces) or self.peek() not in (b"{", b"~"):
-            return None
-        if b"{" in self.text[self.at + (2 if self.peek() == b"~" else 1) :]:
+        if index + 2 >= len(self._pieces) or not LITERAL_HEAD.match(self.text, self.at):
             return None
         self._index += 2
         self.text = self._pieces[self._index]

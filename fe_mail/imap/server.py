@@ -150,14 +150,12 @@ class IMAPServer(IMAP4Server):
             self.session.tell(b"BYE %s%s" % (code, farewell.text.encode("ascii", "replace")))
         except Disconnected:
             pass
-        finally:
-            self._finish()
+        self._finish()
 
     async def _answer(self, frame: Frame) -> None:
         if isinstance(frame, Request):
             await perform(self.session, frame)
-            if self._outlet.is_full():
-                await self.drain()
+            await self.drain()
         elif isinstance(frame, GoAhead):
             self.write(b"+ Go ahead.\r\n")
         else:
@@ -204,6 +202,7 @@ class IMAPServer(IMAP4Server):
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("An IMAP session failed", failure, session_id=self._session_id)
+        self.session.close()
         self.abort()
 
     # What the session asks of its connection (``Wire``).

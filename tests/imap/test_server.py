@@ -1,0 +1,298 @@
+"""Tests of fe_mail.imap.server, session, outlet and factory: what dialogues cannot show."""
+
+import base64
+import hashlib
+import hmac
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from fe_mail.imap import factory as factory_module
+from fe_mail.imap.server import MAX_WAITING_OCTETS, IMAPServer
+from fe_mail.model.errors import Unavailable
+from fe_mail.model.mailbox import Delivery, NewMessage
+from tests.dialogue import Connection
+from tests.imap.base import PASSWORD, IMAPTestCase, message
+
+__all__ = ["EndingTests", "FlowTests", "LimitTests", "ScramTests"]
+
+GONE = Failure(ConnectionDone())
+
+
+class FlowTests(IMAPTestCase):
+    """Back-pressure both ways."""
+
+    def big(self, octets: int = 3_000_000) -> bytes:
+        """A message too big to be kept in one piece."""
+        return message("big", body="".join(f"{n:08d}\r\n" for n in range(octets // 10)))
+
+    def test_big_bodies_are_streamed(self) -> None:
+        """While the client does not read, only a chunk goes out; then all of it, unchanged."""
+        raw = self.big()
+        self.add(raw)
+        connection = self.logged_in("INBOX")
+        outlet = connection.transport.producer
+        outlet.pauseProducing()
+        connection.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        self.assertLess(len(connection.rest()), 256 * 1024)
+        steps = 0
+        while b"a OK" not in connection.rest()[-100:]:
+            outlet.pauseProducing()
+            before = len(connection.rest())
+            outlet._is_paused = False
+            outlet.pauseProducing()
+            outlet.resumeProducing()
+            steps += 1
+            self.assertGreater(len(connection.rest()), before)
+        self.assertIn(b"{%d}\r\n" % len(raw) + raw + b")\r\na OK", connection.rest())
+
+    def test_partial_of_a_big_body(self) -> None:
+        """Offsets are the message's, not a chunk's."""
+        raw = self.big()
+        self.add(raw)
+        connection = self.logged_in("INBOX")
+        lines = self.ask(connection, b"fetch 1 body.peek[]<1000000.20>")
+        expected = raw[1_000_000:1_000_020]
+        self.assertIn(
+            b"\r\n".join(lines[:-1]), [b"* 1 FETCH (BODY[]<1000000> {20}\r\n%s)" % expected]
+        )
+
+    def test_big_text_section(self) -> None:
+        """A section of a big message is found by its offsets."""
+        raw = self.big()
+        self.add(raw)
+        connection = self.logged_in("INBOX")
+        connection.send(b"a FETCH 1 (UID BODY.PEEK[TEXT] FLAGS)\r\n")
+        body = raw.partition(b"\r\n\r\n")[2]
+        self.assertIn(
+            b"(UID 1 BODY[TEXT] {%d}\r\n%s FLAGS (\\Recent))" % (len(body), body),
+            connection.rest(),
+        )
+
+    def test_message_that_goes_in_the_middle(self) -> None:
+        """A literal that cannot be completed ends the connection."""
+        self.add(self.big())
+        connection = self.logged_in("INBOX")
+        outlet = connection.transport.producer
+        outlet.pauseProducing()
+        connection.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        folder_id = connection.protocol.session.view.folder.id  # type: ignore[attr-defined]
+        self.now(self.mailbox.remove(folder_id, (1,)))
+        outlet.resumeProducing()
+        self.assertTrue(connection.is_closed)
+        self.assertNotIn(b"a OK", connection.rest())
+
+    def test_client_that_goes_while_it_is_served(self) -> None:
+        """The session ends and gives its mailbox back."""
+        self.add(self.big())
+        connection = self.logged_in("INBOX")
+        connection.transport.producer.pauseProducing()
+        connection.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        server = connection.protocol
+        assert isinstance(server, IMAPServer)
+        server.connectionLost(GONE)
+        self.assertIsNone(server.session._mailbox)
+        self.assertEqual(self.factory.connections, 0)
+        self.assertEqual([], [call for call in self.clock.getDelayedCalls() if call.active()])
+
+    def test_input_is_paused(self) -> None:
+        """A client that sends while its command waits is stopped, and nothing is lost."""
+        self.add(self.big())
+        connection = self.logged_in("INBOX")
+        outlet = connection.transport.producer
+        outlet.pauseProducing()
+        connection.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        noop = b"b NOOP\r\n"
+        connection.send(noop * (MAX_WAITING_OCTETS // len(noop)))
+        self.assertEqual(connection.transport.producerState, "producing")
+        connection.send(noop)
+        self.assertEqual(connection.transport.producerState, "paused")
+        while b"a OK" not in connection.rest():
+            outlet.resumeProducing()
+        self.assertEqual(connection.transport.producerState, "producing")
+        self.assertEqual(
+            connection.rest().count(b"b OK Done."), MAX_WAITING_OCTETS // len(noop) + 1
+        )
+
+    def test_reader_that_never_reads(self) -> None:
+        """After the autologout time the connection is cut."""
+        self.add(self.big())
+        connection = self.logged_in("INBOX")
+        connection.transport.producer.pauseProducing()
+        connection.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        self.clock.advance(1801)
+        self.assertTrue(connection.is_closed)
+
+    def test_long_answers_let_others_speak(self) -> None:
+        """After a thousand lines the reactor gets its turn."""
+        self.add(*[message(str(number)) for number in range(2500)])
+        connection = self.logged_in("INBOX")
+        connection.send(b"a FETCH 1:* FLAGS\r\n")
+        self.assertEqual(connection.rest().count(b"\r\n"), 1000)
+        self.turn()
+        self.turn()
+        self.assertIn(b"a OK", connection.rest())
+
+    def test_second_fetch_needs_no_store(self) -> None:
+        """Sizes and dates are remembered in the view."""
+        self.add(message("one"))
+        connection = self.logged_in("INBOX")
+        first = self.ask(connection, b"fetch 1 fast")
+        session = connection.protocol.session  # type: ignore[attr-defined]
+        session.mailbox.fetch = None
+        self.assertEqual(self.ask(connection, b"fetch 1 fast"), first)
+
+
+class EndingTests(IMAPTestCase):
+    """How sessions end, and what they hear on the way."""
+
+    def test_password_changed(self) -> None:
+        """Sessions of that alias end, at once when they wait."""
+        idle = self.logged_in("INBOX")
+        self.ask(idle, b"idle")
+        self.bus.publish(f"credentials:{self.alice.id}")
+        self.turn()
+        self.assertEqual(idle.rest(), b"* BYE [AUTHENTICATIONFAILED] The password was changed.\r\n")
+        self.assertTrue(idle.is_closed)
+
+    def test_sealed_mail_is_taken_in(self) -> None:
+        """Mail that another process sealed shows up in IDLE."""
+        connection = self.logged_in("INBOX")
+        self.ask(connection, b"idle")
+        new = NewMessage(raw=message("sealed"), received_at=0.0)
+        state = self.mailboxes._states[self.alice.id]
+        state.sealed["d1"] = Delivery(id="d1", message=new)
+        self.bus.publish(f"sealed:{self.alice.id}")
+        self.turn()
+        self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
+
+    def test_delivery_to_an_open_mailbox(self) -> None:
+        """IDLE hears of it in the next turn of the reactor."""
+        connection = self.logged_in("INBOX")
+        self.ask(connection, b"idle")
+        new = NewMessage(raw=message("new"), received_at=0.0)
+        self.now(self.mailboxes.deliver(self.alice.id, b"", Delivery(id="d2", message=new)))
+        self.turn()
+        self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
+
+    def test_lost_hint(self) -> None:
+        """Without any hint a later command finds the news all the same."""
+        connection = self.logged_in("INBOX")
+        self.add(message("one"))
+        self.bus._waiting.clear()
+        self.clock.advance(31)
+        self.assertIn(b"* 1 EXISTS", self.ask(connection, b"status Trash (messages)"))
+
+    def test_drain(self) -> None:
+        """Running commands finish, waiting sessions end, new ones are sent away."""
+        waiting = self.logged_in()
+        done = Deferred.fromCoroutine(self.factory.drain())
+        self.assertIn(b"* BYE [UNAVAILABLE] The server is about to restart.", waiting.rest())
+        self.assertNoResult(done)
+        late = Connection(*self.connect())
+        self.assertEqual(late.rest(), b"* BYE [LIMIT] The server is about to restart.\r\n")
+        for connection in (waiting, late):
+            connection.protocol.connectionLost(GONE)  # type: ignore[attr-defined]
+        self.successResultOf(done)
+
+    def test_mailbox_that_does_not_open(self) -> None:
+        """A right password and a broken store are not the client's fault."""
+
+        async def unlock(alias_id: object, key: object) -> None:
+            raise Unavailable
+
+        self.mailboxes.unlock = unlock  # type: ignore[method-assign,assignment]
+        connection = Connection(*self.connect())
+        connection.line()
+        answer = self.ask(connection, b'login alice@example.org "pa\\"ss\\\\word"')
+        self.assertTrue(answer[0].startswith(b"t NO [UNAVAILABLE]"))
+        self.assertEqual(
+            self.ask(connection, b"list a b"), [b"t BAD This command is not allowed now."]
+        )
+
+    def test_handles_are_given_back(self) -> None:
+        """Every way out closes the mailbox."""
+        state = self.mailboxes._states[self.alice.id]
+        before = state.handles
+        for end in (b"logout", b"noop"):
+            connection = self.logged_in("INBOX")
+            self.assertEqual(state.handles, before + 1)
+            self.ask(connection, end)
+            connection.protocol.connectionLost(GONE)  # type: ignore[attr-defined]
+            self.assertEqual(state.handles, before)
+
+
+class LimitTests(IMAPTestCase):
+    """How many connections there may be."""
+
+    def test_per_address(self) -> None:
+        """One too many from an address hears why."""
+        self.patch(factory_module, "MAX_CONNECTIONS_PER_ADDRESS", 2)
+        first, _, third = (Connection(*self.connect()) for _ in range(3))
+        self.assertIn(b"ready", first.rest())
+        self.assertEqual(third.rest(), b"* BYE [LIMIT] Too many connections from your address.\r\n")
+        self.assertTrue(third.is_closed)
+        for gone in (first, third):
+            gone.protocol.connectionLost(GONE)  # type: ignore[attr-defined]
+        self.assertIn(b"ready", Connection(*self.connect()).rest())
+
+    def test_per_alias(self) -> None:
+        """One mailbox cannot take all connections."""
+        self.patch(factory_module, "MAX_CONNECTIONS_PER_ALIAS", 1)
+        self.logged_in()
+        second = self.logged_in()
+        self.assertTrue(second.is_closed)
+
+    def test_many_bad_commands(self) -> None:
+        """Who only sends nonsense is sent away."""
+        connection = Connection(*self.connect())
+        connection.send(b"GET / HTTP/1.1\r\n" * 60)
+        self.assertIn(b"* BYE Too many bad commands.", connection.rest())
+        self.assertTrue(connection.is_closed)
+
+    def test_endless_line_in_idle(self) -> None:
+        """What follows a continuation is limited too."""
+        connection = self.logged_in("INBOX")
+        self.ask(connection, b"idle")
+        for _ in range(20):
+            connection.send(b"x" * 65536)
+        self.assertIn(b"* BYE [TOOBIG] A line is too long.", connection.rest())
+
+
+class ScramTests(IMAPTestCase):
+    """AUTHENTICATE SCRAM-SHA-256 as a client sees it (RFC 5802, RFC 7677)."""
+
+    def scram(self, password: str) -> list[bytes]:
+        """The last lines of the exchange."""
+        connection = Connection(*self.connect())
+        connection.line()
+        bare = b"n=alice@example.org,r=clientnonce"
+        first = base64.b64encode(b"n,," + bare)
+        challenge = self.ask(connection, b"authenticate SCRAM-SHA-256 " + first)[0]
+        server_first = base64.b64decode(challenge[2:])
+        fields = dict(part.split(b"=", 1) for part in server_first.split(b","))
+        salt, rounds = base64.b64decode(fields[b"s"]), int(fields[b"i"])
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+        client_key = hmac.digest(salted, b"Client Key", "sha256")
+        final = b"c=biws,r=" + fields[b"r"]
+        signed = b",".join((bare, server_first, final))
+        signature = hmac.digest(hashlib.sha256(client_key).digest(), signed, "sha256")
+        proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
+        connection.send(base64.b64encode(final + b",p=" + base64.b64encode(proof)) + b"\r\n")
+        answer = connection.line() or b""
+        if not answer.startswith(b"+ "):
+            return [answer]
+        server_key = hmac.digest(salted, b"Server Key", "sha256")
+        verifier = base64.b64encode(hmac.digest(server_key, signed, "sha256"))
+        self.assertEqual(base64.b64decode(answer[2:]), b"v=" + verifier)
+        connection.send(b"\r\n")
+        return [connection.line() or b""]
+
+    def test_right_password(self) -> None:
+        """Both sides prove that they know it; the mailbox opens."""
+        self.assertTrue(self.scram(PASSWORD)[0].startswith(b"t OK [CAPABILITY"))
+
+    def test_wrong_password(self) -> None:
+        """Refused like any other."""
+        self.assertTrue(self.scram("wrong")[0].startswith(b"t NO [AUTHENTICATIONFAILED]"))
