@@ -18,7 +18,7 @@ from fe_mail.smtp.server import TLS, SMTPServer
 from fe_mail.smtp.session import Rules
 from fe_mail.smtp.wire import Answer
 
-__all__ = ["SMTPFactory"]
+__all__ = ["SMTPFactory", "customer"]
 
 MAX_CONNECTIONS = 1000
 DRAIN_TIMEOUT_SECONDS = 30
@@ -78,7 +78,7 @@ class SMTPFactory(Factory):
 
     def admit(self, server: SMTPServer, address: str) -> Answer | None:
         """Count a connection; an answer refuses it."""
-        source = _customer(address)
+        source = customer(address)
         refusal = self._refusal(source)
         self._servers[server] = source
         self._counts[source] += 1
@@ -126,13 +126,12 @@ class SMTPFactory(Factory):
             server.cut()
 
 
-def _customer(address: str) -> str:
+def customer(address: str) -> str:
+    """The address, or the network of one IPv6 customer."""
     try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return address
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
         return str(ipaddress.ip_network((ip, IPV6_CUSTOMER_BITS), strict=False))
-    return str(ip)
+    return address

@@ -37,9 +37,9 @@ class LineFault(Enum):
 
 @attrs.frozen
 class Line:
-    """One line without its CRLF."""
+    """One line without its CRLF; it may be a password, so it is never shown."""
 
-    octets: bytes
+    octets: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)

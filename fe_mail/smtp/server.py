@@ -9,6 +9,7 @@ as commands, clear text carried into TLS).
 RFC 5321 §4.5.3.2 (timeouts); RFC 3207.
 """
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ from fe_mail.smtp.conversation import ConnectionEnded, Conversation
 from fe_mail.smtp.session import SHUTTING_DOWN, Rules, Session
 from fe_mail.smtp.wire import Answer
 
-__all__ = ["TLS", "Registry", "SMTPServer"]
+__all__ = ["TLS", "Registry", "SMTPServer", "plain_address"]
 
 IDLE_TIMEOUT_SECONDS = 300  # RFC 5321 §4.5.3.2.7
 CLOSE_TIMEOUT_SECONDS = 30  # for the client to read our last words
@@ -48,6 +49,16 @@ COMMANDS = {**introduction.COMMANDS, **transaction.COMMANDS, **authentication.CO
 
 TLS = IOpenSSLServerConnectionCreator | IOpenSSLContextFactory
 _TIMED_OUT = Answer(421, "4.4.2", "Timeout, closing the connection")
+
+
+def plain_address(host: str) -> str:
+    """An IP address without its scope; IPv4 as such when it comes through an IPv6 socket."""
+    text = host.partition("%")[0]
+    try:
+        mapped = getattr(ipaddress.ip_address(text), "ipv4_mapped", None)
+    except ValueError:
+        return host
+    return str(mapped or text)
 
 
 class Registry(Protocol):
@@ -111,8 +122,15 @@ class SMTPServer(ESMTP):
         self.canStartTLS = ITLSTransport.providedBy(self.transport) and self.ctx is not None
         self.transport.registerProducer(self, True)
         source = self.transport.getPeer()
-        address = str(getattr(source, "host", ""))
+        address = plain_address(str(getattr(source, "host", "")))
         refusal = self._registry.admit(self, address)
+        outcome = "admitted" if refusal is None else "refused"
+        self.log.debug(
+            "SMTP connection from {ip} {outcome}",
+            ip=address,
+            metric="smtp-connection",
+            outcome=outcome,
+        )
         if refusal is not None:
             self.write(refusal.to_wire())
             self.close()

@@ -212,7 +212,8 @@ class Session:
             self._framer.begin_chunk(command.size_octets, command.is_last, decoder)
             return command
         self._framer.begin_chunk(command.size_octets, command.is_last, None)
-        self._unwanted = self._count_error(objection or _MAIL_FIRST)
+        # Not counted as an error: chunks pipelined behind one that was refused are none.
+        self._unwanted = self._objection_to_idling() or objection or _MAIL_FIRST
         return self.next()
 
     def _count_error(self, answer: Answer) -> Answer:

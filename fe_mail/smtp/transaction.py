@@ -41,6 +41,14 @@ async def rcpt(talk: Conversation, command: Rcpt) -> Answer:
 
 
 def _refuse(talk: Conversation, refusal: Refusal) -> Answer:
+    talk.log.info(
+        "SMTP session {session_id}: refused {code} {enhanced}",
+        session_id=talk.peer.session_id,
+        code=refusal.code,
+        enhanced=refusal.enhanced,
+        metric="smtp-refusal",
+        outcome=str(refusal.code),
+    )
     once_too_often = talk.session.refused() if refusal.code >= 500 else None
     return once_too_often or Answer(refusal.code, refusal.enhanced, refusal.text)
 
@@ -66,6 +74,8 @@ async def bdat(talk: Conversation, command: Bdat) -> Answer:
     if failure is None and talk.incoming is not None:
         failure = talk.incoming.failure
     if failure is not None:  # RFC 3030 §2: the transaction is lost, later chunks hear 503
+        if talk.incoming is not None:
+            _log_message(talk, talk.incoming, failure)
         await talk.forget_incoming()
         talk.session.ended()
         return failure
@@ -102,10 +112,24 @@ async def _finish(talk: Conversation) -> Answer:
     incoming = talk.incoming
     assert incoming is not None
     try:
-        return await incoming.finish()
+        answer = await incoming.finish()
     finally:
         talk.incoming = None
         talk.session.ended()
+    _log_message(talk, incoming, answer)
+    return answer
+
+
+def _log_message(talk: Conversation, incoming: Incoming, answer: Answer) -> None:
+    talk.log.info(
+        "SMTP session {session_id}: message of {size_octets} octets answered {code} {enhanced}",
+        session_id=talk.peer.session_id,
+        size_octets=incoming.size_octets,
+        code=answer.code,
+        enhanced=answer.enhanced,
+        metric="smtp-message",
+        outcome=str(answer.code),
+    )
 
 
 async def rset(talk: Conversation, command: Rset) -> Answer:

@@ -1,5 +1,6 @@
 """Tests of the protocol class: order, back-pressure, failures, limits, the end of everything."""
 
+import itertools
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,9 +13,14 @@ from fe_mail.model import errors
 from fe_mail.model.route import Refusal
 from fe_mail.queue.reception import Reply
 from fe_mail.smtp.errors import answer_to_error, answer_to_login
-from fe_mail.smtp.factory import DRAIN_TIMEOUT_SECONDS, _customer
+from fe_mail.smtp.factory import DRAIN_TIMEOUT_SECONDS, customer
 from fe_mail.smtp.framing import MAX_WAITING_CONTENT_OCTETS
-from fe_mail.smtp.server import CLOSE_TIMEOUT_SECONDS, IDLE_TIMEOUT_SECONDS, SMTPServer
+from fe_mail.smtp.server import (
+    CLOSE_TIMEOUT_SECONDS,
+    IDLE_TIMEOUT_SECONDS,
+    SMTPServer,
+    plain_address,
+)
 from tests.smtp.fakes import (
     FakeLogin,
     RecordingReception,
@@ -201,6 +207,28 @@ class ContentTests(ServerCase):
         self.assertEqual(said, ["550 5.7.1 Spam", "503 5.5.1 Say MAIL first"])
 
 
+class SmugglingTests(ServerCase):
+    """Security row 1, through the whole server."""
+
+    def test_every_permutation(self) -> None:
+        """Nothing but CRLF "." CRLF ends data, wherever the stream is cut."""
+        ends = (b"", b"\r", b"\n", b"\0", b"\r\n", b"\n\r", b"\r\r\n", b"\r\n\n")
+        for before, after in itertools.product(ends, ends):
+            if before.endswith(b"\r\n") and after.startswith(b"\r\n"):
+                continue
+            content = b"x" + before + b"." + after + b"MAIL FROM:<evil@b.test>\r\n"
+            for cut in range(len(content)):
+                self.reception = RecordingReception()
+                server, transport = self.connect()
+                server.dataReceived(ENVELOPE + b"DATA\r\n" + content[:cut])
+                server.dataReceived(content[cut:])
+                server.dataReceived(b"\r\n.\r\n")
+                self.assertNotIn("from evil@b.test", self.reception.steps)
+                odd = (before + b"." + after).replace(b"\r\n", b"") != b"."
+                said = self.said(transport)
+                self.assertEqual((len(said), said[-1][:3]), (6, "554" if odd else "250"))
+
+
 class FailureTests(ServerCase):
     """Errors of the inside."""
 
@@ -323,9 +351,18 @@ class CountTests(ServerCase):
 
     def test_ipv6_counts_by_network(self) -> None:
         """A customer has a /64."""
-        self.assertEqual(_customer("2001:db8::1"), _customer("2001:db8::ffff"))
-        self.assertNotEqual(_customer("2001:db8::1"), _customer("2001:db8:0:1::1"))
-        self.assertEqual(_customer("::ffff:192.0.2.1"), "192.0.2.1")
+        self.assertEqual(customer("2001:db8::1"), customer("2001:db8::ffff"))
+        self.assertNotEqual(customer("2001:db8::1"), customer("2001:db8:0:1::1"))
+
+    def test_mapped_addresses(self) -> None:
+        """An IPv4 client of an IPv6 socket is known by its IPv4 address."""
+        for host, ip in (
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("/run/socket", "/run/socket"),
+        ):
+            self.assertEqual(plain_address(host), ip)
 
 
 class DrainTests(ServerCase):
