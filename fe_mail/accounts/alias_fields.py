@@ -96,20 +96,25 @@ class Editing:
         if "has_recipient_verification" in fields:
             must_verify = validation.boolean(fields["has_recipient_verification"])
         limit = self.domain.max_recipients_per_alias or self.site.max_forwarded
-        given: object = self.alias.recipients if self.alias else (self.user.email,)
+        given: object = self.alias.recipients if self.alias else (self._owner_email,)
         if fields.get("recipients") is not None:
             given = fields["recipients"]
         found = validation.recipients(given, limit, emails_only=must_verify)
         if not found and not has_imap:
-            found = (self.user.email,)
+            found = (self._owner_email,)
         return {
             "recipients": found,
             "has_recipient_verification": must_verify,
             **self._verified(found, must_verify),
         }
 
+    @property
+    def _owner_email(self) -> str:
+        """An admin may change the alias of somebody else."""
+        return (self.alias.user_email if self.alias else "") or self.user.email
+
     def _verified(self, found: tuple[str, ...], must_verify: bool) -> dict[str, object]:
-        known = {self.user.email, *(self.alias.verified_recipients if self.alias else ())}
+        known = {self._owner_email, *(self.alias.verified_recipients if self.alias else ())}
         verified = tuple(each for each in found if each in known)
         pending = tuple(each for each in found if each not in known) if must_verify else ()
         return {"verified_recipients": verified, "pending_recipients": pending}

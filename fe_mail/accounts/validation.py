@@ -68,7 +68,7 @@ _TAG = re.compile(r"<[^<>]{0,1000}>")
 _SPLIT = re.compile(r"[\s,]+")
 _TLD = re.compile(r"(?:[a-z]{2,63}|xn--[a-z0-9\-]{1,59})\Z")
 _REPEATED = re.compile(r"(?P<unit>.+?)(?P=unit)+\Z")
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(b|kb|mb|gb|tb|pb)?\Z", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(b|kb|mb|gb|tb|pb)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40, "pb": 1 << 50}
 _QUOTED_NAME = re.compile(r"[\x21\x23-\x5b\x5d-\x7e\u00a1-\U0010ffff]+\Z")
 

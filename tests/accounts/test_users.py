@@ -1,0 +1,185 @@
+"""Tests of fe_mail.accounts.users: registration, sessions, tokens."""
+
+import hashlib
+
+from fe_mail.accounts.users import SESSION_SECONDS, Users
+from fe_mail.model.errors import (
+    AlreadyExists,
+    AuthenticationFailed,
+    Invalid,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+)
+from tests.accounts.fakes import AccountsTestCase
+
+PASSWORD = "mulled otter 84 quay"
+
+
+class UsersTestCase(AccountsTestCase):
+    """A registered person."""
+
+    def setUp(self) -> None:
+        """``eva@example.net``."""
+        super().setUp()
+        self.users = Users(self.accounts, self.keyring, self.cache, self.clock)
+        self.eva = self.now(self.users.register("Eva@Example.net", PASSWORD, "da"))
+
+
+class RegisterTests(UsersTestCase):
+    """New accounts."""
+
+    def test_first_owns_the_server(self) -> None:
+        """The first account is the server's admin, the next ones are not."""
+        self.assertEqual((self.admin.group, self.eva.group), ("admin", "user"))
+        self.assertTrue(self.now(self.users.has_admin()))
+
+    def test_stored(self) -> None:
+        """Address in lower case, language kept, password nowhere."""
+        self.assertEqual((self.eva.email, self.eva.locale), ("eva@example.net", "da"))
+        self.assertNotIn(PASSWORD, repr(self.eva) + self.eva.password_hash)
+
+    def test_taken(self) -> None:
+        """One account per address, whatever its case."""
+        self.fails(AlreadyExists, self.users.register("EVA@example.net", PASSWORD))
+
+    def test_invalid(self) -> None:
+        """No address, no account; no good password, neither."""
+        for email in ("", "eva", "eva@localhost", "a b@example.net", "x" * 400 + "@example.net"):
+            error = self.fails(Invalid, self.users.register(email, PASSWORD))
+            self.assertEqual(error.field, "email")
+        for password in ("", "short", "eva@example.net", "password1234"):
+            error = self.fails(Invalid, self.users.register("new@example.net", password))
+            self.assertEqual(error.field, "password")
+
+    def test_unknown_language(self) -> None:
+        """A language without a catalog becomes English."""
+        self.assertEqual(self.now(self.users.register("x@y.test", PASSWORD, "xx")).locale, "en")
+
+
+class SignInTests(UsersTestCase):
+    """Passwords and sessions."""
+
+    def test_sign_in(self) -> None:
+        """The right password, whatever the case of the address."""
+        user = self.now(self.users.sign_in(" EVA@example.net ", PASSWORD, "192.0.2.1"))
+        self.assertEqual(user.id, self.eva.id)
+
+    def test_refused(self) -> None:
+        """Unknown address and wrong password say the same."""
+        words = {
+            self.fails(AuthenticationFailed, self.users.sign_in(email, password, "")).message
+            for email, password in (
+                ("eva@example.net", "wrong"), ("nobody@example.net", PASSWORD),
+                ("eva@example.net", ""), ("eva@example.net", "x" * 5000), ("\ud800", "\ud800"),
+            )
+        }  # fmt: skip
+        self.assertEqual(words, {AuthenticationFailed.default})
+
+    def test_limited(self) -> None:
+        """Ten distinct wrong passwords an hour from one address."""
+        for n in range(10):
+            work = self.users.sign_in("eva@example.net", f"wrong {n}", "192.0.2.1")
+            self.fails(AuthenticationFailed, work)
+        self.fails(RateLimited, self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.1"))
+        self.now(self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.2"))
+
+    def test_banned(self) -> None:
+        """A closed account hears so after the right password only; its sessions end."""
+        token = self.now(self.users.start_session(self.eva, ""))
+        self.change_user(self.eva, is_banned=True)
+        self.fails(PermissionDenied, self.users.sign_in("eva@example.net", PASSWORD, ""))
+        self.fails(AuthenticationFailed, self.users.sign_in("eva@example.net", "wrong", ""))
+        self.fails(NotFound, self.users.session_user(token))
+
+    def test_session(self) -> None:
+        """A session lasts thirty days or until one signs out; the store knows no token."""
+        token = self.now(self.users.start_session(self.eva, "192.0.2.1"))
+        self.assertEqual(self.now(self.users.session_user(token)).id, self.eva.id)
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        session, _ = self.now(self.accounts.session(digest, self.clock.seconds()))
+        self.assertEqual(session.remote, "192.0.2.1")
+        self.clock.advance(SESSION_SECONDS)
+        self.fails(NotFound, self.users.session_user(token))
+
+    def test_sign_out(self) -> None:
+        """Signing out ends one session; nonsense is nobody's."""
+        token = self.now(self.users.start_session(self.eva, ""))
+        self.now(self.users.sign_out(token))
+        self.now(self.users.sign_out(token))
+        for nonsense in (token, "", "x" * 1000, "\ud800"):
+            self.fails(NotFound, self.users.session_user(nonsense))
+
+    def test_change_password(self) -> None:
+        """With the old one, to a good one."""
+        other = "another fine 77 quilt"
+        self.fails(AuthenticationFailed, self.users.change_password(self.eva, "wrong", other))
+        self.fails(Invalid, self.users.change_password(self.eva, PASSWORD, "weak"))
+        self.now(self.users.change_password(self.eva, PASSWORD, other))
+        self.now(self.users.sign_in("eva@example.net", other, ""))
+        self.fails(AuthenticationFailed, self.users.sign_in("eva@example.net", PASSWORD, ""))
+
+    def test_change_password_is_limited(self) -> None:
+        """A stolen session is no place to guess the password."""
+        for n in range(10):
+            work = self.users.change_password(self.eva, f"wrong {n}", PASSWORD)
+            self.fails(AuthenticationFailed, work)
+        self.fails(RateLimited, self.users.change_password(self.eva, PASSWORD, PASSWORD))
+
+
+class TokenTests(UsersTestCase):
+    """API tokens."""
+
+    def test_token(self) -> None:
+        """24 hex characters that can be shown again; the store has them encrypted."""
+        token = self.now(self.users.api_token(self.eva))
+        self.assertRegex(token, r"\A[0-9a-f]{24}\Z")
+        self.assertEqual(self.now(self.users.by_token(token)).id, self.eva.id)
+        self.assertNotIn(token.encode(), self.eva.api_token_sealed)
+        self.assertEqual(self.now(self.users.api_token(self.eva)), token)
+
+    def test_new_token(self) -> None:
+        """The old one stops working."""
+        old = self.now(self.users.api_token(self.eva))
+        new = self.now(self.users.new_api_token(self.eva))
+        self.fails(NotFound, self.users.by_token(old))
+        self.assertEqual(self.now(self.users.by_token(new)).id, self.eva.id)
+
+    def test_lost_key(self) -> None:
+        """A token that the server cannot read any more is replaced."""
+        eva = self.change_user(self.eva, api_token_sealed=b"x" * 60)
+        token = self.now(self.users.api_token(eva))
+        self.assertEqual(self.now(self.users.by_token(token)).id, self.eva.id)
+
+    def test_nonsense(self) -> None:
+        """No token is nobody's."""
+        for token in ("", "x", "0" * 24, "x" * 10_000):
+            self.fails(NotFound, self.users.by_token(token))
+
+
+class UpdateTests(UsersTestCase):
+    """Settings of a person."""
+
+    def test_update(self) -> None:
+        """Names lose markup, the address its case."""
+        eva = self.now(
+            self.users.update(
+                self.eva, email="E@Example.net", given_name="<b>Eva</b>", timezone="Europe/Oslo"
+            )
+        )
+        self.assertEqual((eva.email, eva.given_name), ("e@example.net", "Eva"))
+        self.assertEqual(eva.timezone, "Europe/Oslo")
+
+    def test_refused(self) -> None:
+        """Wrong values name their field; privileges are no settings."""
+        for field, value in (
+            ("email", "nonsense"), ("given_name", "x" * 36), ("family_name", 7),
+            ("locale", "xx"), ("timezone", "../etc/passwd"), ("group", "admin"),
+            ("password_hash", "x"), ("is_banned", False),
+        ):  # fmt: skip
+            error = self.fails(Invalid, self.users.update(self.eva, **{field: value}))
+            self.assertEqual(error.field, field)
+
+    def test_taken_address(self) -> None:
+        """Nobody takes another's address."""
+        self.fails(AlreadyExists, self.users.update(self.eva, email="ADMIN@example.com"))
