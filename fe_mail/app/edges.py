@@ -65,9 +65,8 @@ class Edges:
     def implicit_tls(self) -> frozenset[str]:
         """The listeners whose connections begin with a TLS handshake."""
         listen = self._config.listen
-        return IMPLICIT_TLS | (
-            {"smtp"} if listen.smtp_port in IMPLICIT_SUBMISSION_PORTS else frozenset()
-        )
+        implicit = self._demo or listen.smtp_port in IMPLICIT_SUBMISSION_PORTS
+        return IMPLICIT_TLS | ({"smtp"} if implicit else frozenset())
 
     async def start(self) -> None:
         """Begin to deliver and to keep order."""

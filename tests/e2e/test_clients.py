@@ -121,7 +121,7 @@ class ClientTests(SynchronousTestCase):
         configuration = self.server.directory / "mbsyncrc"
         configuration.write_text(
             f"IMAPStore remote\nHost localhost\nPort {self.server.port('imaps')}\nUser {bob}\n"
-            f"Pass {password}\nTLSType IMAPS\nCertificateFile {self.server.facts['ca']}\n\n"
+            f"Pass {password}\nSSLType IMAPS\nCertificateFile {self.server.facts['ca']}\n\n"
             f"MaildirStore local\nPath {maildir}/\nInbox {maildir}/INBOX\nSubFolders Verbatim\n\n"
             "Channel all\nFar :remote:\nNear :local:\nPatterns *\nCreate Both\nExpunge Both\n"
             "SyncState *\n"

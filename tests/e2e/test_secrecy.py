@@ -6,6 +6,7 @@ the server runs, for a mailbox that is open and for one that is locked.
 """
 
 import base64
+import email.policy
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def secret_letter(to: str) -> bytes:
         subtype="octet-stream",
         filename=SECRETS["filename"],
     )
-    return message.as_bytes()
+    return message.as_bytes(policy=email.policy.SMTP)
 
 
 def leaks(directory: Path, marks: list[bytes]) -> list[str]:

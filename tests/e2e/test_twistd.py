@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.app.roles import ROLES
 from tests.e2e.support import ROOT, DemoServer, wait_for
 
+STOPPED = -signal.SIGTERM  # twistd ends with the signal that ended it, as systemd expects
 TWISTD = str(Path(sys.executable).with_name("twistd"))
 
 
@@ -93,7 +94,7 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual(client.getreply()[0], 250)
         client.close()
         assert server.process is not None
-        self.assertEqual(server.process.wait(40), 0)
+        self.assertEqual(server.process.wait(40), STOPPED)
         server.start()
         server.inbox("bob", "last one in")
 
@@ -185,5 +186,5 @@ class RoleTests(SynchronousTestCase):
         self.assertIn("Ready after", seen[-1] if seen else "")
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
-        self.assertEqual(process.wait(40), 0)
+        self.assertEqual(process.wait(40), STOPPED)
         self.assertEqual(oct((Path(directory) / ".env").stat().st_mode & 0o777), "0o600")
