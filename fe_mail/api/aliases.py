@@ -9,20 +9,13 @@ from fe_mail.api.objects import alias_object
 from fe_mail.api.paging import page_of, read_query
 from fe_mail.http.bodies import as_boolean
 from fe_mail.model.account import Alias, Domain
-from fe_mail.model.errors import AuthenticationFailed, Invalid
+from fe_mail.model.errors import AuthenticationFailed, Invalid, RateLimited
 
 if TYPE_CHECKING:
     from fe_mail.accounts.aliases import GeneratedPassword
 
 __all__ = ["add", "change", "generate_password", "index", "remove", "show"]
 
-_BOOLEANS = (
-    "has_recipient_verification",
-    "is_enabled",
-    "has_imap",
-    "has_pgp",
-    "vacation_responder_is_enabled",
-)
 _PATH = "/v1/domains/<segment:domain_id>/aliases"
 _ONE = f"{_PATH}/<segment:alias_id>"
 
@@ -34,13 +27,6 @@ def _shape(call: Call, alias: Alias, domain: Domain) -> dict[str, object]:
         web_url=call.api.web_url,
         default_quota_octets=call.api.default_quota_octets,
     )
-
-
-def _fields(call: Call) -> dict[str, object]:
-    if "password" in call.fields or "new_password" in call.fields:
-        raise Invalid("Use generate-password to change the password of an alias.", "password")
-    booleans = {name: as_boolean(call.fields[name]) for name in _BOOLEANS if name in call.fields}
-    return {**call.fields, **booleans}
 
 
 @route("GET", _PATH, Access.TOKEN)
@@ -55,7 +41,7 @@ async def index(call: Call, domain_id: str) -> Answer:
 async def add(call: Call, domain_id: str) -> object:
     """A new alias; the answer holds its whole domain."""
     domain = await call.services.domains.get(call.owner, domain_id)
-    alias = await call.services.aliases.create(call.owner, domain, _fields(call))
+    alias = await call.services.aliases.create(call.owner, domain, call.fields)
     domain = await call.services.domains.get(call.owner, domain.id)
     return {**_shape(call, alias, domain), "domain": domain_shape(call, domain)}
 
@@ -72,7 +58,7 @@ async def change(call: Call, domain_id: str, alias_id: str) -> object:
     """Change an alias."""
     domain = await call.services.domains.get(call.owner, domain_id)
     alias = await call.services.aliases.get(call.owner, domain, alias_id)
-    changed = await call.services.aliases.update(call.owner, domain, alias, _fields(call))
+    changed = await call.services.aliases.update(call.owner, domain, alias, call.fields)
     return _shape(call, changed, domain)
 
 
@@ -102,7 +88,9 @@ async def generate_password(call: Call, domain_id: str, alias_id: str) -> object
             is_override=as_boolean(call.fields.get("is_override", False)),
         )
     except AuthenticationFailed:
-        raise Invalid("The password is not correct.", "password", "INVALID_PASSWORD") from None
+        raise Invalid("The password is not correct.", "password", "WRONG_PASSWORD") from None
+    except RateLimited as error:
+        raise Invalid(error.message, "password", "ALIAS_RATE_LIMITED") from None
     return _generated(generated)
 
 

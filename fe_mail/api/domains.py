@@ -7,13 +7,14 @@ from fe_mail.api.access import Access, Limit
 from fe_mail.api.call import Answer, Call, Text, route
 from fe_mail.api.objects import domain_object
 from fe_mail.api.paging import page_of, read_query
-from fe_mail.http.bodies import Fields, as_boolean
+from fe_mail.http.bodies import Fields
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import Invalid
 
 __all__ = ["add", "catchall_of", "change", "index", "remove", "shape", "show", "verify"]
 
-_BOOLEANS = (
+_SETTINGS = (
+    "plan",
     "has_adult_content_protection",
     "has_phishing_protection",
     "has_executable_protection",
@@ -22,9 +23,6 @@ _BOOLEANS = (
     "ignore_mx_check",
     "has_newsletter",
     "is_catchall_regex_disabled",
-)
-_OTHERS = (
-    "plan",
     "smtp_port",
     "retention_days",
     "bounce_webhook",
@@ -45,8 +43,8 @@ def shape(call: Call, domain: Domain) -> dict[str, object]:
 
 
 def _settings(fields: Fields) -> dict[str, object]:
-    booleans = {name: as_boolean(fields[name]) for name in _BOOLEANS if name in fields}
-    return {**booleans, **{name: fields[name] for name in _OTHERS if name in fields}}
+    """The settings among the fields; anything else is ignored."""
+    return {name: fields[name] for name in _SETTINGS if name in fields}
 
 
 def catchall_of(fields: Mapping[str, object]) -> bool | str:

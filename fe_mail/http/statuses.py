@@ -40,7 +40,7 @@ _STATUSES: tuple[tuple[type[MailError], int], ...] = (
 )
 
 # Messages of the reference that have a status of their own.
-_CODES = {"INVALID_PASSWORD": 403, "ALIAS_RATE_LIMITED": 403, "DNS_TIMEOUT": 408}
+_CODES = {"WRONG_PASSWORD": 403, "ALIAS_RATE_LIMITED": 403, "DNS_TIMEOUT": 408}
 
 
 def status_of(error: MailError) -> int:

@@ -19,7 +19,7 @@ __all__ = ["add", "ask_new", "ask_password", "change", "edit", "index", "new_pas
 
 _ALL = "/my-account/domains/<segment:domain_id>/aliases"
 _ONE = f"{_ALL}/<segment:alias_id>"
-_SWITCHES = ("has_imap", "is_enabled", "has_recipient_verification")
+_SWITCHES = ("has_imap", "is_enabled")
 _TEXTS = ("description", "labels", "error_code_if_disabled")
 
 
@@ -85,7 +85,6 @@ def _form(
         "labels": "",
         "has_imap": "",
         "is_enabled": "",
-        "has_recipient_verification": "",
         "error_code_if_disabled": "250",
         "max_quota": "",
         **form,
@@ -144,7 +143,6 @@ def _as_form(alias: Alias) -> dict[str, object]:
         "labels": ", ".join(alias.labels),
         "has_imap": "true" if alias.has_imap else "",
         "is_enabled": "true" if alias.is_enabled else "",
-        "has_recipient_verification": "true" if alias.has_recipient_verification else "",
         "error_code_if_disabled": str(alias.error_code_if_disabled),
         "max_quota": f"{alias.max_quota // 1024**2} MB" if alias.max_quota else "",
     }
@@ -212,7 +210,7 @@ async def new_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
             is_override=visit.field("is_override") == "true",
         )
     except AuthenticationFailed:
-        wrong = Invalid(N_("The current password is not correct."), "password", "INVALID_PASSWORD")
+        wrong = Invalid(N_("The current password is not correct."), "password", "WRONG_PASSWORD")
         return _password_form(domain, alias, wrong)
     except MailError as error:
         return _password_form(domain, alias, error)

@@ -16,6 +16,8 @@ from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from fe_mail.http.statuses import UNEXPECTED
+from fe_mail.model import errors
 from fe_mail.web.i18n import LANGUAGES
 
 __all__ = ["compiled", "extract", "main", "po_path", "read", "update"]
@@ -31,15 +33,33 @@ _ERRORS = (
     *("PermissionDenied", "RateLimited", "TooBig", "Unavailable", "N_"),
 )
 
+# Sentences that only mail programs hear.
+_UNSEEN = frozenset({"sasl.py", "scram.py"})
+
+VERSION = "1"
+
 Extracted = tuple[str, int, str | tuple[str, ...]]
 
 
 def extract(services: bool = True) -> Catalog:
     """Every text of the sources; with ``services`` also the sentences of their errors."""
-    catalog = Catalog(project="fe-mail", charset="utf-8")
+    catalog = _empty(None)
     for path, _line, message in [*_pages(), *(_sentences() if services else ())]:
         catalog.add(message, locations=[(path, 0)])
     return catalog
+
+
+def _empty(language: str | None) -> Catalog:
+    return Catalog(
+        locale=language,
+        project="fe-mail",
+        version=VERSION,
+        charset="utf-8",
+        msgid_bugs_address="the project's issues",
+        last_translator="The fe-mail authors",
+        language_team=language or "",
+        copyright_holder="The fe-mail authors",
+    )
 
 
 def _pages() -> Iterator[Extracted]:
@@ -52,12 +72,22 @@ def _pages() -> Iterator[Extracted]:
 
 def _sentences() -> Iterator[Extracted]:
     keywords = {**dict.fromkeys(_ERRORS), "translate": (2,)}
+    for default in _defaults():
+        yield "model/errors.py", 0, default
     paths = [*_ROOT.glob("accounts/*.py"), *_ROOT.glob("api/*.py"), *_ROOT.glob("http/*.py")]
     for path in sorted([*paths, _ROOT / "model" / "address.py"]):
+        if path.name in _UNSEEN:
+            continue
         for line, message, _comments, _context in extract_from_file("python", path, keywords):
             text = message[0] if isinstance(message, tuple) else message
-            if text:
+            if any(char.isalpha() for char in text or ""):
                 yield str(path.relative_to(_ROOT)), line, text
+
+
+def _defaults() -> list[str]:
+    """What an error says that was raised without a sentence of its own."""
+    kinds = [getattr(errors, name) for name in errors.__all__]
+    return sorted({UNEXPECTED, *(kind.default for kind in kinds)})
 
 
 def po_path(language: str) -> Path:
@@ -69,7 +99,7 @@ def read(language: str) -> Catalog:
     """The translations of a language; empty if it is new."""
     path = po_path(language)
     if not path.exists():
-        return Catalog(locale=language, project="fe-mail", charset="utf-8")
+        return _empty(language)
     with path.open("rb") as source:
         return read_po(source, locale=language)
 
@@ -84,7 +114,11 @@ def compiled(language: str) -> bytes:
 def update(language: str) -> None:
     """Merge the texts of the sources into a language and compile it."""
     catalog = read(language)
+    catalog.header_comment = f"# {LANGUAGES[language]}: the texts of fe-mail."
+    catalog.fuzzy = False
+    created = catalog.creation_date  # kept, so that an update without changes changes nothing
     catalog.update(extract(), no_fuzzy_matching=True, keep_user_comments=True)
+    catalog.creation_date = created
     catalog.obsolete.clear()
     if language == "en":
         for message in catalog:
