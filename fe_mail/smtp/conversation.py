@@ -3,8 +3,9 @@ One SMTP conversation: events of the session, answered strictly in order.
 
 The coroutine ``run`` asks the session for an event, performs it, and only then asks for the
 next, so a slow ``Reception`` delays replies but never mixes them up (RFC 2920 §3.2). Replies are
-gathered and written together when the client's input is used up. Commands live in modules that
-each register a dictionary; they see this object and return an ``Answer``.
+gathered and written together, when the client's input is used up or a command takes its time.
+Commands live in modules that each register a dictionary; they see this object and return an
+``Answer``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +27,7 @@ from fe_mail.smtp.wire import Answer
 __all__ = ["Commands", "ConnectionEnded", "Conversation", "Link"]
 
 MAX_GATHERED_OCTETS = 8192  # of replies that wait to be written together
+SLOW_SECONDS = 0.5  # after a command that took so long nothing waits
 
 
 class ConnectionEnded(Exception):
@@ -37,6 +39,9 @@ class Link(Protocol):
 
     def write(self, octets: bytes) -> None:
         """Send."""
+
+    def seconds(self) -> float:
+        """The time."""
 
     async def more(self) -> None:
         """Wait for input. ``ConnectionEnded``."""
@@ -184,6 +189,7 @@ class Conversation:
         if isinstance(event, Answer):
             self.say(event)
             return
+        began = self.link.seconds()
         try:
             answer = await self._commands[type(event)](self, event)
         except ConnectionEnded:
@@ -192,6 +198,8 @@ class Conversation:
             answer = self.answer_to(error)
         if answer is not None:
             self.say(answer)
+        if self.link.seconds() - began >= SLOW_SECONDS:
+            self.flush()
 
 
 Perform = Callable[[Conversation, Any], Awaitable[Answer | None]]

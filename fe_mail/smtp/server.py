@@ -161,6 +161,8 @@ class SMTPServer(ESMTP):
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.callback(None)
+            if self.conversation is not None:
+                self.conversation.flush()  # it waits for something slow: say what is known
         if self.session.is_full and not self._input_is_paused:
             self._input_is_paused = True
             self.transport.pauseProducing()
@@ -203,6 +205,10 @@ class SMTPServer(ESMTP):
     def write(self, octets: bytes) -> None:
         """Send."""
         self.transport.write(octets)
+
+    def seconds(self) -> float:
+        """The time."""
+        return self._clock.seconds()
 
     async def more(self) -> None:
         """Wait for input; octets that complete nothing buy no time."""

@@ -7,11 +7,14 @@ RFC 5321 §3.3, §4.1.1.2-§4.1.1.5; RFC 3030 (CHUNKING); RFC 1870 (SIZE); RFC 3
 from fe_mail.model.route import Refusal
 from fe_mail.smtp.command import Bdat, Data, Mail, Rcpt, Rset
 from fe_mail.smtp.content import Incoming
-from fe_mail.smtp.conversation import Commands, Conversation
+from fe_mail.smtp.conversation import Commands, ConnectionEnded, Conversation
 from fe_mail.smtp.wire import Answer
 
 __all__ = ["COMMANDS"]
 
+MESSAGE_SECONDS = 3600  # from 354 to the end; a trickle is no message
+
+_TOO_SLOW = Answer(421, "4.4.2", "The message takes too long")
 _GO_AHEAD = Answer(354, "", "Send the message, end with <CRLF>.<CRLF>")
 _FLOOD = Answer(421, "4.3.4", "The message is far too big")
 
@@ -94,6 +97,7 @@ def _begin(talk: Conversation) -> None:
 async def _pour(talk: Conversation) -> None:
     """Read to the end of the message or chunk, whatever happens to what is read."""
     incoming = talk.incoming
+    deadline = talk.link.seconds() + MESSAGE_SECONDS
     while True:
         portion = await talk.portion()
         if incoming is not None:
@@ -103,9 +107,10 @@ async def _pour(talk: Conversation) -> None:
                 await incoming.fail(talk.answer_to(error))
         if portion.is_end:
             return
-        if incoming is not None and incoming.is_flood:
-            talk.say(_FLOOD)
-            await talk.link.more()
+        is_flood = incoming is not None and incoming.is_flood
+        if is_flood or talk.link.seconds() > deadline:
+            talk.say(_FLOOD if is_flood else _TOO_SLOW)
+            raise ConnectionEnded
 
 
 async def _finish(talk: Conversation) -> Answer:

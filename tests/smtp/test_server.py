@@ -21,6 +21,7 @@ from fe_mail.smtp.server import (
     SMTPServer,
     plain_address,
 )
+from fe_mail.smtp.transaction import MESSAGE_SECONDS
 from tests.smtp.fakes import (
     FakeLogin,
     RecordingReception,
@@ -61,14 +62,15 @@ class OrderTests(ServerCase):
     """S4: pipelined commands against a slow reception."""
 
     def test_slow_sender(self) -> None:
-        """RCPT and DATA wait for MAIL; replies come in order, in one write."""
+        """RCPT and DATA wait for MAIL; replies come in order."""
         slow = self.reception.answers["sender"] = Deferred()
         server, transport = self.connect()
         self.said(transport)
         server.dataReceived(ENVELOPE + b"DATA\r\n")
         self.assertEqual(self.reception.steps[-1], "from bob@b.test")
+        self.assertEqual(self.said(transport), ["250 mx.test"])
         slow.callback(None)
-        self.assertEqual([line[:3] for line in self.said(transport)], ["250"] * 3 + ["354"])
+        self.assertEqual([line[:3] for line in self.said(transport)], ["250"] * 2 + ["354"])
 
     def test_slow_recipient(self) -> None:
         """The reply to the slow one comes before the reply to the quick one."""
@@ -76,10 +78,31 @@ class OrderTests(ServerCase):
         server, transport = self.connect()
         self.said(transport)
         server.dataReceived(ENVELOPE + b"RCPT TO:<bob@a.test>\r\nQUIT\r\n")
-        self.assertEqual(self.said(transport), [])
+        self.assertEqual([line[:3] for line in self.said(transport)], ["250", "250"])
         slow.callback(Refusal(code=450, enhanced="4.2.0", text="Greylisted"))
         said = [line[:3] for line in self.said(transport)]
-        self.assertEqual(said, ["250", "250", "450", "250", "221"])
+        self.assertEqual(said, ["450", "250", "221"])
+
+    def test_one_write_for_many_replies(self) -> None:
+        """Replies to pipelined commands travel together (RFC 2920 §3.2)."""
+        server, transport = self.connect()
+        writes: list[bytes] = []
+        self.patch(transport, "write", writes.append)
+        server.dataReceived(ENVELOPE + b"DATA\r\n")
+        self.assertEqual([octets.count(b"\r\n") for octets in writes], [4])
+
+    def test_slow_replies_do_not_wait_for_each_other(self) -> None:
+        """Each reply that took its time is sent at once, so that no client gives up."""
+        slow = {}
+        for name in ("a", "b"):
+            slow[name] = self.reception.answers[f"{name}@a.test"] = Deferred()
+        server, transport = self.connect()
+        server.dataReceived(ENVELOPE + b"RCPT TO:<a@a.test>\r\nRCPT TO:<b@a.test>\r\n")
+        self.said(transport)
+        for name in ("a", "b"):
+            self.clock.advance(5)
+            slow[name].callback(None)
+            self.assertEqual(self.said(transport), ["250 2.1.5 Recipient accepted"])
 
     def test_greeting_waits(self) -> None:
         """Nothing is said before the reception knows the peer."""
@@ -314,6 +337,16 @@ class TimeTests(ServerCase):
         server.dataReceived(b"NOOP\r\nNOOP\r\n")
         self.clock.advance(IDLE_TIMEOUT_SECONDS)
         self.assertTrue(transport.disconnected or transport.disconnecting)
+
+    def test_trickle(self) -> None:
+        """A message that never ends is not waited for, however busy its client is."""
+        server, transport = self.connect()
+        server.dataReceived(ENVELOPE + b"DATA\r\n")
+        for _ in range(MESSAGE_SECONDS // 200 + 1):
+            self.clock.advance(200)
+            server.dataReceived(b"x")
+        self.assertEqual(self.said(transport)[-1], "421 4.4.2 The message takes too long")
+        self.assertEqual(self.reception.spoolings[0].state, "aborted")
 
     def test_close_is_bounded(self) -> None:
         """A client that never closes is cut."""
