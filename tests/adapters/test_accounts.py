@@ -1,0 +1,110 @@
+"""The contract of ``AccountStore`` on its adapters, and what only SQLite can do."""
+
+from pathlib import Path
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.adapters.memory.accounts import MemoryAccountStore
+from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS, LOG, SESSIONS, USERS
+from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
+from fe_mail.adapters.sqlite.schema import open_connection
+from fe_mail.adapters.threads import InlineThreads
+from fe_mail.model.errors import AlreadyExists
+from fe_mail.ports import AccountStore
+from tests.contracts.accounts import AccountsContract, alias, domain, user
+
+
+class MemoryAccountsTests(AccountsContract, SynchronousTestCase):
+    """The specification."""
+
+    def store(self) -> AccountStore:
+        return MemoryAccountStore()
+
+
+class SQLiteInMemoryAccountsTests(AccountsContract, SynchronousTestCase):
+    """SQLite without a file."""
+
+    def store(self) -> AccountStore:
+        accounts = SQLiteAccountStore(":memory:", InlineThreads())
+        self.get(accounts.start())
+        self.addCleanup(lambda: self.get(accounts.stop()))
+        return accounts
+
+
+class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
+    """SQLite on disk."""
+
+    def store(self) -> AccountStore:
+        self.path = Path(self.mktemp()) / "accounts.sqlite"
+        return self.open()
+
+    def open(self) -> SQLiteAccountStore:
+        """Open the file (again, as another process would)."""
+        accounts = SQLiteAccountStore(self.path, InlineThreads())
+        self.get(accounts.start())
+        self.addCleanup(lambda: self.get(accounts.stop()))
+        return accounts
+
+    def test_two_openers(self) -> None:
+        """Two that have the file open see each other's rows and respect each other's names."""
+        other = self.open()
+        self.fill()
+        self.assertEqual(
+            self.get(other.domain(domain().id)), self.get(self.accounts.domain(domain().id))
+        )
+        self.fails(other.add_user(user("u3", email="u1@mail.test")), AlreadyExists)
+        self.get(other.update_alias(alias().id, 5.0, description="theirs"))
+        self.assertEqual(self.get(self.accounts.alias(alias().id)).description, "theirs")
+
+    def test_reopened(self) -> None:
+        """Everything is there after a restart."""
+        self.fill()
+        before = self.get(self.accounts.alias(alias().id))
+        self.get(self.accounts.stop())
+        self.assertEqual(self.get(self.open().alias(alias().id)), before)
+
+    def test_columns_are_the_attributes(self) -> None:
+        """The schema has a column for every attribute, so that a new one cannot be forgotten."""
+        connection = open_connection(self.path)
+        self.addCleanup(connection.close)
+        for table in (USERS, DOMAINS, ALIASES, CREDENTIALS, SESSIONS, LOG):
+            columns = {row[1] for row in connection.pragma("table_info", table.name)}
+            attributes = {field.name for field in attrs.fields(table.row_class)}
+            self.assertEqual(columns - {"serial", "email_key"}, attributes - table.filled_in)
+
+    def test_look_ups_use_indexes(self) -> None:
+        """Nothing that mail waits for reads a whole table."""
+        connection = open_connection(self.path)
+        self.addCleanup(connection.close)
+        for statement in (
+            "SELECT * FROM users WHERE email_key = 'x'",
+            "SELECT * FROM users WHERE api_token_hash = 'x' AND api_token_hash <> ''",
+            "SELECT * FROM domain_rows WHERE name = 'x'",
+            "SELECT * FROM domain_rows WHERE id IN"
+            " (SELECT domain_id FROM members WHERE user_id = 'x')",
+            "SELECT * FROM alias_rows WHERE id = 'x'",
+            "SELECT * FROM alias_rows WHERE domain_id = 'x' AND name = 'y'",
+            "SELECT * FROM alias_rows WHERE domain_id = 'x' AND name >= '/' AND name < '0'",
+            "SELECT * FROM credentials WHERE alias_id = 'x'",
+            "SELECT * FROM web_sessions WHERE id = 'x' AND expires_at > 1",
+            "SELECT * FROM log WHERE domain_id = 'x' ORDER BY created_at DESC",
+        ):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            scans = [row[3] for row in plan if row[3].startswith("SCAN")]
+            self.assertEqual(scans, [], statement)
+
+    def test_check_finds(self) -> None:
+        """Rows that refer to nothing are named, and users whom nobody can find."""
+        self.fill()
+        connection = open_connection(self.path)
+        self.addCleanup(connection.close)
+        connection.execute("PRAGMA foreign_keys=OFF; DELETE FROM users WHERE id = 'u2'")
+        connection.execute("UPDATE users SET email_key = 'x' WHERE id = 'u1'")
+        self.assertEqual(
+            self.get(self.accounts.check()),
+            (
+                "Row 2 of members refers to no users.",
+                "User u1 cannot be found by e-mail address.",
+            ),
+        )
