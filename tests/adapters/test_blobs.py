@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,9 +17,9 @@ from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import BlobId
 from fe_mail.ports import Blobs
+from tests.adapters.later import LaterThreads
 from tests.contracts.blobs import BlobsContract
 
-T = TypeVar("T")
 KEY = bytes(range(32))
 
 # Commits blobs until it is killed, and says after each that it is durable.
@@ -41,22 +40,6 @@ async def main():
 
 Deferred.fromCoroutine(main())
 """
-
-
-class LaterThreads:
-    """Runs work when it is told to, so that other work can arrive meanwhile."""
-
-    def __init__(self) -> None:
-        self.calls: list[Callable[[], None]] = []
-
-    def run(self, work: Callable[[], T]) -> "Deferred[T]":
-        done: Deferred[T] = Deferred()
-        self.calls.append(lambda: InlineThreads().run(work).chainDeferred(done))
-        return done
-
-    def next(self) -> None:
-        """The next call."""
-        self.calls.pop(0)()
 
 
 class MemoryBlobsTests(BlobsContract, SynchronousTestCase):

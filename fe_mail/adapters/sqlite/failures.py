@@ -64,9 +64,11 @@ def _constraint(extended_result: int) -> MailError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise our errors instead of SQLite's, with SQLite's as the cause for the log."""
+    """Raise our errors instead of SQLite's and the system's, which stay as the cause."""
     try:
         yield
+    except OSError as error:
+        raise Unavailable from error
     except apsw.Error as error:
         ours = translate(error)
         if ours is None:

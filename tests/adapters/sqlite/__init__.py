@@ -1,0 +1,1 @@
+"""Tests of what the SQLite adapters have in common."""
