@@ -215,10 +215,11 @@ async def _spf(question: _Question) -> _Finding:
     ours = question.site.addresses or await _own_addresses(question)
     for address in ours:
         if not await admits(question.resolver, policies[0], name, address):
+            mechanism = f"ip6:{address}" if ":" in address else f"ip4:{address}"
             return (
                 False,
                 f"The SPF record “{_cut(policies[0])}” does not let {address}, this "
-                f"server, send mail of {name}. Add “mx” to it.",
+                f"server, send mail of {name}. Add “{mechanism}” to it.",
             )
     return True, f"This server may send mail of {name}."
 

@@ -20,6 +20,7 @@ __all__ = [
     "dkim_name",
     "domain_records",
     "full_name",
+    "spf_mechanism",
     "verification_value",
 ]
 
@@ -54,7 +55,13 @@ def domain_records(domain: Domain, site: Site) -> tuple[DNSRecord, ...]:
 
 def _sending(domain: Domain, site: Site) -> tuple[DNSRecord, ...]:
     return (
-        DNSRecord(purpose="spf", type="TXT", name="@", value="v=spf1 mx -all", required=False),
+        DNSRecord(
+            purpose="spf",
+            type="TXT",
+            name="@",
+            value=f"v=spf1 {spf_mechanism(domain, site)} -all",
+            required=False,
+        ),
         DNSRecord(
             purpose="dkim",
             type="TXT",
@@ -74,6 +81,11 @@ def verification_value(domain: Domain, site: Site) -> str:
 def dkim_name(domain: Domain) -> str:
     """Where the domain's public key stands."""
     return f"{domain.dkim_selector}._domainkey"
+
+
+def spf_mechanism(domain: Domain, site: Site) -> str:
+    """What lets this server send: its MX records, unless they lead elsewhere."""
+    return f"a:{site.hostname}" if domain.ignore_mx_check else "mx"
 
 
 def full_name(record: DNSRecord, domain: Domain) -> str:

@@ -3,7 +3,7 @@ Does a domain's SPF record let this server send? A check for the owner, not for 
 
 Walks the record like a receiver would (RFC 7208 §4.6, §5) for one address, but knows only what
 matters here: macros and ``exists`` never match, and what cannot be looked up does not either.
-At most ten mechanisms may ask the DNS (RFC 7208 §4.6.4).
+A record that asks the DNS more than ten times admits nobody (RFC 7208 §4.6.4).
 """
 
 import ipaddress
@@ -27,9 +27,14 @@ _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 class _Budget:
     lookups: int = MAX_LOOKUPS
 
-    def spend(self) -> bool:
+    def spend(self) -> None:
         self.lookups -= 1
-        return self.lookups >= 0
+        if self.lookups < 0:
+            raise _TooMany
+
+
+class _TooMany(Exception):
+    """The record asks too much of the DNS: a permerror."""
 
 
 def find_policy(records: Iterable[str]) -> tuple[str, ...]:
@@ -43,7 +48,10 @@ async def admits(resolver: Resolver, policy: str, domain: str, address: str) -> 
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return await _evaluate(resolver, policy, domain, ip, _Budget()) == "+"
+    try:
+        return await _evaluate(resolver, policy, domain, ip, _Budget()) == "+"
+    except _TooMany:
+        return False
 
 
 async def _evaluate(resolver: Resolver, policy: str, domain: str, ip: _IP, budget: _Budget) -> str:
@@ -57,7 +65,8 @@ async def _evaluate(resolver: Resolver, policy: str, domain: str, ip: _IP, budge
         qualifier, mechanism = (term[0], term[1:]) if term[0] in "+-~?" else ("+", term)
         if await _matches(resolver, mechanism, domain, ip, budget):
             return qualifier
-    if redirect and budget.spend():
+    if redirect:
+        budget.spend()
         return await _included(resolver, redirect, ip, budget)
     return "?"
 
@@ -71,8 +80,9 @@ async def _matches(
         return True
     if name in ("ip4", "ip6"):
         return _in_network(ip, mechanism.partition(":")[2])
-    if name not in ("a", "mx", "include") or not budget.spend():
+    if name not in ("a", "mx", "include"):
         return False
+    budget.spend()
     target = argument or domain
     if name == "include":
         return await _included(resolver, target, ip, budget) == "+"
