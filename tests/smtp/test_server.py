@@ -220,6 +220,15 @@ class ContentTests(ServerCase):
         self.assertTrue(transport.disconnecting)
         self.assertEqual(self.reception.spoolings[0].state, "aborted")
 
+    def test_chunks_count_together(self) -> None:
+        """The size limit holds for all chunks; later ones are skipped and hear 503."""
+        server, transport = self.connect(max_size_octets=100)
+        chunk = b"BDAT 60\r\n" + b"x" * 58 + b"\r\n"
+        server.dataReceived(ENVELOPE + chunk * 3 + b"NOOP\r\n")
+        said = [line[:9] for line in self.said(transport)[-4:]]
+        self.assertEqual(said, ["250 2.0.0", "552 5.3.4", "503 5.5.1", "250 2.0.0"])
+        self.assertEqual([s.state for s in self.reception.spoolings], ["aborted"])
+
     def test_refused_message(self) -> None:
         """The reply of the spool is the reply to the message."""
         refused = Reply(code=550, enhanced="5.7.1", text="Spam")
