@@ -211,6 +211,7 @@ class _Connection(TwistedProtocol):
     def _fail(self, error: Exception) -> None:
         if self._lost is None:
             self._lost = error
+        self._replies.clear()
         self._transport.abortConnection()
         self._wake()
 

@@ -6,7 +6,7 @@ timers. MAIL, RCPT and DATA go out together where the host offers PIPELINING (RF
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -152,6 +152,7 @@ class Dialogue:
     async def _transaction(self, reader: BlobReader) -> tuple[RemoteReply, ...]:
         first = await reader.read(CHUNK_OCTETS)
         commands = [self._mail(first), *(self._rcpt(one) for one in self._attempt.recipients)]
+        _check(commands)
         mail, answers, data = await self._envelope([*commands, "DATA"])
         if not mail.is_positive:
             if data is not None and data.code == 354:
@@ -249,11 +250,15 @@ class Dialogue:
         return " ".join(command)
 
     def _command(self, *lines: str) -> None:
-        for line in lines:
-            if _CONTROLS.search(line) or len(line) > MAX_COMMAND_OCTETS:
-                text = "The envelope has characters that no host takes."
-                raise _Refused(_own(553, "5.1.3", text, Stage.MAIL))
         self._wire.send("".join(f"{line}\r\n" for line in lines).encode("utf-8"))
+
+
+def _check(commands: Sequence[str]) -> None:
+    """No line of the envelope may end early and begin another one."""
+    for line in commands:
+        if _CONTROLS.search(line) or len(line) > MAX_COMMAND_OCTETS:
+            text = "The envelope has characters that no host takes."
+            raise _Refused(_own(553, "5.1.3", text, Stage.MAIL))
 
 
 def _patience(number: int, is_data: bool) -> float:
