@@ -165,7 +165,8 @@ def _copy_before(path: str | Path, target: int, key: bytes | None) -> None:
     Copy what is committed to ``<file>.before-vN.sqlite``, durably.
 
     Through a connection of its own: in WAL mode it may read while we hold the write lock. A copy
-    that was interrupted has another name, so what has the name is complete.
+    that was interrupted has another name, so what has the name is complete. The copy of an
+    encrypted file is encrypted with the same key.
     """
     if str(path) == MEMORY:
         return
@@ -178,6 +179,9 @@ def _copy_before(path: str | Path, target: int, key: bytes | None) -> None:
         closing(apsw.Connection(str(path))) as source,
         closing(apsw.Connection(str(unfinished))) as destination,
     ):
+        if key is not None:
+            _use_key(source, key)
+            _use_key(destination, key)
         with destination.backup("main", source, "main") as backup:
             backup.step()
         destination.pragma("journal_mode", "delete")  # one file, nothing beside it

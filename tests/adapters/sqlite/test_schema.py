@@ -6,7 +6,7 @@ import apsw
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, migrate, open_connection
-from fe_mail.model.errors import Corrupt, SchemaTooNew
+from fe_mail.model.errors import AuthenticationFailed, Corrupt, SchemaTooNew
 
 V1 = """
 CREATE TABLE owners (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
@@ -85,6 +85,26 @@ class SchemaTests(SynchronousTestCase):
         self.addCleanup(copy.close)
         self.assertEqual(self.version(copy), [(1,)])
         self.assertEqual(copy.execute("SELECT * FROM owners").fetchall(), [(1, "Ann")])
+
+    def test_upgrade_of_an_encrypted_file(self) -> None:
+        """File and copy open with the key, and show nothing without it."""
+        path, key = self.directory / "secret.sqlite", bytes(range(32))
+        connection = open_connection(path, key)
+        migrate(connection, path, "pets", self.directory, key)
+        connection.execute("INSERT INTO owners VALUES (1, 'needle')")
+        connection.close()
+        self.upgraded_program()
+        connection = open_connection(path, key)
+        self.addCleanup(connection.close)
+        migrate(connection, path, "pets", self.directory, key)
+        self.assertEqual(connection.execute("SELECT age FROM owners").fetchall(), [(7,)])
+        copy_path = self.directory / "secret.before-v2.sqlite"
+        self.assertNotIn(b"needle", copy_path.read_bytes())
+        self.assertNotIn(b"SQLite format 3", copy_path.read_bytes())
+        copy = open_connection(copy_path, key)
+        self.addCleanup(copy.close)
+        self.assertEqual(copy.execute("SELECT name FROM owners").fetchall(), [("needle",)])
+        self.assertRaises(AuthenticationFailed, open_connection, copy_path, bytes(32))
 
     def test_several_steps(self) -> None:
         """A file that missed a version takes every step; the copy is of where it began."""
