@@ -210,4 +210,3 @@ class DisconnectTests(APITestCase):
         gate.callback(None)
         self.assertEqual(1, len(self.now(self.accounts.domains_named("example.org"))))
         pending.addErrback(lambda _: None)
-

@@ -1,0 +1,146 @@
+"""``/v1/account``: sign up, read, change; and what an alias may do with its own credentials."""
+
+import json
+
+from fe_mail.api.objects import timestamp
+from fe_mail.api.settings import MAX_LABELS, merge_settings
+from fe_mail.model.errors import Invalid
+from tests.api.test_calls import APITestCase, basic
+from tests.http.world import PASSWORD, Client
+
+FOLDERS = {"archive_folder": None, "sent_folder": None, "drafts_folder": None}
+
+
+class AccountTests(APITestCase):
+    """With a token."""
+
+    def test_register(self) -> None:
+        """A new account comes with its token, which works at once; the second is no admin."""
+        body = f"email=Alex%40example.com&password={PASSWORD.replace(' ', '+')}"
+        made = self.form("POST", "/v1/account", body)
+        self.assertEqual(200, made.status, made.text)
+        self.assertEqual("alex@example.com", made.json["email"])
+        self.assertEqual("user", made.json["group"])
+        self.assertRegex(made.json["api_token"], r"^[0-9a-f]{24}$")
+        client = self.client_of(None)
+        client.headers["Authorization"] = basic(made.json["api_token"])
+        self.assertEqual(made.json["id"], client.get("/v1/account").json["id"])
+
+    def test_register_refused(self) -> None:
+        """A weak password, a bad or taken address, wrong types: 400 with a sentence."""
+        for fields in (
+            {"email": "a@example.com", "password": "password"},
+            {"email": "nonsense", "password": PASSWORD},
+            {"email": "kim@example.com", "password": PASSWORD},
+            {"email": 7, "password": PASSWORD},
+            {},
+        ):
+            with self.subTest(fields=fields):
+                self.assert_error(self.send("POST", "/v1/account", json.dumps(fields)), 400)
+
+    def test_show(self) -> None:
+        """Every key that clients need, with its type; nothing secret."""
+        shown = self.client.get("/v1/account").json
+        self.assertEqual(timestamp(self.kim.created_at), shown["created_at"])
+        expected = {"id", "object", "plan", "email", "full_email", "display_name", "locale"}
+        self.assertTrue(expected | {"last_locale", "address_country"} <= set(shown))
+        self.assertEqual("user", shown["object"])
+        self.assertNotIn("token", json.dumps(shown))
+        self.assertNotIn("password", json.dumps(shown))
+
+    def test_change(self) -> None:
+        """Names and address change; unknown fields are ignored; other types are refused."""
+        changed = self.send(
+            "PUT", "/v1/account", '{"given_name": "Kim", "family_name": "Berg", "group": "x"}'
+        )
+        self.assertEqual("Kim Berg <kim@example.com>", changed.json["full_email"])
+        self.assertEqual("admin", changed.json["group"])
+        self.assert_error(self.send("PUT", "/v1/account", '{"given_name": 5}'), 400)
+
+    def test_timestamp(self) -> None:
+        """Milliseconds and Z."""
+        self.assertEqual("2027-01-15T08:00:00.000Z", timestamp(1_800_000_000.0))
+
+
+class AliasAccountTests(APITestCase):
+    """With alias credentials."""
+
+    def setUp(self) -> None:
+        """An alias with a password."""
+        super().setUp()
+        self.send("POST", "/v1/domains", '{"domain": "example.org"}')
+        domain = self.now(self.accounts.domains_named("example.org"))[0]
+        self.now(self.accounts.update_domain(domain.id, 1.0, has_txt_record=True))
+        self.send("POST", "/v1/domains/example.org/aliases", '{"name":"kim","has_imap":true}')
+        made = self.send("POST", "/v1/domains/example.org/aliases/kim/generate-password", "{}")
+        self.alias = Client(self, self.site, "http://api.example.net")
+        self.alias.headers["Authorization"] = basic("kim@example.org", made.json["password"])
+
+    def test_show(self) -> None:
+        """The alias, with settings in their full shape."""
+        shown = self.alias.get("/v1/account").json
+        self.assertEqual("alias", shown["object"])
+        self.assertEqual("kim@example.org", shown["email"])
+        self.assertEqual("example.org", shown["domain_name"])
+        self.assertEqual(
+            {"mail": FOLDERS, "label_settings": {}, "aliases": {"defaults": {}}},
+            shown["settings"],
+        )
+
+    def test_wrong_password(self) -> None:
+        """401."""
+        self.alias.headers["Authorization"] = basic("kim@example.org", "wrong")
+        self.assert_error(self.alias.get("/v1/account"), 401)
+
+    def test_no_alias_where_a_token_is_needed(self) -> None:
+        """Alias credentials do not open the domains."""
+        self.assert_error(self.alias.get("/v1/domains"), 401)
+
+    def test_settings(self) -> None:
+        """Settings are merged and kept."""
+        body = {"settings": {"mail": {"sent_folder": "Sent"}, "label_settings": {"work": {}}}}
+        self.alias.request("PUT", "/v1/account", json.dumps(body).encode())
+        body = {"settings": {"mail": {"archive_folder": "Old"}}}
+        self.alias.request("PUT", "/v1/account", json.dumps(body).encode())
+        settings = self.alias.get("/v1/account").json["settings"]
+        self.assertEqual("Sent", settings["mail"]["sent_folder"])
+        self.assertEqual("Old", settings["mail"]["archive_folder"])
+        self.assertEqual({"work": {}}, settings["label_settings"])
+
+    def test_bad_settings(self) -> None:
+        """400."""
+        answer = self.alias.request("PUT", "/v1/account", b'{"settings": []}')
+        self.assert_error(answer, 400)
+
+
+class MergeTests(APITestCase):
+    """The rules of settings, one by one."""
+
+    def test_refused(self) -> None:
+        """Wrong types, blanks in keywords, bad colors, too many labels."""
+        too_many = {f"k{number}": {} for number in range(MAX_LABELS + 1)}
+        for sent in (
+            [],
+            {"mail": 1},
+            {"mail": {"sent_folder": 1}},
+            {"label_settings": []},
+            {"label_settings": {"a b": {}}},
+            {"label_settings": {"a": {"color": "red"}}},
+            {"label_settings": {"a": {"hidden": "yes"}}},
+            {"label_settings": {"a": {"name": 1}}},
+            {"label_settings": too_many},
+            {"aliases": {"defaults": []}},
+        ):
+            with self.subTest(sent=str(sent)[:60]):
+                self.assertRaises(Invalid, merge_settings, {}, sent)
+
+    def test_clear_labels(self) -> None:
+        """An empty object clears all labels."""
+        stored = {"label_settings": {"work": {"color": "#ff0000"}}}
+        merged = merge_settings(stored, {"label_settings": {}})
+        self.assertEqual({}, merged["label_settings"])
+
+    def test_null_folder(self) -> None:
+        """Null is kept as null."""
+        merged = merge_settings({}, {"mail": {"sent_folder": None, "other": 1}})
+        self.assertEqual({"sent_folder": None}, merged["mail"])

@@ -1,0 +1,210 @@
+"""``/v1/domains``: objects, lists, settings, the check of the DNS, and who may do what."""
+
+from fe_mail.api.domains import catchall_of
+from fe_mail.model.account import Member
+from tests.api.test_calls import APITestCase
+
+KEYS = ["id", "object", "created_at", "updated_at", "link", "name", "plan", "has_mx_record", "has_txt_record", "has_smtp", "has_dkim_record", "has_return_path_record", "has_dmarc_record", "smtp_dns_records", "verification_record", "has_adult_content_protection", "has_phishing_protection", "has_executable_protection", "has_virus_protection", "has_recipient_verification", "has_custom_verification", "custom_verification", "has_newsletter", "ignore_mx_check", "is_catchall_regex_disabled", "has_regex", "has_catchall", "max_recipients_per_alias", "smtp_port", "retention_days", "max_quota_per_alias", "storage_used", "storage_used_by_aliases", "storage_quota", "alias_count", "allowlist", "denylist", "restricted_alias_names", "members", "invites", "has_custom_s3"]
+
+
+class DomainTests(APITestCase):
+    """The admin of the server and of the domain."""
+
+    def add(self, name: str = "example.org", more: str = "") -> dict[str, object]:
+        """A new domain."""
+        answer = self.send("POST", "/v1/domains", f'{{"domain": "{name}"{more}}}')
+        self.assertEqual(200, answer.status, answer.text)
+        found: dict[str, object] = answer.json
+        return found
+
+    def test_object(self) -> None:
+        """Every key that a client reads, with the types of the reference."""
+        domain = self.add()
+        self.assertEqual(set(), set(KEYS) - set(domain))
+        self.assertEqual("domain", domain["object"])
+        self.assertEqual("25", domain["smtp_port"])
+        self.assertEqual(10, domain["max_recipients_per_alias"])
+        self.assertEqual({"dkim", "return_path", "dmarc"}, set(domain["smtp_dns_records"]))
+        self.assertEqual("kim@example.com", domain["members"][0]["user"]["email"])
+        self.assertNotIn("bounce_webhook", domain)
+        self.assertNotIn("PRIVATE", str(domain))
+
+    def test_unicode_name(self) -> None:
+        """Names are shown in Unicode and found in either form, or by id."""
+        domain = self.add("blåbær.example")
+        self.assertEqual("blåbær.example", domain["name"])
+        for path in ("bl%C3%A5b%C3%A6r.example", "xn--blbr-roah.example", domain["id"]):
+            with self.subTest(path=path):
+                self.assertEqual(domain["id"], self.client.get(f"/v1/domains/{path}").json["id"])
+
+    def test_catchall(self) -> None:
+        """Absent, true and the number 0 make one; false and "0" do not; text names recipients."""
+        self.assertIs(True, catchall_of({}))
+        self.assertIs(True, catchall_of({"catchall": "true"}))
+        self.assertIs(True, catchall_of({"catchall": 0}))
+        self.assertIs(False, catchall_of({"catchall": False}))
+        self.assertIs(False, catchall_of({"catchall": "false"}))
+        self.assertIs(False, catchall_of({"catchall": "0"}))
+        self.assertEqual("a@b.c", catchall_of({"catchall": "a@b.c"}))
+        self.assertIs(True, self.add()["has_catchall"])
+        self.assertIs(False, self.add("b.example", ', "catchall": false')["has_catchall"])
+        refused = self.send("POST", "/v1/domains", '{"domain":"c.example","catchall":"nobody"}')
+        self.assert_error(refused, 400)
+
+    def test_refused(self) -> None:
+        """A bad name, no name, a name twice, an unknown plan: 400."""
+        self.add()
+        for body in (
+            '{"domain": "no"}',
+            "{}",
+            '{"domain": 5}',
+            '{"domain": "EXAMPLE.org"}',
+            '{"domain": "b.example", "plan": "gold"}',
+        ):
+            with self.subTest(body=body):
+                self.assert_error(self.send("POST", "/v1/domains", body), 400)
+
+    def test_form(self) -> None:
+        """A form does as well as JSON, with lenient booleans."""
+        answer = self.form("POST", "/v1/domains", "domain=example.org&ignore_mx_check=Yes")
+        self.assertIs(True, answer.json["ignore_mx_check"])
+
+    def test_change(self) -> None:
+        """Settings change one by one; what is absent stays; unknown fields are ignored."""
+        self.add()
+        path = "/v1/domains/example.org"
+        changed = self.form("PUT", path, "smtp_port=2525&retention_days=7&nonsense=1").json
+        self.assertEqual(("2525", 7), (changed["smtp_port"], changed["retention_days"]))
+        changed = self.form("PUT", path, "max_quota_per_alias=5+GB&has_virus_protection=off").json
+        self.assertEqual(5 * 1024**3, changed["max_quota_per_alias"])
+        self.assertIs(False, changed["has_virus_protection"])
+        self.assertEqual("2525", changed["smtp_port"])
+        for wrong in ("smtp_port=0", "retention_days=31", "max_quota_per_alias=x"):
+            with self.subTest(wrong=wrong):
+                self.assert_error(self.form("PUT", path, wrong), 400)
+
+    def test_webhook(self) -> None:
+        """A URL, cleared by an empty text or false."""
+        self.add()
+        path = "/v1/domains/example.org"
+        set_ = self.send("PUT", path, '{"bounce_webhook": "https://example.com/x"}').json
+        self.assertEqual("https://example.com/x", set_["bounce_webhook"])
+        self.assertNotIn("bounce_webhook", self.send("PUT", path, '{"bounce_webhook": false}').json)
+
+    def test_delete(self) -> None:
+        """The answer is the domain that is gone."""
+        domain = self.add()
+        gone = self.client.request("DELETE", "/v1/domains/example.org")
+        self.assertEqual((200, domain["id"]), (gone.status, gone.json["id"]))
+        self.assert_error(self.client.get("/v1/domains/example.org"), 404)
+
+    def test_somebody_elses(self) -> None:
+        """A domain of somebody else does not exist, even for the server's admin."""
+        self.add()
+        other = self.client_of(self.add_user("alex@example.com"))
+        self.assert_error(other.get("/v1/domains/example.org"), 404)
+        self.assertEqual([], other.get("/v1/domains").json)
+
+    def test_member(self) -> None:
+        """A plain member sees less, and may not change it: 400."""
+        domain = self.add()
+        alex = self.add_user("alex@example.com")
+        self.now(self.accounts.set_member(domain["id"], Member(user_id=alex.id)))
+        client = self.client_of(alex)
+        seen = client.get("/v1/domains/example.org").json
+        self.assertEqual([alex.id], [member["user"]["id"] for member in seen["members"]])
+        for key in ("allowlist", "denylist", "restricted_alias_names", "invites"):
+            self.assertNotIn(key, seen)
+        for method, path in (("PUT", ""), ("DELETE", ""), ("GET", "/verify-records")):
+            with self.subTest(method=method):
+                body = b"{}" if method == "PUT" else b""
+                answer = client.request(method, f"/v1/domains/example.org{path}", body)
+                self.assert_error(answer, 400, "admin")
+
+
+class VerifyTests(APITestCase):
+    """``verify-records``."""
+
+    def setUp(self) -> None:
+        """A domain without DNS."""
+        super().setUp()
+        self.send("POST", "/v1/domains", '{"domain": "example.org"}')
+
+    def verify(self):  # type: ignore[no-untyped-def]
+        """Check the records."""
+        return self.client.get("/v1/domains/example.org/verify-records")
+
+    def test_missing(self) -> None:
+        """400 with every reason in one message."""
+        answer = self.verify()
+        self.assert_error(answer, 400, "mx.example.net")
+        self.assertIn("forward-email-site-verification=", answer.json["message"])
+
+    def test_good(self) -> None:
+        """Text, and the flags are stored."""
+        self.publish("example.org")
+        answer = self.verify()
+        self.assertEqual(200, answer.status, answer.text)
+        self.assertIn("text/plain", answer.header("Content-Type"))
+        domain = self.client.get("/v1/domains/example.org").json
+        self.assertTrue(domain["has_mx_record"] and domain["has_txt_record"])
+
+    def test_no_answer(self) -> None:
+        """Trouble of the DNS is 408 and changes nothing."""
+        self.publish("example.org")
+        self.verify()
+        self.resolver.failing.add("example.org")
+        self.assert_error(self.verify(), 408)
+        self.assertTrue(self.client.get("/v1/domains/example.org").json["has_mx_record"])
+
+
+class ListTests(APITestCase):
+    """Pages of domains."""
+
+    def setUp(self) -> None:
+        """Five domains."""
+        super().setUp()
+        for name in "cabed":
+            self.clock.advance(1)
+            self.send("POST", "/v1/domains", f'{{"domain": "{name}.example"}}')
+
+    def names(self, query: str) -> list[str]:
+        """The first letters of what a query finds."""
+        return [domain["name"][0] for domain in self.client.get(f"/v1/domains{query}").json]
+
+    def test_all(self) -> None:
+        """Without a limit all come, oldest first, with the headers of one page."""
+        answer = self.client.get("/v1/domains")
+        self.assertEqual(list("cabed"), [domain["name"][0] for domain in answer.json])
+        headers = [
+            f"X-{name}" for name in ("Page-Count", "Page-Current", "Page-Size", "Item-Count")
+        ]
+        self.assertEqual(["1", "1", "5", "5"], [answer.header(name) for name in headers])
+        self.assertEqual("", answer.header("Link"))
+
+    def test_sort_and_search(self) -> None:
+        """By any field, either way; ``q`` and ``name`` are plain text, not expressions."""
+        self.assertEqual(list("abcde"), self.names("?sort=name"))
+        self.assertEqual(list("edcba"), self.names("?sort=-name"))
+        self.assertEqual(["b"], self.names("?q=B.EX"))
+        self.assertEqual([], self.names("?name=.*"))
+
+    def test_pages(self) -> None:
+        """A correct Link header that keeps the other parameters."""
+        answer = self.client.get("/v1/domains?limit=2&page=2&sort=name&pagination=true")
+        self.assertEqual(["c", "d"], [domain["name"][0] for domain in answer.json])
+        self.assertEqual("3", answer.header("X-Page-Count"))
+        links = dict(reversed(part.split("; ")) for part in answer.header("Link").split(", "))
+        self.assertEqual(
+            {f'rel="{name}"' for name in ("prev", "next", "last", "first")}, set(links)
+        )
+        self.assertEqual(
+            "<http://api.example.net/v1/domains?limit=2&page=3&sort=name&pagination=true>",
+            links['rel="next"'],
+        )
+
+    def test_bad_numbers(self) -> None:
+        """A bad page is the first, a bad limit the default, a great one the maximum."""
+        for query in ("?page=x", "?page=-1", "?limit=x", "?limit=99999", "?page=0&limit=0"):
+            with self.subTest(query=query):
+                self.assertEqual(list("cabed"), self.names(query))
