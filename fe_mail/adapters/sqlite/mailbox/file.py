@@ -34,6 +34,7 @@ __all__ = ["MailboxFile", "fill_new"]
 
 SCHEMA = "mailbox"
 INDEX_DELAY_SECONDS = 1.0
+INDEX_DELAY_MAX_SECONDS = 30.0
 DELIVERIES_REMEMBERED_SECONDS = 60 * 86_400.0  # far longer than the queue tries
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class MailboxFile:
         self.mailbox_key = mailbox_key
         self.flagsets = FlagSets()
         self.handles = 0
+        self.close_timer: IDelayedCall | None = None  # of the store
         self.limit_octets = 0
         self.used_octets = 0
         self._spool = spool
@@ -69,6 +71,7 @@ class MailboxFile:
         self._taking_in = DeferredLock()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._index_timer: IDelayedCall | None = None
+        self._unindexed_since = 0.0
         self._background: set[Deferred[None]] = set()
 
     async def open(self) -> None:
@@ -197,9 +200,13 @@ class MailboxFile:
         await self.take_in()
 
     def _index_later(self) -> None:
-        if self._index_timer is not None:
-            self._index_timer.cancel()
-        self._index_timer = self._clock.callLater(INDEX_DELAY_SECONDS, self._index_now)
+        """When nothing arrived for a moment, or has arrived without end for a while."""
+        now = self._clock.seconds()
+        if self._index_timer is None:
+            self._unindexed_since = now
+            self._index_timer = self._clock.callLater(INDEX_DELAY_SECONDS, self._index_now)
+        elif now - self._unindexed_since < INDEX_DELAY_MAX_SECONDS:
+            self._index_timer.reset(INDEX_DELAY_SECONDS)
 
     def _index_now(self) -> None:
         self._index_timer = None

@@ -70,8 +70,8 @@ class SQLiteMailboxStore:
         """Close every file."""
         for closing in tuple(self._closing):
             await closing
-        for alias_id in tuple(self._open):
-            await self._open.pop(alias_id).close()
+        for file in tuple(self._open.values()):
+            await self._close(file)
         await self._spool.close()
 
     async def create(self, alias_id: AliasId, mailbox_key: bytes) -> bytes:
@@ -117,8 +117,13 @@ class SQLiteMailboxStore:
 
     def _given_back(self, file: MailboxFile) -> None:
         file.handles -= 1
-        if not file.handles:
-            self._clock.callLater(KEEP_OPEN_SECONDS, self._close_later, file)
+        is_open = self._open.get(file.alias_id) is file
+        if is_open and not file.handles and file.close_timer is None:
+            file.close_timer = self._clock.callLater(KEEP_OPEN_SECONDS, self._close_in_time, file)
+
+    def _close_in_time(self, file: MailboxFile) -> None:
+        file.close_timer = None
+        self._close_later(file)
 
     def _close_oldest(self) -> None:
         idle = [file for file in self._open.values() if not file.handles]
@@ -135,9 +140,15 @@ class SQLiteMailboxStore:
         async with self._lock(file.alias_id):
             if file.handles or self._open.get(file.alias_id) is not file:
                 return
-            del self._open[file.alias_id]
-            await file.close()
+            await self._close(file)
             await self._spool.flush()
+
+    async def _close(self, file: MailboxFile) -> None:
+        del self._open[file.alias_id]
+        if file.close_timer is not None:
+            file.close_timer.cancel()
+            file.close_timer = None
+        await file.close()
 
     async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
         """Durable when it returns: appended if the mailbox is open here, else sealed."""
@@ -167,9 +178,8 @@ class SQLiteMailboxStore:
         """Remove the mailbox and everything sealed for it; a missing one is ignored."""
         path = self._path(alias_id)
         async with self._lock(alias_id):
-            file = self._open.pop(alias_id, None)
-            if file is not None:
-                await file.close()
+            if alias_id in self._open:
+                await self._close(self._open[alias_id])
             await self._threads.run(lambda: _remove(path))
             await self._spool.remove_mailbox(alias_id)
 

@@ -1,0 +1,295 @@
+"""What goes into the files comes out as it was: codec, contents, seals; and both stores agree."""
+
+import datetime
+import json
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.adapters.mailbox_rules import fold
+from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.sqlite.mailbox.codec import (
+    decode_envelope,
+    decode_structure,
+    encode_envelope,
+    encode_structure,
+)
+from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed, seal
+from fe_mail.adapters.threads import InlineThreads
+from fe_mail.message.digest import digest
+from fe_mail.model import search
+from fe_mail.model.errors import Corrupt, MailError
+from fe_mail.model.mailbox import Delivery, FlagAction, NewMessage, Want
+from fe_mail.model.structure import Mailbox, MessageEnvelope, Part
+from fe_mail.ports import OpenMailbox
+from tests.contracts.mailbox_case import ALICE, KEY, NOW, letter
+from tests.contracts.mailbox_messages import ODD_MESSAGES, with_attachment
+
+T = TypeVar("T")
+
+octets = st.binary(max_size=12)
+maybe = st.none() | octets
+mailboxes = st.lists(st.builds(Mailbox, maybe, maybe, maybe, maybe), max_size=2).map(tuple)
+envelopes = st.builds(
+    MessageEnvelope,
+    date=maybe,
+    subject=maybe,
+    from_=mailboxes,
+    sender=mailboxes,
+    reply_to=mailboxes,
+    to=mailboxes,
+    cc=mailboxes,
+    bcc=mailboxes,
+    in_reply_to=maybe,
+    message_id=maybe,
+)
+params = st.lists(st.tuples(octets, octets), max_size=2).map(tuple)
+
+
+def parts(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Part]:
+    """Parts with these children."""
+    return st.builds(
+        Part,
+        type=octets,
+        subtype=octets,
+        params=params,
+        content_id=maybe,
+        description=maybe,
+        encoding=octets,
+        md5=maybe,
+        disposition=st.none() | st.tuples(octets, params),
+        language=st.lists(octets, max_size=2).map(tuple),
+        location=maybe,
+        header_start=st.integers(0, 10**9),
+        body_start=st.integers(0, 10**9),
+        body_end=st.integers(0, 10**9),
+        lines=st.integers(0, 10**6),
+        parts=children,
+        envelope=st.none() | envelopes,
+    )
+
+
+trees = parts(st.lists(parts(st.just(())), max_size=2).map(tuple))
+
+
+class CodecTests(SynchronousTestCase):
+    """Envelope and structure as text."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(envelopes)
+    def test_envelope(self, envelope: MessageEnvelope) -> None:
+        """Any octets survive, and None is not empty."""
+        self.assertEqual(decode_envelope(encode_envelope(envelope)), envelope)
+
+    @settings(max_examples=60, deadline=None)
+    @given(trees)
+    def test_structure(self, part: Part) -> None:
+        """A whole tree survives."""
+        text = encode_structure(part)
+        json.loads(text)
+        self.assertEqual(decode_structure(text), part)
+
+    def test_real_messages(self) -> None:
+        """What the digest makes of strange messages survives too."""
+        for raw in (*ODD_MESSAGES, letter(), with_attachment("a", 9000)):
+            made = digest(raw)
+            self.assertEqual(decode_structure(encode_structure(made.structure)), made.structure)
+            self.assertEqual(decode_envelope(encode_envelope(made.envelope)), made.envelope)
+
+
+class FoldTests(SynchronousTestCase):
+    """Text as searching compares it."""
+
+    def test_examples(self) -> None:
+        """Case and composition do not matter; NUL and lone surrogates do no harm."""
+        for one, other in (
+            ("HELLO", "hello"),
+            ("Stra\u00dfe", "STRASSE"),
+            ("u\u0308", "\u00dc"),
+            ("\u03a3\u03c2", "\u03c3\u03c3"),
+            ("a\0b", "a\ufffdb"),
+            ("\ud800", "?"),
+        ):
+            self.assertEqual(fold(one), fold(other))
+
+    @given(st.text(max_size=20))
+    def test_stable(self, text: str) -> None:
+        """Folding again changes nothing, and the result can be stored."""
+        self.assertEqual(fold(fold(text)), fold(text))
+        fold(text).encode()
+
+
+class SealingTests(SynchronousTestCase):
+    """HPKE to a mailbox."""
+
+    def setUp(self) -> None:
+        """A key pair and a delivery."""
+        self.public, self.private = new_key_pair()
+        message = NewMessage(raw=b"\0\xff\r\n" * 99, flags=frozenset({"\\Seen"}), received_at=1.5)
+        self.delivery = Delivery(id="d1", message=message, folder="B\u00fccher")
+
+    def test_opens(self) -> None:
+        """Everything comes back, and no two seals are alike."""
+        sealed = seal(self.public, ALICE, self.delivery)
+        self.assertEqual(open_sealed(self.private, ALICE, "d1", sealed), self.delivery)
+        self.assertNotEqual(seal(self.public, ALICE, self.delivery), sealed)
+
+    def test_refuses(self) -> None:
+        """Another key, alias or delivery, and any change: ``Corrupt``."""
+        sealed = seal(self.public, ALICE, self.delivery)
+        _, stranger = new_key_pair()
+        changed = [
+            sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :]
+            for place in (0, 1, 500, 1150, len(sealed) - 1)
+        ]
+        for private, alias_id, delivery_id, value in (
+            (stranger, ALICE, "d1", sealed),
+            (self.private, "other", "d1", sealed),
+            (self.private, ALICE, "d2", sealed),
+            (self.private, ALICE, "d1", sealed[:-1]),
+            (self.private, ALICE, "d1", b""),
+            *((self.private, ALICE, "d1", value) for value in changed),
+        ):
+            with self.assertRaises(Corrupt):
+                open_sealed(private, alias_id, delivery_id, value)
+        with self.assertRaises(Corrupt):
+            seal(b"no key", ALICE, self.delivery)
+
+
+words = st.sampled_from(["ab", "abc", "ABCD", "\u00dcber", "stra\u00dfe", "x", "bcd e", ""])
+bodies = st.lists(words, max_size=6).map(" ".join)
+flags = st.frozensets(st.sampled_from(["\\Seen", "\\Deleted", "$Work", "$work", "New"]))
+names = st.sampled_from(["INBOX", "Junk", "a", "a/b", "a/b/c", "inbox/x", "Trash", "a//", "b"])
+uids = st.lists(st.integers(1, 8), max_size=5)
+days = st.integers(-1, 3).map(lambda n: datetime.date(1970, 1, 1).toordinal() + n)
+
+leaves = (
+    st.just(search.All())
+    | st.builds(search.Flagged, st.sampled_from(["\\seen", "$WORK", "new"]))
+    | st.builds(search.BodyContains, words)
+    | st.builds(search.TextContains, words)
+    | st.builds(search.HeaderContains, st.sampled_from(["subject", "From", "x"]), words)
+    | st.builds(search.Before, days)
+    | st.builds(search.On, days)
+    | st.builds(search.Since, days)
+    | st.builds(search.Larger, st.integers(100, 160))
+    | st.builds(search.Smaller, st.integers(100, 160))
+    | st.builds(search.InUIDs, st.sampled_from([((1, 2),), ((2, 2), (4, 9)), ()]))
+    | st.builds(search.ModSeqSince, st.sampled_from([0, 1000]))
+)
+keys = st.recursive(
+    leaves,
+    lambda inner: (
+        st.builds(search.Not, inner)
+        | st.builds(search.Or, inner, inner)
+        | st.builds(search.And, st.lists(inner, max_size=3).map(tuple))
+    ),
+    max_leaves=5,
+)
+messages = st.builds(
+    lambda subject, body, flags, day: NewMessage(
+        raw=letter(subject, body), flags=flags, received_at=day * 43_200.0
+    ),
+    words,
+    bodies,
+    flags,
+    st.integers(0, 4),
+)
+steps = (
+    st.tuples(st.just("append"), names, st.lists(messages, max_size=3))
+    | st.tuples(st.just("create_folder"), names)
+    | st.tuples(st.just("delete_folder"), names)
+    | st.tuples(st.just("rename_folder"), names, names)
+    | st.tuples(st.just("select"), names, st.booleans())
+    | st.tuples(st.just("copy"), st.just(1), uids, names)
+    | st.tuples(st.just("move"), st.just(1), uids, names)
+    | st.tuples(st.just("expunge"), st.just(1), st.none() | uids)
+    | st.tuples(st.just("remove"), st.just(1), uids)
+    | st.tuples(st.just("search"), st.just(1), keys)
+    | st.tuples(
+        st.just("store_flags"),
+        st.just(1),
+        uids,
+        st.sampled_from(FlagAction),
+        flags,
+        st.sampled_from([None, 0, 1000]),
+    )
+)
+
+COUNTERS = ("modseq", "modseqs", "highest_modseq", "uidvalidity", "id")
+
+
+class AgreementTests(SynchronousTestCase):
+    """Random sessions, in memory and on disk: the same answers and the same mailbox after each."""
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(messages, min_size=1, max_size=5), st.lists(steps, max_size=12))
+    def test_sessions(self, first: list[NewMessage], script: list[tuple[Any, ...]]) -> None:
+        """Every step ends alike, or with the same error, and leaves a sound mailbox."""
+        clock = Clock()
+        clock.advance(NOW)
+        bus = MemoryBus(clock)
+        disk = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock)
+        self.now(disk.start())
+        stores = (MemoryMailboxStore(bus, clock), disk)
+        both = [self.opened(store) for store in stores]
+        self.play(both, "append", ("INBOX", first))
+        for name, *arguments in script:
+            self.play(both, name, arguments)
+        clock.advance(5)
+        self.play(both, "search", (1, search.TextContains("bc")))
+        self.play(both, "status", (["INBOX", "a", "a/b", "Junk", "b"],))
+        self.play(both, "quota", ())
+        self.play(both, "changes", (1, 0))
+        self.play(both, "fetch", (1, range(1, 20), Want.BODY | Want.ENVELOPE | Want.STRUCTURE))
+        self.assertEqual(self.now(both[1].check()), ())
+        self.now(disk.stop())
+
+    def now(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine that never waits."""
+        return self.successResultOf(Deferred.fromCoroutine(coroutine))
+
+    def opened(self, store: Any) -> OpenMailbox:
+        """A new mailbox of the store."""
+        self.now(store.create(ALICE, KEY))
+        mailbox: OpenMailbox = self.now(store.unlock(ALICE, KEY))
+        return mailbox
+
+    def play(self, both: Sequence[OpenMailbox], name: str, arguments: Sequence[Any]) -> None:
+        """Call the method on both."""
+        results = [self.outcome(getattr(mailbox, name)(*arguments)) for mailbox in both]
+        self.assertEqual(*results, f"{name} {arguments}")
+        folders = [self.outcome(mailbox.folders()) for mailbox in both]
+        self.assertEqual(*folders, f"after {name} {arguments}")
+
+    def outcome(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """The result without the counters that stores may choose, or the kind of error."""
+
+        async def caught() -> Any:
+            try:
+                return await coroutine
+            except MailError as error:
+                return type(error).__name__, error.message
+
+        return without_counters(self.now(caught()))
+
+
+def without_counters(value: Any) -> Any:
+    """Values as dictionaries, without ids and ModSeqs, whose steps may differ."""
+    if hasattr(value, "__attrs_attrs__"):
+        fields = {a.name: getattr(value, a.name) for a in value.__attrs_attrs__}
+        return {k: without_counters(v) for k, v in fields.items() if k not in COUNTERS}
+    if isinstance(value, tuple | list):
+        if len(value) == 3 and isinstance(value[1], frozenset):
+            return value[:2]  # (uid, flags, modseq)
+        if len(value) == 2 and all(isinstance(item, int) for item in value):
+            return value[:1]  # (uid, modseq), or two UIDs
+        return [without_counters(item) for item in value]
+    return value
