@@ -6,6 +6,7 @@ lists, mappings and small values are JSON, flags are 0 or 1, everything else is 
 """
 
 import collections.abc
+import functools
 import json
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, get_origin
@@ -31,6 +32,8 @@ __all__ = ["ALIASES", "CREDENTIALS", "DOMAINS", "LOG", "SESSIONS", "USERS", "Tab
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
+_Decode = Callable[[Any], object]
+
 OLDEST_FIRST = "created_at, serial"
 NEWEST_FIRST = "created_at DESC, serial DESC"
 
@@ -54,17 +57,15 @@ class Table(Generic[T]):
     @property
     def columns(self) -> str:
         """The columns of the view that ``value`` expects."""
-        return ", ".join(f'"{field.name}"' for field in attrs.fields(self.row_class))
+        return _columns(self.row_class)
 
     def value(self, row: Row) -> T:
         """The value of a row of ``columns``; more columns behind them are ignored."""
-        fields = attrs.fields(self.row_class)
-        return self.row_class(
-            **{
-                field.name: _decoder(field.type)(column)
-                for field, column in zip(fields, row, strict=False)
-            }
-        )
+        values = {
+            name: column if decode is None else decode(column)
+            for (name, decode), column in zip(_decoders(self.row_class), row, strict=False)
+        }
+        return self.row_class(**values)
 
     def insert(self, cursor: Cursor, value: T, **more: Value) -> None:
         """Add a row; ``more`` are columns that are no attributes."""
@@ -169,28 +170,30 @@ def _encode(value: object) -> Value:
     return json.dumps(list(value), ensure_ascii=False)
 
 
-def _decoder(kind: Any) -> Callable[[Any], object]:
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        decoder = _DECODERS.setdefault(kind, _choose_decoder(kind))
-    return decoder
+@functools.cache
+def _columns(row_class: type[attrs.AttrsInstance]) -> str:
+    return ", ".join(f'"{field.name}"' for field in attrs.fields(row_class))
 
 
-def _choose_decoder(kind: Any) -> Callable[[Any], object]:
+@functools.cache
+def _decoders(row_class: type[attrs.AttrsInstance]) -> tuple[tuple[str, _Decode | None], ...]:
+    return tuple((field.name, _decoder(field.type)) for field in attrs.fields(row_class))
+
+
+def _decoder(kind: Any) -> _Decode | None:
+    """How to read a column; None: as it is."""
     if kind == tuple[Member, ...]:
         return lambda text: tuple(Member(**item) for item in json.loads(text))
     if get_origin(kind) is tuple:
-        return lambda text: tuple(json.loads(text))
+        return lambda text: () if text == "[]" else tuple(json.loads(text))
     if get_origin(kind) is collections.abc.Mapping:
-        return lambda text: json.loads(text)
+        return lambda text: {} if text == "{}" else json.loads(text)
     if kind is VacationResponder:
         return lambda text: VacationResponder(**json.loads(text))
-    if kind in (bool, float):
-        return kind  # type: ignore[no-any-return]  # a class, as the line above says
-    return lambda value: value
+    if kind is bool:
+        return bool
+    return None
 
-
-_DECODERS: dict[Any, Callable[[Any], object]] = {}
 
 USERS = Table(row_class=User, name="users", view="users", missing="The user does not exist.")
 DOMAINS = Table(

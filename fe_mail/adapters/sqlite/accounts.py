@@ -72,6 +72,11 @@ _CHECKS = (
         "Alias {} has credentials but no mailbox.",
     ),
     (
+        "SELECT id FROM domains WHERE (alias_count, storage_used) <> (SELECT count(*),"
+        " ifnull(sum(aliases.storage_used), 0) FROM aliases WHERE domain_id = domains.id)",
+        "Domain {} has wrong counts.",
+    ),
+    (
         "SELECT id FROM users WHERE email_key <> fold(email)",
         "User {} cannot be found by e-mail address.",
     ),

@@ -62,7 +62,9 @@ CREATE TABLE domains (
     last_checked_at REAL NOT NULL,
     smtp_verified_at REAL NOT NULL,
     created_at REAL NOT NULL,
-    updated_at REAL NOT NULL
+    updated_at REAL NOT NULL,
+    alias_count INTEGER NOT NULL DEFAULT 0,    -- both kept by the triggers on aliases, so that
+    storage_used INTEGER NOT NULL DEFAULT 0    -- mail to a domain of 100,000 costs no more
 );
 CREATE INDEX domains_by_name ON domains (name);
 
@@ -103,6 +105,22 @@ CREATE TABLE aliases (
     UNIQUE (domain_id, name)
 );
 CREATE INDEX aliases_by_user ON aliases (user_id);
+
+CREATE TRIGGER alias_added AFTER INSERT ON aliases BEGIN
+    UPDATE domains
+    SET alias_count = alias_count + 1, storage_used = storage_used + new.storage_used
+    WHERE id = new.domain_id;
+END;
+CREATE TRIGGER alias_deleted AFTER DELETE ON aliases BEGIN
+    UPDATE domains
+    SET alias_count = alias_count - 1, storage_used = storage_used - old.storage_used
+    WHERE id = old.domain_id;
+END;
+CREATE TRIGGER alias_grown AFTER UPDATE OF storage_used ON aliases BEGIN
+    UPDATE domains
+    SET storage_used = storage_used - old.storage_used + new.storage_used
+    WHERE id = new.domain_id;
+END;
 
 CREATE TABLE credentials (
     serial INTEGER PRIMARY KEY,
@@ -162,9 +180,6 @@ SELECT
         )
         FROM members JOIN users ON users.id = user_id WHERE domain_id = domains.id
     ) AS members,
-    (SELECT count(*) FROM aliases WHERE domain_id = domains.id) AS alias_count,
-    (SELECT ifnull(sum(storage_used), 0) FROM aliases WHERE domain_id = domains.id)
-        AS storage_used,
     EXISTS (SELECT 1 FROM aliases WHERE domain_id = domains.id AND name = '*') AS has_catchall,
     EXISTS (
         SELECT 1 FROM aliases WHERE domain_id = domains.id AND name >= '/' AND name < '0'
