@@ -8,7 +8,30 @@ from tests.api.test_calls import APITestCase
 from tests.http.world import PASSWORD, Answer
 
 PATH = "/v1/domains/example.org/aliases"
-KEYS = ["id", "object", "created_at", "updated_at", "user", "domain", "name", "labels", "is_enabled", "error_code_if_disabled", "has_recipient_verification", "recipients", "verified_recipients", "pending_recipients", "has_imap", "has_pgp", "public_key", "storage_used", "storage_location", "max_quota", "retention", "vacation_responder"]
+KEYS = [
+    "id",
+    "object",
+    "created_at",
+    "updated_at",
+    "user",
+    "domain",
+    "name",
+    "labels",
+    "is_enabled",
+    "error_code_if_disabled",
+    "has_recipient_verification",
+    "recipients",
+    "verified_recipients",
+    "pending_recipients",
+    "has_imap",
+    "has_pgp",
+    "public_key",
+    "storage_used",
+    "storage_location",
+    "max_quota",
+    "retention",
+    "vacation_responder",
+]
 
 
 class AliasTestCase(APITestCase):

@@ -4,7 +4,49 @@ from fe_mail.api.domains import catchall_of
 from fe_mail.model.account import Member
 from tests.api.test_calls import APITestCase
 
-KEYS = ["id", "object", "created_at", "updated_at", "link", "name", "plan", "has_mx_record", "has_txt_record", "has_smtp", "has_dkim_record", "has_return_path_record", "has_dmarc_record", "smtp_dns_records", "verification_record", "has_adult_content_protection", "has_phishing_protection", "has_executable_protection", "has_virus_protection", "has_recipient_verification", "has_custom_verification", "custom_verification", "has_newsletter", "ignore_mx_check", "is_catchall_regex_disabled", "has_regex", "has_catchall", "max_recipients_per_alias", "smtp_port", "retention_days", "max_quota_per_alias", "storage_used", "storage_used_by_aliases", "storage_quota", "alias_count", "allowlist", "denylist", "restricted_alias_names", "members", "invites", "has_custom_s3"]
+KEYS = [
+    "id",
+    "object",
+    "created_at",
+    "updated_at",
+    "link",
+    "name",
+    "plan",
+    "has_mx_record",
+    "has_txt_record",
+    "has_smtp",
+    "has_dkim_record",
+    "has_return_path_record",
+    "has_dmarc_record",
+    "smtp_dns_records",
+    "verification_record",
+    "has_adult_content_protection",
+    "has_phishing_protection",
+    "has_executable_protection",
+    "has_virus_protection",
+    "has_recipient_verification",
+    "has_custom_verification",
+    "custom_verification",
+    "has_newsletter",
+    "ignore_mx_check",
+    "is_catchall_regex_disabled",
+    "has_regex",
+    "has_catchall",
+    "max_recipients_per_alias",
+    "smtp_port",
+    "retention_days",
+    "max_quota_per_alias",
+    "storage_used",
+    "storage_used_by_aliases",
+    "storage_quota",
+    "alias_count",
+    "allowlist",
+    "denylist",
+    "restricted_alias_names",
+    "members",
+    "invites",
+    "has_custom_s3",
+]
 
 
 class DomainTests(APITestCase):

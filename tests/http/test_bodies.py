@@ -1,0 +1,138 @@
+"""Bodies become fields: JSON, forms with brackets, multipart; hostile ones become ``Invalid``."""
+
+import contextlib
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.http.bodies import (
+    MAX_FIELDS,
+    MAX_KEY_DEPTH,
+    as_boolean,
+    parse_body,
+    parse_query,
+    unfold,
+)
+from fe_mail.model.errors import Invalid
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class FormTests(SynchronousTestCase):
+    """Keys with brackets, repeated keys."""
+
+    def test_unfold(self) -> None:
+        """Every form that the clients of the reference send."""
+        for form, expected in (
+            ("a=x", {"a": "x"}),
+            ("a=x&a=y", {"a": ["x", "y"]}),
+            ("a=x&a=y&a=z", {"a": ["x", "y", "z"]}),
+            ("a[]=x", {"a": ["x"]}),
+            ("a[]=x&a[]=y", {"a": ["x", "y"]}),
+            ("a[1]=y&a[0]=x", {"a": ["x", "y"]}),
+            ("a[b]=x&a[c]=y", {"a": {"b": "x", "c": "y"}}),
+            ("a[b][]=x&a[b][]=y", {"a": {"b": ["x", "y"]}}),
+            ("a=", {"a": ""}),
+            ("a[1001]=x", {"a": {"1001": "x"}}),
+            ("[]=x", {"[]": "x"}),
+            ("a[=x", {"a[": "x"}),
+        ):
+            with self.subTest(form=form):
+                self.assertEqual(expected, parse_body(FORM, form.encode()))
+
+    def test_refused(self) -> None:
+        """Too many fields, too deep, contradictory names, bad escapes and octets."""
+        deep = "a" + "[b]" * MAX_KEY_DEPTH + "=x"
+        for form in ("&".join(["a=x"] * (MAX_FIELDS + 1)), deep, "a=x&a[b]=y", "a=%ff"):
+            with self.subTest(form=form[:20]):
+                self.assertRaises(Invalid, parse_body, FORM, form.encode())
+        self.assertRaises(Invalid, parse_body, FORM, b"a=\xff")
+
+    def test_booleans(self) -> None:
+        """Lenient to what is true; everything else is false."""
+        for yes in (True, 1, "1", "true", "T", "Yes", "y", " on "):
+            self.assertIs(True, as_boolean(yes), yes)
+        for no in (False, 0, 2, "", "no", "off", None, [], {}):
+            self.assertIs(False, as_boolean(no), no)
+
+    def test_query(self) -> None:
+        """The last of repeated parameters."""
+        self.assertEqual({"a": "y", "b": ""}, parse_query(b"a=x&b=&a=y"))
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.tuples(st.text(alphabet="ab[]01", max_size=12), st.text(max_size=5))))
+    def test_any_pairs(self, pairs: list[tuple[str, str]]) -> None:
+        """Whatever the keys: a dictionary that JSON can hold, or ``Invalid``."""
+        with contextlib.suppress(Invalid):
+            json.dumps(unfold(pairs))
+
+
+class JSONTests(SynchronousTestCase):
+    """Strict JSON."""
+
+    def test_objects(self) -> None:
+        """Objects are fields; an array has none; nothing sent has none."""
+        self.assertEqual({"a": [1]}, parse_body("application/json; charset=utf-8", b'{"a": [1]}'))
+        self.assertEqual({}, parse_body("application/json", b"[1]"))
+        self.assertEqual({}, parse_body("", b"  "))
+        self.assertEqual({}, parse_body("text/plain", b"hello"))
+
+    def test_refused(self) -> None:
+        """Not JSON, not an object, NaN, lone surrogates, bad UTF-8, too deep, too long numbers."""
+        for body in (
+            b"{",
+            b"5",
+            b"null",
+            b'{"a": NaN}',
+            b'{"a": "\\udc00"}',
+            b'{"\\ud800": 1}',
+            b"\xff",
+            b"[" * 200_000,
+            b'{"a": ' + b"9" * 5000 + b"}",
+        ):
+            with self.subTest(body=body[:20]):
+                self.assertRaises(Invalid, parse_body, "application/json", body)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.binary(max_size=60))
+    def test_any_octets(self, body: bytes) -> None:
+        """Never anything but fields or ``Invalid``."""
+        for kind in (
+            "application/json",
+            FORM,
+            "multipart/form-data; boundary=x",
+            "multipart/form-data",
+        ):
+            try:
+                parse_body(kind, body)
+            except Invalid:
+                continue
+
+
+class MultipartTests(SynchronousTestCase):
+    """RFC 7578, text only."""
+
+    KIND = "multipart/form-data; boundary=x"
+
+    def body(self, *parts: str) -> bytes:
+        """Parts between boundaries."""
+        return "".join(f"--x\r\n{part}\r\n" for part in parts).encode() + b"--x--\r\n"
+
+    def part(self, name: str, value: str) -> str:
+        """One field."""
+        return f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'
+
+    def test_fields(self) -> None:
+        """Brackets unfold here too, and values keep their line ends."""
+        body = self.body(self.part("to[0]", "å"), self.part("to[1]", "b\r\nc"), self.part("d", ""))
+        self.assertEqual({"to": ["å", "b\r\nc"], "d": ""}, parse_body(self.KIND, body))
+
+    def test_refused(self) -> None:
+        """A file, a part without a name, no boundary."""
+        file = 'Content-Disposition: form-data; name="a"; filename="b"\r\n\r\nx'
+        for part in (file, "Content-Disposition: form-data\r\n\r\nx", "\r\nx"):
+            with self.subTest(part=part):
+                self.assertRaises(Invalid, parse_body, self.KIND, self.body(part))
+        self.assertRaises(Invalid, parse_body, "multipart/form-data", self.body(file))
