@@ -11,7 +11,7 @@ RFC 5322 §3.4, §4.4 (obsolete routes); RFC 9051 §7.5.2 (address structure); R
 import re
 from collections.abc import Iterator, Sequence
 
-from fe_mail.message.headers import HeaderField, field_values
+from fe_mail.message.headers import HeaderField, unfold
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.errors import Invalid
 from fe_mail.model.structure import Mailbox
@@ -41,6 +41,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
+# Line ends that are no folding, and NUL.
+_STRAY = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t]|\Z)")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _Token = tuple[str, bytes]
 
@@ -71,10 +73,15 @@ def _comment(value: bytes, start: int) -> tuple[int, bytes]:
 
 
 class _ListReader:
-    """Reads one address list, token by token."""
+    """
+    Reads one address list, token by token.
+
+    ``is_clean`` turns False at anything that another program might read as another address.
+    """
 
     def __init__(self) -> None:
         self.found: list[Mailbox] = []
+        self.is_clean = True
         self._in_group = False
         self._begin()
 
@@ -86,6 +93,7 @@ class _ListReader:
         self._phrase: list[bytes] = []  # the words before <
         self._route: list[bytes] = []
         self._comment = b""
+        self._said = b""  # an address that stands where the name should
 
     def feed(self, kind: str, text: bytes) -> None:
         """Take one token."""
@@ -94,18 +102,17 @@ class _ListReader:
         elif kind == "comment":
             self._comment = text
         elif self._closed:
-            return  # text behind > means nothing
+            self.is_clean = False  # text behind > means nothing to us
         elif self._domain is None:
             self._words.append(text)
         else:
             self._domain.append(text)
 
     def _special(self, text: bytes) -> None:
+        if not self._is_expected(text):
+            self.is_clean = False
         if text == b"<" and not self._angle:
-            # Words before < are the name, also when an @ stands among them.
-            host = [] if self._domain is None else [b"@" + b"".join(self._domain)]
-            self._phrase = [b" ".join(self._words) + host[0]] if host else self._words
-            self._words, self._domain, self._angle = [], None, True
+            self._open_angle()
         elif text == b">":
             self._closed = self._closed or self._angle
         elif text == b"@" and not self._closed:
@@ -120,9 +127,23 @@ class _ListReader:
             self.finish_entry()
             self.end_group()
 
+    def _is_expected(self, text: bytes) -> bool:
+        if text == b">":
+            return self._angle and not self._closed
+        return not (text == b"@" and self._closed) and not (text == b"<" and self._angle)
+
+    def _open_angle(self) -> None:
+        """Words before < are the name, also when an @ stands among them."""
+        self._phrase = self._words
+        if self._domain is not None:
+            self._said = b" ".join(self._words) + b"@" + b"".join(self._domain)
+            self._phrase = [self._said]
+        self._words, self._domain, self._angle = [], None, True
+
     def _at(self) -> None:
         if self._domain:
             self._words = [*self._words, b"@", *self._domain]
+            self.is_clean = False
         self._domain = []
 
     def _is_route(self) -> bool:
@@ -146,6 +167,8 @@ class _ListReader:
 
     def finish_entry(self) -> None:
         """Make an entry of what was collected, if anything was."""
+        if not self._is_one_address():
+            self.is_clean = False
         if self._angle and not self._words and self._domain is None:
             self._add(self._phrase, b"", b"")
         elif self._angle or self._domain is not None:
@@ -156,6 +179,13 @@ class _ListReader:
             self._add(self._words, b"", b"")
         self._begin()
 
+    def _is_one_address(self) -> bool:
+        words, domain = self._words, self._domain or ()
+        if len(words) != 1 or len(domain) != 1 or self._angle != self._closed:
+            return False
+        address = words[0] + b"@" + domain[0]
+        return not self._said or self._said.lower() == address.lower()
+
     def _add(self, phrase: list[bytes], local: bytes, domain: bytes) -> None:
         name = b" ".join(phrase) or self._comment or None
         is_null = self._angle and not local and not domain and not self._domain
@@ -164,8 +194,7 @@ class _ListReader:
         self.found.append(Mailbox(name, mailbox, host, b",".join(self._route) or None))
 
 
-def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
-    """The entries of an unfolded address list; see ``Mailbox`` for groups."""
+def _read(value: bytes) -> _ListReader:
     reader = _ListReader()
     for kind, text in _tokens(value[:MAX_FIELD_OCTETS]):
         reader.feed(kind, text)
@@ -174,7 +203,12 @@ def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     else:
         reader.finish_entry()
     reader.end_group()
-    return tuple(reader.found)
+    return reader
+
+
+def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
+    """The entries of an unfolded address list; see ``Mailbox`` for groups."""
+    return tuple(_read(value).found)
 
 
 def plain_address(mailbox: Mailbox) -> Address:
@@ -196,16 +230,18 @@ def sole_author(fields: Sequence[HeaderField]) -> Address:
     """
     The one address of the one From field.
 
-    ``Invalid`` when there is no From field or more than one, or when it holds a group, several
-    addresses, or one that is not valid.
+    ``Invalid`` when there is no From field or more than one, when it holds a group, several
+    addresses or one that is not valid, and when programs might disagree about which it is.
     """
-    values = field_values(fields, b"from")
-    if len(values) != 1:
+    bodies = [field.body for field in fields if field.key == b"from"]
+    if len(bodies) != 1:
         raise Invalid("A message needs exactly one From field.", field="from")
-    mailboxes = parse_mailboxes(values[0])
-    if len(mailboxes) != 1 or b"\x00" in values[0]:
+    reader = _read(unfold(bodies[0]))
+    if len(reader.found) != 1:
         raise Invalid("The From field needs exactly one address.", field="from")
-    only = mailboxes[0]
-    if only.host in (None, MISSING_DOMAIN) or only.mailbox == MISSING_MAILBOX or only.route:
-        raise Invalid("The From field has no valid address.", field="from")
+    only = reader.found[0]
+    if not reader.is_clean or only.route or _STRAY.search(bodies[0]):
+        raise Invalid("The From field is ambiguous.", field="from")
+    if b"=?" in (only.mailbox or b""):  # some programs decode words here, against RFC 2047 §5
+        raise Invalid("The From field is ambiguous.", field="from")
     return plain_address(only)
