@@ -1,12 +1,15 @@
 """
 Web accounts: registration, signing in, browser sessions, API tokens.
 
-A session's cookie and an API token are random; the store has only their SHA-256. Because the web
-UI shows the API token again, it is kept besides, encrypted with the server's key. Signing in is
-limited and costs the same for addresses that do not exist.
+A session's cookie and an API token are random; the store has only their SHA-256. A cookie also
+carries a keyed hash over the password's hash, so a new password ends every session without the
+store knowing which there are. Because the web UI shows the API token again, it is kept besides,
+encrypted with the server's key. Signing in is limited and costs the same for addresses that do
+not exist.
 """
 
 import hashlib
+import hmac
 import secrets
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -104,32 +107,40 @@ class Users:
 
     async def start_session(self, user: User, remote: str) -> str:
         """A browser session; returns the token for the cookie."""
-        token = secrets.token_urlsafe(SESSION_TOKEN_OCTETS)
+        secret = secrets.token_urlsafe(SESSION_TOKEN_OCTETS)
         now = self._clock.seconds()
         await self._accounts.add_session(
             WebSession(
-                id=_digest(token),
+                id=_digest(secret),
                 user_id=user.id,
                 created_at=now,
                 expires_at=now + SESSION_SECONDS,
                 remote=remote,
             )
         )
-        return token
+        return f"{secret}.{self._binding(secret, user)}"
+
+    def _binding(self, secret: str, user: User) -> str:
+        """What a cookie carries of the password that was valid when the session began."""
+        text = f"{secret}\0{user.id}\0{user.password_hash}"
+        return self._keyring.mac(text.encode("utf-8", "backslashreplace"), "session")[:16].hex()
 
     async def session_user(self, token: str) -> User:
         """Whose session it is. ``NotFound``."""
         if not 0 < len(token) <= MAX_TOKEN_LENGTH:
             raise NotFound
-        _, user = await self._accounts.session(_digest(token), self._clock.seconds())
-        if user.is_banned:
+        secret, _, binding = token.partition(".")
+        _, user = await self._accounts.session(_digest(secret), self._clock.seconds())
+        right = self._binding(secret, user).encode()
+        given = binding.encode("utf-8", "backslashreplace")
+        if user.is_banned or not hmac.compare_digest(given, right):
             raise NotFound
         return user
 
     async def sign_out(self, token: str) -> None:
         """End the session, if there is one."""
         if 0 < len(token) <= MAX_TOKEN_LENGTH:
-            await self._accounts.delete_session(_digest(token))
+            await self._accounts.delete_session(_digest(token.partition(".")[0]))
 
     async def api_token(self, user: User) -> str:
         """The API token, made when there is none that can be shown."""
@@ -171,7 +182,12 @@ class Users:
             raise AlreadyExists("This e-mail address is registered already.") from None
 
     async def change_password(self, user: User, old: str, new: str) -> User:
-        """With the old password. ``AuthenticationFailed``, ``RateLimited``, ``Invalid``."""
+        """
+        With the old password; every session of the user ends, this one too.
+
+        ``AuthenticationFailed``, ``RateLimited``, ``Invalid``. Returns the changed user, with whom
+        the caller may start a new session.
+        """
         await self._limits.check("", user.email)
         try:
             is_right = await self._keyring.verify_password(user.password_hash, prepare(old))

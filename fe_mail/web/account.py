@@ -54,7 +54,10 @@ async def _change_password(visit: Visit) -> None:
     new = visit.secret("password")
     if new != visit.secret("confirm_password"):
         raise Invalid(N_("The two new passwords are not the same."), "confirm_password")
-    await visit.services.users.change_password(visit.owner, visit.secret("old_password"), new)
+    users = visit.services.users
+    user = await users.change_password(visit.owner, visit.secret("old_password"), new)
+    # Every session ended with the old password; this browser goes on with a new one.
+    visit.web.sign_in(visit, user, await users.start_session(user, visit.remote))
 
 
 @page("GET", "/my-account/security")

@@ -96,7 +96,7 @@ class SignInTests(UsersTestCase):
         """A session lasts thirty days or until one signs out; the store knows no token."""
         token = self.now(self.users.start_session(self.eva, "192.0.2.1"))
         self.assertEqual(self.now(self.users.session_user(token)).id, self.eva.id)
-        digest = hashlib.sha256(token.encode()).hexdigest()
+        digest = hashlib.sha256(token.partition(".")[0].encode()).hexdigest()
         session, _ = self.now(self.accounts.session(digest, self.clock.seconds()))
         self.assertEqual(session.remote, "192.0.2.1")
         self.clock.advance(SESSION_SECONDS)
@@ -107,7 +107,7 @@ class SignInTests(UsersTestCase):
         token = self.now(self.users.start_session(self.eva, ""))
         self.now(self.users.sign_out(token))
         self.now(self.users.sign_out(token))
-        for nonsense in (token, "", "x" * 1000, "\ud800"):
+        for nonsense in (token, "", ".", "x" * 1000, "\ud800"):
             self.fails(NotFound, self.users.session_user(nonsense))
 
     def test_change_password(self) -> None:
@@ -118,6 +118,15 @@ class SignInTests(UsersTestCase):
         self.now(self.users.change_password(self.eva, PASSWORD, other))
         self.now(self.users.sign_in("eva@example.net", other, ""))
         self.fails(AuthenticationFailed, self.users.sign_in("eva@example.net", PASSWORD, ""))
+
+    def test_new_password_ends_sessions(self) -> None:
+        """Whoever stole a session loses it when the password changes."""
+        token = self.now(self.users.start_session(self.eva, ""))
+        eva = self.now(self.users.change_password(self.eva, PASSWORD, "another fine 77 quilt"))
+        self.fails(NotFound, self.users.session_user(token))
+        self.fails(NotFound, self.users.session_user(token.partition(".")[0]))
+        token = self.now(self.users.start_session(eva, ""))
+        self.assertEqual(self.now(self.users.session_user(token)).id, eva.id)
 
     def test_change_password_is_limited(self) -> None:
         """A stolen session is no place to guess the password."""
