@@ -1,0 +1,98 @@
+"""Tests of fe_mail.delivery.local: into a mailbox, once."""
+
+from fe_mail.delivery.courier import outcome_of
+from fe_mail.delivery.local import LocalCourier
+from fe_mail.model.errors import (
+    Corrupt,
+    MailError,
+    NotFound,
+    OverQuota,
+    RateLimited,
+    TooBig,
+    Unavailable,
+)
+from fe_mail.model.queue import Outcome, OutcomeKind
+from tests.queue.base import MESSAGE, PostOfficeTestCase
+
+
+class LocalCourierTests(PostOfficeTestCase):
+    """One claim each."""
+
+    def setUp(self) -> None:
+        """The courier."""
+        super().setUp()
+        self.courier = LocalCourier(self.accounts, self.mailboxes, self.blobs)
+
+    def deliver(self, message: bytes = MESSAGE, to: str = "alice@example.org") -> Outcome:
+        """Hand in, claim, deliver."""
+        self.hand_in(self.envelope(to), message)
+        return self.now(self.courier.deliver(self.claim()))
+
+    def test_delivered(self) -> None:
+        """Trace fields on top, everything else byte for byte."""
+        outcome = self.deliver()
+        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
+        (raw,) = self.inbox()
+        self.assertTrue(
+            raw.startswith(
+                b"Return-Path: <carol@elsewhere.test>\r\n"
+                b"Delivered-To: alice@example.org\r\nReceived:"
+            )
+        )
+        self.assertTrue(raw.endswith(MESSAGE))
+
+    def test_twice_is_once(self) -> None:
+        """The same claim after a kill is the same message."""
+        self.hand_in(self.envelope("alice@example.org"))
+        claim = self.claim()
+        for _ in range(3):
+            self.assertIs(self.now(self.courier.deliver(claim)).kind, OutcomeKind.DELIVERED)
+        self.assertEqual(len(self.inbox()), 1)
+
+    def test_foreign_return_path(self) -> None:
+        """A Return-Path that came along is dropped, also a folded one; one in the body stays."""
+        forged = b"Return-Path:\r\n <evil@x.test>\r\nreturn-path: <two@x.test>\r\n"
+        self.deliver(forged + MESSAGE + b"Return-Path: <body@x.test>\r\n")
+        (raw,) = self.inbox()
+        self.assertNotIn(b"evil@", raw)
+        self.assertNotIn(b"two@", raw)
+        self.assertTrue(raw.endswith(b"Hello Alice\r\nReturn-Path: <body@x.test>\r\n"))
+
+    def test_over_quota(self) -> None:
+        """A full mailbox may be emptied: 452 4.2.2, later."""
+        self.now(self.mailboxes.set_quota(self.alice.id, 10))
+        outcome = self.deliver()
+        self.assertIs(outcome.kind, OutcomeKind.DEFERRED)
+        self.assertEqual((outcome.code, outcome.enhanced), (452, "4.2.2"))
+
+    def test_gone(self) -> None:
+        """An alias that is gone, or has no mailbox any more, is permanent."""
+        self.hand_in(self.envelope("alice@example.org"))
+        claim = self.claim()
+        self.change_alias(self.alice, has_imap=False)
+        self.assertEqual(self.now(self.courier.deliver(claim)).enhanced, "5.1.1")
+        self.now(self.accounts.delete_alias(self.alice.id))
+        outcome = self.now(self.courier.deliver(claim))
+        self.assertIs(outcome.kind, OutcomeKind.FAILED)
+
+    def test_not_ready(self) -> None:
+        """A mailbox that got no password yet: later."""
+        self.hand_in(self.envelope("alice@example.org"))
+        self.change_alias(self.alice, sealing_key=b"")
+        outcome = self.now(self.courier.deliver(self.claim()))
+        self.assertEqual((outcome.code, outcome.enhanced), (450, "4.2.1"))
+
+    def test_lost_spool(self) -> None:
+        """A spool that cannot be read is our trouble, not the sender's."""
+        self.hand_in(self.envelope("alice@example.org"))
+        claim = self.claim()
+        self.now(self.blobs.delete(claim.message.blob))
+        self.assertIs(self.now(self.courier.deliver(claim)).kind, OutcomeKind.DEFERRED)
+
+    def test_errors(self) -> None:
+        """Temporary unless proven permanent."""
+        permanent = {
+            kind: outcome_of(kind()).kind is OutcomeKind.FAILED
+            for kind in (OverQuota, TooBig, NotFound, Corrupt, Unavailable, RateLimited, MailError)
+        }
+        self.assertEqual([kind for kind, is_so in permanent.items() if is_so], [TooBig, NotFound])

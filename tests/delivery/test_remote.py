@@ -1,0 +1,275 @@
+"""Tests of fe_mail.delivery.remote and forward: which host, and what its answer means."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.adapters.memory.exchange import MemoryExchange
+from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.delivery.forward import ForwardCourier
+from fe_mail.delivery.remote import RemoteCourier, is_public
+from fe_mail.model.address import parse_address
+from fe_mail.model.outbound import RemoteReply, Stage, TLSWish
+from fe_mail.model.queue import Claim, Outcome, OutcomeKind, QueuedDelivery, QueuedMessage, Target
+from tests.queue.base import MESSAGE, PostOfficeTestCase
+
+ONE, TWO, THREE = "198.41.0.4", "199.9.14.201", "192.33.4.12"  # public addresses
+SIX = "2001:500:2::c"
+
+TABLE = {
+    ("far.test", "MX"): ("10 a.far.test.", "20 b.far.test.", "20 c.far.test."),
+    ("a.far.test", "A"): (ONE,),
+    ("b.far.test", "A"): (TWO,),
+    ("c.far.test", "A"): (THREE,),
+    ("plain.test", "A"): (ONE,),
+    ("plain.test", "AAAA"): (SIX,),
+    ("null.test", "MX"): ("0 .",),
+    ("empty.test", "TXT"): ("x",),
+    ("inside.test", "MX"): ("10 inside.test.",),
+    ("inside.test", "A"): ("127.0.0.1", "10.0.0.1", "169.254.169.254"),
+    ("mixed.test", "A"): ("10.0.0.1", ONE),
+    ("ours.test", "MX"): ("5 backup.ours.test.", "10 mx.example.net.", "20 a.far.test."),
+    ("backup.ours.test", "A"): (TWO,),
+    ("loop.test", "MX"): ("10 MX.example.net.",),
+    ("byip.test", "A"): ("192.31.80.30",),
+}
+
+
+def reply(code: int, enhanced: str, stage: Stage = Stage.RECIPIENT) -> RemoteReply:
+    """An answer."""
+    return RemoteReply(code=code, enhanced=enhanced, text="text of the host", stage=stage)
+
+
+class RemoteTestCase(PostOfficeTestCase):
+    """A resolver, hosts, a courier."""
+
+    def setUp(self) -> None:
+        """All hosts answer."""
+        super().setUp()
+        self.resolver = TableResolver(TABLE)
+        self.exchange = MemoryExchange({ONE, TWO, THREE, SIX, "127.0.0.1"})
+        self.courier = self.make()
+
+    def make(self, **more: Any) -> RemoteCourier:
+        """A courier that never shuffles."""
+        options: dict[str, Any] = {
+            "own_hosts": ["mx.example.net"],
+            "own_addresses": ["192.31.80.30"],
+            "shuffle": lambda records: None,
+            **more,
+        }
+        return RemoteCourier(self.resolver, self.exchange, self.blobs, **options)
+
+    def claim_for(self, address: str, **more: Any) -> Claim:
+        """A claim on a message to an address."""
+        writer = self.blobs.create(self.clock.seconds())
+        self.now(writer.write(MESSAGE))
+        blob = self.now(writer.commit())
+        message = QueuedMessage(
+            **{
+                "id": blob,
+                "blob": blob,
+                "size_octets": len(MESSAGE),
+                "reverse_path": "alice@example.org",
+                "created_at": self.clock.seconds(),
+                "source": "submission",
+                **more,
+            }
+        )
+        delivery = QueuedDelivery(
+            message_id=blob,
+            number=1,
+            recipient=address,
+            target=Target(courier="remote", address=address),
+            notify=("NEVER",),
+        )
+        return Claim(message=message, delivery=delivery, token="t", lease_until=0.0)
+
+    def send(self, address: str, **more: Any) -> Outcome:
+        """Deliver."""
+        return self.now(self.courier.deliver(self.claim_for(address, **more)))
+
+    def status(self, address: str) -> tuple[str, int, str]:
+        """Kind, code, enhanced status."""
+        outcome = self.send(address)
+        return outcome.kind.value, outcome.code, outcome.enhanced
+
+    def hosts_tried(self) -> list[str]:
+        """In order."""
+        return [host for host, _ in self.exchange.tried]
+
+
+class HostTests(RemoteTestCase):
+    """Finding the host."""
+
+    def test_best_first(self) -> None:
+        """The lowest preference, with the envelope and the content as they are."""
+        outcome = self.send("b@far.test", envelope_id="E", dsn_return="HDRS", is_8bit=True)
+        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
+        self.assertEqual(outcome.remote, "a.far.test")
+        (handed,) = self.exchange.handed
+        self.assertEqual((handed.ip, handed.port, handed.content), (ONE, 25, MESSAGE))
+        self.assertEqual(handed.attempt.recipients[0].notify, ("NEVER",))
+        self.assertEqual((handed.attempt.envelope_id, handed.attempt.dsn_return), ("E", "HDRS"))
+        self.assertIs(handed.attempt.tls, TLSWish.OPPORTUNISTIC)
+
+    def test_next_host(self) -> None:
+        """Hosts that do not answer are passed over, in order of preference."""
+        self.exchange.addresses = {THREE}
+        self.assertEqual(self.send("b@far.test").remote, "c.far.test")
+        self.assertEqual(self.hosts_tried(), ["a.far.test", "b.far.test", "c.far.test"])
+
+    def test_shuffled(self) -> None:
+        """Equal preferences are shuffled, different ones never."""
+        self.courier = self.make(shuffle=lambda records: records.reverse())
+        self.exchange.addresses = set()
+        self.send("b@far.test")
+        self.assertEqual(self.hosts_tried(), ["a.far.test", "c.far.test", "b.far.test"])
+
+    def test_nobody_answers(self) -> None:
+        """Temporary."""
+        self.exchange.addresses = set()
+        self.assertEqual(self.status("b@far.test"), ("deferred", 451, "4.4.1"))
+
+    def test_no_mx(self) -> None:
+        """A domain without MX is its own host (RFC 5321 §5.1), both families."""
+        self.send("b@plain.test")
+        self.assertEqual(self.exchange.tried, [("plain.test", (SIX, ONE))])
+
+    def test_no_domain(self) -> None:
+        """NXDOMAIN, no host at all, null MX: permanent, each with its own status."""
+        self.assertEqual(self.status("b@nowhere.test"), ("failed", 550, "5.1.2"))
+        self.assertEqual(self.status("b@empty.test"), ("failed", 550, "5.1.2"))
+        self.assertEqual(self.status("b@null.test"), ("failed", 556, "5.1.10"))
+
+    def test_dns_fails(self) -> None:
+        """SERVFAIL proves nothing."""
+        self.resolver.failing = {"far.test", ("a.far.test", "A"), ("plain.test", "A")}
+        self.assertEqual(self.status("b@far.test"), ("deferred", 451, "4.4.3"))
+        self.assertEqual(self.status("b@plain.test"), ("deferred", 451, "4.4.3"))
+
+    def test_dns_fails_for_one_host(self) -> None:
+        """Another host may still take it."""
+        self.resolver.failing = {("a.far.test", "A")}
+        self.assertEqual(self.send("b@far.test").remote, "b.far.test")
+
+    def test_loop(self) -> None:
+        """We are the best host: a loop. We are the second best: only the better ones are tried."""
+        self.assertEqual(self.status("b@loop.test"), ("failed", 554, "5.4.6"))
+        self.assertEqual(self.status("b@byip.test"), ("failed", 554, "5.4.6"))
+        self.exchange.addresses = set()
+        self.assertEqual(self.status("b@ours.test"), ("deferred", 451, "4.4.1"))
+        self.assertEqual(self.hosts_tried(), ["backup.ours.test"])
+
+    def test_private(self) -> None:
+        """Addresses inside are never connected to, unless that is allowed."""
+        self.assertEqual(self.status("b@inside.test"), ("failed", 550, "5.4.4"))
+        self.assertEqual(self.status("b@[127.0.0.1]"), ("failed", 550, "5.4.4"))
+        self.assertEqual(self.exchange.tried, [])
+        self.send("b@mixed.test")
+        self.assertEqual(self.exchange.tried, [("mixed.test", (ONE,))])
+        self.courier = self.make(allow_private=True, port=2525)
+        self.assertIs(self.send("b@inside.test").kind, OutcomeKind.DELIVERED)
+        self.assertEqual(self.exchange.handed[-1].port, 2525)
+
+    def test_literals(self) -> None:
+        """Addresses in brackets need no DNS."""
+        self.send(f"b@[{ONE}]")
+        self.send(f"b@[IPv6:{SIX}]")
+        self.assertEqual([ips for _, ips in self.exchange.tried], [(ONE,), (SIX,)])
+        self.assertEqual(self.resolver.asked, [])
+
+    def test_bad_address(self) -> None:
+        """What is no address is permanent."""
+        self.assertEqual(self.status("nonsense"), ("failed", 553, "5.1.3"))
+
+    def test_requires_tls(self) -> None:
+        """REQUIRETLS is handed on."""
+        self.send("b@far.test", requires_tls=True)
+        self.assertIs(self.exchange.handed[0].attempt.tls, TLSWish.REQUIRED)
+
+
+class AnswerTests(RemoteTestCase):
+    """What answers mean."""
+
+    def answer(self, given: RemoteReply) -> tuple[str, int, str]:
+        """The status for a recipient with this answer."""
+        self.exchange.answers["b@far.test"] = given
+        return self.status("b@far.test")
+
+    def test_mapping(self) -> None:
+        """5xx about a recipient or the content is permanent, 4xx temporary; no other host."""
+        self.assertEqual(self.answer(reply(550, "5.1.1")), ("failed", 550, "5.1.1"))
+        self.assertEqual(self.answer(reply(554, "5.7.1", Stage.CONTENT)), ("failed", 554, "5.7.1"))
+        self.assertEqual(self.answer(reply(450, "4.2.0")), ("deferred", 450, "4.2.0"))
+        self.assertEqual(set(self.hosts_tried()), {"a.far.test"})
+
+    def test_session_refused(self) -> None:
+        """A host that refuses to talk sends us to the next; if all do, it is temporary."""
+        self.exchange.answers["a.far.test"] = reply(554, "5.7.1", Stage.GREETING)
+        self.assertEqual(self.send("b@far.test").remote, "b.far.test")
+        for host in ("b.far.test", "c.far.test"):
+            self.exchange.answers[host] = reply(421, "4.3.2", Stage.GREETING)
+        self.assertEqual(self.status("b@far.test")[0], "deferred")
+
+    def test_text_is_kept(self) -> None:
+        """The host's words reach the sender, with its name."""
+        self.exchange.answers["b@far.test"] = reply(550, "5.1.1")
+        outcome = self.send("b@far.test")
+        self.assertEqual((outcome.text, outcome.remote), ("text of the host", "a.far.test"))
+
+
+class ForwardTests(RemoteTestCase):
+    """Forwarding is remote delivery with a reverse-path of ours."""
+
+    def forward(self, reverse_path: str) -> str:
+        """The reverse-path that the host saw."""
+        courier = ForwardCourier(self.courier, self.srs, self.clock)
+        claim = self.claim_for("b@far.test", reverse_path=reverse_path)
+        outcome = self.now(courier.deliver(claim))
+        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
+        return self.exchange.handed[-1].attempt.reverse_path
+
+    def test_srs(self) -> None:
+        """Rewritten so that it can be reversed."""
+        sent = self.forward("carol@elsewhere.test")
+        self.assertTrue(sent.endswith("@mail.example.net"))
+        original = self.srs.reverse(parse_address(sent), self.clock.seconds())
+        self.assertEqual(str(original), "carol@elsewhere.test")
+
+    def test_null(self) -> None:
+        """The null reverse-path stays null."""
+        self.assertEqual(self.forward(""), "")
+
+    def test_too_long(self) -> None:
+        """A sender that SRS cannot carry is told so."""
+        courier = ForwardCourier(self.courier, self.srs, self.clock)
+        sender = f"{'x' * 64}@{'y' * 60}.{'z' * 60}.{'w' * 50}.test"
+        claim = self.claim_for("b@far.test", reverse_path=sender)
+        self.assertEqual(self.now(courier.deliver(claim)).enhanced, "5.1.7")
+
+
+class PublicAddressTests(SynchronousTestCase):
+    """SSRF: which addresses are the Internet's."""
+
+    def test_private(self) -> None:
+        """Everything inside, in every disguise."""
+        for ip in (
+            *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0"),
+            *("100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1"),
+            *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1", "nonsense", ""),
+        ):
+            self.assertFalse(is_public(ip), ip)
+
+    def test_public(self) -> None:
+        """And what is not."""
+        for ip in (ONE, SIX, "::ffff:198.41.0.4", "64:ff9b::c629:4"):
+            self.assertTrue(is_public(ip), ip)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.text(max_size=40))
+    def test_any_text(self, text: str) -> None:
+        """Never raises."""
+        is_public(text)
