@@ -37,7 +37,7 @@ from twisted.python.failure import Failure
 from fe_mail.model.dns import MX, Answer
 from fe_mail.model.errors import Unavailable
 
-__all__ = ["DNSResolver", "read_resolv_conf"]
+__all__ = ["MAX_CACHED", "DNSResolver", "read_resolv_conf"]
 
 log = Logger()
 
@@ -125,7 +125,8 @@ class DNSResolver:
     Asks ``servers`` ((address, port) pairs; default: those of the host).
 
     ``reactor`` provides UDP, TCP and time. ``trust_authentic`` None: trust the AD bit if all
-    servers are on this host.
+    servers are on this host. ``max_cached`` 0 asks anew each time, for checks of what somebody
+    has just published.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class DNSResolver:
         trust_authentic: bool | None = None,
         prefer_ipv6: bool = True,
         try_seconds: float = TRY_SECONDS,
+        max_cached: int = MAX_CACHED,
     ) -> None:
         self._reactor = reactor
         self._clock = clock or IReactorTime(reactor)
@@ -147,6 +149,7 @@ class DNSResolver:
         self._families = ("AAAA", "A") if prefer_ipv6 else ("A", "AAAA")
         self._try_seconds = try_seconds
         self._cache: OrderedDict[tuple[str, str], tuple[float, _Reply]] = OrderedDict()
+        self._max_cached = max_cached
         self._random = random.SystemRandom()
 
     # -- the port -------------------------------------------------------------------------------
@@ -223,7 +226,7 @@ class DNSResolver:
     def _remember(self, key: tuple[str, str], reply: _Reply) -> None:
         self._cache[key] = (self._clock.seconds() + reply.ttl, reply)
         self._cache.move_to_end(key)
-        while len(self._cache) > MAX_CACHED:
+        while len(self._cache) > self._max_cached:
             self._cache.popitem(last=False)
 
     # -- asking ---------------------------------------------------------------------------------

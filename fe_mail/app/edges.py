@@ -37,6 +37,8 @@ from fe_mail.web.site import create_web_resource
 __all__ = ["IMPLICIT_TLS", "Edges"]
 
 IMPLICIT_SUBMISSION_PORTS = (465, 2465)
+PEER_CONNECTIONS = 10  # of one address to the MX at a time
+DEMO_CONNECTIONS = 200  # in the demo everybody has the same address
 IMPLICIT_TLS = frozenset({"imaps", "pop3s", "https"})
 
 
@@ -122,6 +124,7 @@ class Edges:
             tls=self._tls,
             max_size_octets=limits.message_octets,
             max_recipients=limits.recipients,
+            max_connections_per_address=DEMO_CONNECTIONS if self._demo else PEER_CONNECTIONS,
         )
         return {"mx": factory}
 

@@ -111,8 +111,8 @@ class FeMailService(Service):
         self._prepare_certificate()
         await self.inside.start()
         accounts = await prepare(self.inside) if self.demo else {}
-        await self.edges.start()
         self._open_doors()
+        await self.edges.start()  # after the doors: what waits may be for this server itself
         self.metrics.start()
         self._is_ready = True
         if self.demo:

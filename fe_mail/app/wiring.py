@@ -15,7 +15,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
-from fe_mail.adapters.dns import DNSResolver
+from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
 from fe_mail.adapters.files import FileBlobs
 from fe_mail.adapters.keygen import RSAKeyGenerator
 from fe_mail.adapters.keyring import ServerKeyring
@@ -101,7 +101,7 @@ class Inside:
         self.domains = Domains(
             accounts,
             keyring,
-            self.resolver,
+            resolver or _resolver(reactor, config, max_cached=0),
             stores.mailboxes,
             reactor,
             self.site,
@@ -120,9 +120,9 @@ class Inside:
         await self.stores.stop()
 
 
-def _resolver(reactor: Any, config: Config) -> DNSResolver:
+def _resolver(reactor: Any, config: Config, max_cached: int = MAX_CACHED) -> DNSResolver:
     servers = []
     for word in config.operation.dns_servers:
         host, _, port = word.rpartition("#") if "#" in word else (word, "", "53")
         servers.append((host, int(port)))
-    return DNSResolver(reactor, servers=servers)
+    return DNSResolver(reactor, servers=servers, max_cached=max_cached)

@@ -252,6 +252,18 @@ class TransportTests(ServedCase):
 
         return ensureDeferred(scenario())
 
+    def test_fresh(self) -> "Deferred[None]":
+        """Without a cache every question goes out: somebody has just published a record."""
+
+        async def run() -> None:
+            resolver = self.resolver(max_cached=0)
+            await resolver.mx("example.test")
+            first = len(self.udp.asked)
+            await resolver.mx("example.test")
+            self.assertEqual(len(self.udp.asked), 2 * first)
+
+        return ensureDeferred(run())
+
     def test_trust(self) -> "Deferred[None]":
         """The AD bit counts only from a resolver that we trust."""
 
