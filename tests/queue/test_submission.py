@@ -1,0 +1,323 @@
+"""Tests of fe_mail.queue.submission: users send as themselves, completed and signed."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.threads import InlineThreads
+from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
+from fe_mail.model.account import Alias
+from fe_mail.model.address import Address, parse_address
+from fe_mail.model.identity import Identity
+from fe_mail.model.queue import DeliveryState
+from fe_mail.queue import submission
+from fe_mail.queue.reception import Reply
+from fe_mail.queue.submission import SubmissionReception
+from tests.queue.base import KEY, PEER, PostOfficeTestCase
+
+MAIL = (
+    b"From: Alice <alice@example.org>\r\n"
+    b"To: bob@elsewhere.test\r\n"
+    b"Bcc: secret@elsewhere.test,\r\n\tother@elsewhere.test\r\n"
+    b"Subject: hello\r\n"
+    b"\r\n"
+    b"Hello Bob\r\n"
+)
+
+
+class SubmissionTestCase(PostOfficeTestCase):
+    """Alice is signed in; her domain has a key."""
+
+    def setUp(self) -> None:
+        """Give the domain a key."""
+        super().setUp()
+        self.pem = generate_key(0)
+        self.update_domain(
+            dkim_selector="fe-1", dkim_private_key=self.keyring.protect(self.pem, "dkim")
+        )
+        self.reception = self.make()
+        self.identity = self.identity_of(self.alice)
+
+    def make(self, **more: Any) -> SubmissionReception:
+        """A reception."""
+        options: dict[str, Any] = {"count": self.counted.append, **more}
+        return SubmissionReception(
+            self.router,
+            self.accounts,
+            self.queue,
+            self.blobs,
+            self.cache,
+            self.bus,
+            self.keyring,
+            self.clock,
+            hostname="mx.example.net",
+            run=InlineThreads().run,
+            **options,
+        )
+
+    def update_domain(self, **changes: object) -> None:
+        """Change the domain in the store."""
+        self.domain = self.now(
+            self.accounts.update_domain(self.domain.id, self.clock.seconds(), **changes)
+        )
+
+    def identity_of(self, alias: Alias) -> Identity:
+        """As after login."""
+        return Identity(
+            alias=self.now(self.accounts.alias(alias.id)),
+            domain=self.domain,
+            credential_id="c",
+            mailbox_key=KEY,
+        )
+
+    def submit(
+        self, message: bytes = MAIL, *to: str, sender: str = "alice@example.org", **more: Any
+    ) -> Reply:
+        """Send to recipients."""
+        envelope = self.envelope(*(to or ("bob@elsewhere.test",)), sender=sender, **more)
+        return self.hand_in(envelope, message, self.reception, self.identity)
+
+    def spooled(self) -> bytes:
+        """The one spool."""
+        (entry,) = self.entries()
+        return self.now(self.blobs.read(entry.message.blob))
+
+
+class RightsTests(SubmissionTestCase):
+    """Who may send, as whom, how much."""
+
+    def sender(
+        self, address: str | None, identity: Identity | None = None
+    ) -> tuple[int, str] | None:
+        """The answer to MAIL FROM."""
+        reverse_path = parse_address(address) if address else None
+        who = identity or self.identity
+        refusal = self.now(self.reception.sender(PEER, who, reverse_path))
+        return (refusal.code, refusal.enhanced) if refusal else None
+
+    def test_own_address(self) -> None:
+        """The alias, with a tag, in any case; the null reverse-path for receipts."""
+        for address in ("alice@example.org", "Alice+x@EXAMPLE.org", None):
+            self.assertIsNone(self.sender(address), address)
+
+    def test_foreign_address(self) -> None:
+        """Another alias, another domain, a look-alike."""
+        for address in ("fan@example.org", "alice@elsewhere.test", '"alice+x@"@example.org'):
+            self.assertEqual(self.sender(address), (553, "5.7.1"), address)
+
+    def test_nobody(self) -> None:
+        """Without a login nothing at all."""
+        refusal = self.now(self.reception.sender(PEER, None, None))
+        assert refusal is not None
+        self.assertEqual(refusal.code, 530)
+        address = Address("x", "y.test")
+        refusal = self.now(self.reception.recipient(PEER, None, None, address))
+        assert refusal is not None
+        self.assertEqual(refusal.code, 530)
+        reply = self.hand_in(self.envelope("x@y.test"), MAIL, self.reception, None)
+        self.assertEqual(reply.code, 530)
+
+    def test_disabled_since_login(self) -> None:
+        """The store decides, not the session."""
+        self.change_alias(self.alice, is_enabled=False)
+        self.assertEqual(self.sender("alice@example.org"), (535, "5.7.8"))
+        self.assertEqual(self.submit().code, 535)
+        self.now(self.accounts.delete_alias(self.alice.id))
+        self.assertEqual(self.sender("alice@example.org"), (535, "5.7.8"))
+
+    def test_domain_may_not_send(self) -> None:
+        """Not approved: 550; a server admin's domain needs no approval."""
+        self.update_domain(has_smtp=False)
+        self.assertEqual(self.sender("alice@example.org"), (550, "5.7.1"))
+        own = self.add_domain("admin.test", self.admin)
+        alias = self.add_alias(own, "root", user_id=self.admin.id)
+        identity = self.evolve(self.identity_of(alias), domain=own)
+        self.assertIsNone(self.sender("root@admin.test", identity))
+
+    def test_recipients(self) -> None:
+        """Hosted addresses must exist; the outside is not known here."""
+        for address, expected in (
+            ("fan@example.org", None),
+            ("nobody@example.org", 550),
+            ("x@elsewhere.test", None),
+        ):
+            work = self.reception.recipient(PEER, self.identity, None, parse_address(address))
+            refusal = self.now(work)
+            self.assertEqual(refusal.code if refusal else None, expected)
+
+    def test_from_field(self) -> None:
+        """Exactly one From with exactly one address, which is the alias's own."""
+        for field in (
+            b"From: fan@example.org",
+            b"From: alice@example.org, fan@example.org",
+            b"From: alice@example.org\r\nFrom: fan@example.org",
+            b"From: fan@example.org\r\nFrom: alice@example.org",
+            b"From: group: alice@example.org;",
+            b"From: nonsense",
+            b"From:",
+            b"X: y",
+            b'From: "alice@example.org" <fan@example.org>',
+        ):
+            reply = self.submit(field + b"\r\n\r\nx\r\n")
+            self.assertEqual(reply.code, 550, field)
+        self.assertEqual(self.entries(), ())
+        self.assertEqual(self.submit(b"From: A <ALICE+t@example.org>\r\n\r\nx\r\n").code, 250)
+
+    def test_daily_limit(self) -> None:
+        """The allowance is of messages that were good, and comes back after a day."""
+        self.reception = self.make(daily_messages=2)
+        self.submit(b"From: x@y.test\r\n\r\n")
+        self.assertEqual([self.submit().code for _ in range(3)], [250, 250, 550])
+        self.assertIn("outbound.message.daily", self.counted)
+        self.clock.advance(86_401)
+        self.assertEqual(self.submit().code, 250)
+
+    def test_admins_have_no_limit(self) -> None:
+        """The server admin's domain."""
+        own = self.add_domain("admin.test", self.admin)
+        alias = self.add_alias(own, "root", user_id=self.admin.id)
+        self.identity = self.evolve(self.identity_of(alias), domain=own)
+        self.reception = self.make(daily_messages=1)
+        mail = b"From: root@admin.test\r\n\r\nx\r\n"
+        codes = [self.submit(mail, sender="root@admin.test").code for _ in range(3)]
+        self.assertEqual(codes, [250, 250, 250])
+
+
+class ContentTests(SubmissionTestCase):
+    """What becomes of the message."""
+
+    def test_completed(self) -> None:
+        """Date and Message-ID are there, Bcc is not, the rest is as it was."""
+        reply = self.submit()
+        (entry,) = self.entries()
+        self.assertEqual(reply.text, f"Queued as {entry.message.id}")
+        raw = self.spooled()
+        self.assertEqual(raw.count(b"\r\nDate: "), 1)
+        self.assertEqual(raw.count(b"\r\nMessage-ID: <"), 1)
+        self.assertNotIn(b"secret@", raw)
+        self.assertNotIn(b"other@", raw)
+        self.assertTrue(raw.endswith(b"\r\n\r\nHello Bob\r\n"))
+        self.assertTrue(entry.message.message_id.endswith("@example.org>"))
+        self.assertEqual(
+            (entry.message.alias_id, entry.message.domain_id), (self.alice.id, self.domain.id)
+        )
+
+    def test_own_ids_are_kept(self) -> None:
+        """What the client wrote stays."""
+        header = b"Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <own@x.test>\r\n"
+        self.submit(header + MAIL)
+        self.assertEqual(self.spooled().lower().count(b"\r\nmessage-id:"), 1)
+        self.assertEqual(self.entries()[0].message.message_id, "<own@x.test>")
+
+    def test_no_trace_of_the_user(self) -> None:
+        """Our Received field does not say where the user sits."""
+        self.submit()
+        first = self.spooled().partition(b"DKIM-Signature")[0]
+        self.assertTrue(first.startswith(b"Received: by mx.example.net with ESMTPS id "), first)
+        self.assertNotIn(b"192.0.2.7", self.spooled())
+
+    def test_signed(self) -> None:
+        """The signature verifies with the domain's public key."""
+        public = SigningKey.from_pem(self.pem).public_base64
+        record = f"v=DKIM1; k=ed25519; p={public}"
+        resolver = TableResolver({("fe-1._domainkey.example.org", "TXT"): (record,)})
+        self.submit()
+        (verdict,) = self.now(verify(self.spooled(), resolver, self.clock.seconds()))
+        self.assertIs(verdict.result, Result.PASS, verdict)
+        self.assertEqual(verdict.domain, "example.org")
+
+    def test_no_key(self) -> None:
+        """A domain without a key sends unsigned."""
+        self.update_domain(dkim_private_key=b"")
+        self.assertEqual(self.submit().code, 250)
+        self.assertNotIn(b"DKIM-Signature", self.spooled())
+
+    def test_changed_key(self) -> None:
+        """A damaged key is our trouble: temporary, and nothing is queued."""
+        self.update_domain(dkim_private_key=b"x" * 64)
+        self.assertEqual(self.submit().code, 451)
+        self.assertEqual(self.entries(), ())
+
+    def test_big_message(self) -> None:
+        """Big ones are signed elsewhere, and arrive whole."""
+        body = b"x" * 70 + b"\r\n"
+        message = MAIL + body * (submission.OFFLOAD_OCTETS // len(body) + 1)
+        spooling = self.reception.begin(
+            self.envelope("bob@elsewhere.test", sender="alice@example.org"), self.identity
+        )
+        self.now(spooling.write(message))
+        self.assertEqual(self.now(spooling.finish()).code, 250)
+        self.assertTrue(self.spooled().endswith(body * 10))
+        self.assertEqual(self.reception.octets_in_hand, 0)
+
+    def test_budget(self) -> None:
+        """All messages in hand share one budget; what is let go of comes back."""
+        self.patch(submission, "MAX_SPOOLING_OCTETS", 300)
+        spooling = self.reception.begin(self.envelope("b@x.test"), self.identity)
+        self.now(spooling.write(b"x" * 200))
+        self.assertEqual(self.submit().code, 451)
+        self.now(spooling.abort())
+        self.assertEqual(self.reception.octets_in_hand, 0)
+        self.assertEqual(self.submit().code, 250)
+
+    def test_any_octets(self) -> None:
+        """Whatever is submitted, the answer is a reply and nothing stays in hand."""
+        for message in (b"", b"\r\n", b"\n\n", b"From", b"\x00" * 100, b"From: a\r\n" * 2000):
+            self.assertEqual(self.submit(message).code // 100, 5)
+        self.assertEqual(self.reception.octets_in_hand, 0)
+
+
+class TargetTests(SubmissionTestCase):
+    """Where it goes."""
+
+    def targets(self) -> list[tuple[str, str]]:
+        """Of the one message."""
+        (entry,) = self.entries()
+        return [(d.target.courier, d.target.address) for d in entry.deliveries]
+
+    def test_mixed(self) -> None:
+        """Hosted recipients are routed here, others go out, one spool for all."""
+        self.submit(MAIL, "alice@example.org", "fan@example.org", "bob@elsewhere.test")
+        self.assertEqual(
+            self.targets(),
+            [
+                ("local", "alice@example.org"),
+                ("forward", "fan@elsewhere.test"),
+                ("remote", "bob@elsewhere.test"),
+            ],
+        )
+        self.assertEqual(len(self.now(self.blobs.list())), 1)
+
+    def test_loopback(self) -> None:
+        """The demo sends hosted recipients through the MX, unknown ones still nowhere."""
+        self.reception = self.make(loopback=True)
+        self.submit(MAIL, "alice@example.org")
+        self.assertEqual(self.targets(), [("remote", "alice@example.org")])
+        self.assertEqual(self.submit(MAIL, "nobody@example.org").code, 550)
+
+    def test_hold(self) -> None:
+        """Outside recipients are held with a reason, others not."""
+        self.reception = self.make(
+            loopback=True, hold=lambda address: "" if address.domain == "example.org" else "demo"
+        )
+        self.submit(MAIL, "alice@example.org", "bob@elsewhere.test")
+        (entry,) = self.entries()
+        self.assertEqual(
+            [(d.state, d.hold_reason) for d in entry.deliveries],
+            [(DeliveryState.WAITING, ""), (DeliveryState.HELD, "demo")],
+        )
+
+    def test_dropped(self) -> None:
+        """A disabled alias with 250 stays silent."""
+        self.change_alias(self.fan, is_enabled=False, error_code_if_disabled=250)
+        for loopback in (False, True):
+            self.reception = self.make(loopback=loopback)
+            self.assertEqual(self.submit(MAIL, "fan@example.org").code, 250)
+        self.assertEqual(self.entries(), ())
+
+    def test_connected(self) -> None:
+        """Anybody may connect."""
+        self.assertIsNone(
+            self.successResultOf(Deferred.fromCoroutine(self.reception.connected(PEER)))
+        )
