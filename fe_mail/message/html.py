@@ -56,9 +56,9 @@ def _markup(source: str, start: int) -> tuple[str, int]:
     tag = name[1].lower() if name else ""
     if tag in _SKIPPED and source[start + 1] != "/" and source[end - 1] != "/":
         return " ", _skip(source, end, tag)
-    return "\n" if _BLOCK.match(tag) else " " if tag in _CELLS and source[
-        start + 1
-    ] != "/" else "", end + 1
+    if _BLOCK.match(tag):
+        return "\n", end + 1
+    return " " if tag in _CELLS and source[start + 1] != "/" else "", end + 1
 
 
 def _skip(source: str, start: int, tag: str) -> int:
