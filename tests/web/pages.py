@@ -1,0 +1,72 @@
+"""What the tests of the web UI share: a browser of sorts."""
+
+import re
+from html import unescape
+from urllib.parse import quote, urlencode
+
+from fe_mail.http.site import HTTPSite
+from fe_mail.web.clients import ClientSettings, Server
+from fe_mail.web.gate import Gate
+from fe_mail.web.site import create_web_site
+from tests.http.world import PASSWORD, Answer, Client, HTTPTestCase
+
+__all__ = ["ORIGIN", "Browser", "WebTestCase"]
+
+ORIGIN = "http://mail.example.net"
+CLIENTS = ClientSettings(
+    imap=Server("imap.example.net", 993),
+    smtp=Server("smtp.example.net", 465),
+    smtp_starttls=Server("smtp.example.net", 587, "STARTTLS"),
+)
+
+
+class Browser(Client):
+    """Keeps cookies and sends forms as a browser does."""
+
+    def submit(self, path: str, **fields: str) -> Answer:
+        """POST a form."""
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Origin": self.base,
+            "Sec-Fetch-Site": "same-origin",
+        }
+        return self.request("POST", path, urlencode(fields).encode(), headers)
+
+    def follow(self, answer: Answer) -> Answer:
+        """Go where a redirect leads."""
+        self.test.assertEqual(302, answer.status, answer.text)
+        return self.get(answer.location)
+
+    def sign_up(self, email: str = "kim@example.com") -> Answer:
+        """Register."""
+        return self.submit("/en/register", email=email, password=PASSWORD)
+
+    def add_domain(self, name: str = "example.org") -> str:
+        """Add a domain; its path."""
+        self.test.assertEqual(302, self.submit("/en/my-account/domains/new", domain=name).status)
+        return f"/en/my-account/domains/{quote(name)}"
+
+
+class WebTestCase(HTTPTestCase):
+    """A browser on an empty server."""
+
+    gate: Gate | None = None
+    proxies: tuple[str, ...] = ()
+
+    def setUp(self) -> None:
+        """The site and a browser."""
+        super().setUp()
+        self.site: HTTPSite = create_web_site(
+            self.services, clients=CLIENTS, gate=self.gate, trusted_proxies=self.proxies
+        )
+        self.browser = self.new_browser()
+
+    def new_browser(self, base: str = ORIGIN) -> Browser:
+        """Another person."""
+        return Browser(self, self.site, base)
+
+    def assert_says(self, answer: Answer, *texts: str) -> None:
+        """The page shows these texts."""
+        shown = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", answer.text)))
+        for text in texts:
+            self.assertIn(text, shown)

@@ -1,0 +1,235 @@
+"""Before any page: headers, languages, the gate, forged requests, method override."""
+
+from urllib.parse import urlencode
+
+from fe_mail.http.request import MAX_BODY_OCTETS
+from fe_mail.web.front import CONTENT_POLICY
+from fe_mail.web.gate import MAX_FAILURES, Gate
+from tests.api.test_calls import basic
+from tests.http.world import PASSWORD
+from tests.web.pages import ORIGIN, WebTestCase
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class HeaderTests(WebTestCase):
+    """What every answer carries."""
+
+    def test_security(self) -> None:
+        """A strict policy without inline anything; no sniffing, framing or foreign referrer."""
+        for path in ("/en/", "/en/nothing", "/static/style.css", "/en/my-account"):
+            with self.subTest(path=path):
+                answer = self.browser.get(path)
+                self.assertEqual(CONTENT_POLICY, answer.header("Content-Security-Policy"))
+                self.assertEqual("nosniff", answer.header("X-Content-Type-Options"))
+                self.assertEqual("DENY", answer.header("X-Frame-Options"))
+                self.assertEqual("same-origin", answer.header("Referrer-Policy"))
+                self.assertEqual("", answer.header("Strict-Transport-Security"))
+                self.assertEqual("fe-mail", answer.header("Server"))
+        self.assertNotIn("unsafe", CONTENT_POLICY)
+
+    def test_private(self) -> None:
+        """Pages of an account are neither cached nor indexed."""
+        for path in ("/my-account/domains", "/en/my-account/domains"):
+            answer = self.browser.get(path)
+            self.assertEqual("none", answer.header("X-Robots-Tag"))
+            self.assertEqual("no-store", answer.header("Cache-Control"))
+        self.assertEqual("", self.browser.get("/en/").header("X-Robots-Tag"))
+        self.assertIn("my-account", self.browser.get("/robots.txt").text)
+
+    def test_secure(self) -> None:
+        """Over TLS: HSTS, and cookies that only TLS and only this host can set."""
+        browser = self.new_browser("https://mail.example.net")
+        answer = browser.sign_up()
+        self.assertIn("max-age=", answer.header("Strict-Transport-Security"))
+        cookies = answer.headers.getRawHeaders("Set-Cookie") or []
+        session = next(cookie for cookie in cookies if cookie.startswith("__Host-session="))
+        for part in ("Secure", "HttpOnly", "SameSite=lax", "Path=/", "Max-Age=2592000"):
+            self.assertIn(part.lower(), session.lower())
+        self.assertEqual(200, browser.follow(answer).status)
+
+    def test_static(self) -> None:
+        """Files are cached for long, because their links carry a version."""
+        page = self.browser.get("/en/").text
+        href = page.partition('rel="stylesheet" href="')[2].partition('"')[0]
+        self.assertIn("?v=", href)
+        style = self.browser.get(href)
+        self.assertEqual("text/css; charset=utf-8", style.header("Content-Type"))
+        self.assertIn("max-age=", style.header("Cache-Control"))
+        self.assertEqual("image/svg+xml", self.browser.get("/favicon.ico").header("Content-Type"))
+        self.assertEqual(404, self.browser.get("/static/..%2Fapp.py").status)
+
+
+class LanguageTests(WebTestCase):
+    """Prefixes."""
+
+    def test_redirect(self) -> None:
+        """A path without a language leads to one: cookie, then Accept-Language, then English."""
+        self.assertEqual("/en/", self.browser.get("/").location)
+        accepted = {"Accept-Language": "fr;q=0.9, da-DK;q=0.8, en;q=0.1"}
+        answer = self.browser.request("GET", "/login?a=b", headers=accepted)
+        self.assertEqual("/da/login?a=b", answer.location)
+        self.browser.get("/da/")
+        self.assertEqual("/da/login", self.browser.get("/login").location)
+
+    def test_pages(self) -> None:
+        """The page is in the language of its path, and links to the same page in others."""
+        answer = self.browser.get("/da/login")
+        self.assert_says(answer, "Log ind")
+        self.assertIn('<html lang="da">', answer.text)
+        self.assertIn('href="/en/login"', answer.text)
+
+    def test_known_without_catalog(self) -> None:
+        """Languages of the reference that we do not speak lead to English."""
+        self.assertEqual("/en/login", self.browser.get("/de/login").location)
+        self.assertEqual("/en/", self.browser.get("/de").location)
+
+    def test_never_elsewhere(self) -> None:
+        """The redirect stays on this host, whatever the path looks like."""
+        for path in ("//evil.example/", "/de//evil.example", "/\\evil.example", "/de/\\evil"):
+            with self.subTest(path=path):
+                location = self.browser.get(path).location
+                self.assertRegex(location, r"^/en/[^/\\]")
+
+    def test_post_without_language(self) -> None:
+        """Forms may be sent to either."""
+        answer = self.browser.submit("/register", email="kim@example.com", password=PASSWORD)
+        self.assertEqual("/en/my-account/domains/new", answer.location)
+
+
+class GateTests(WebTestCase):
+    """Basic authentication before there is an admin."""
+
+    gate = Gate(username="admin", password="let-me-in")
+
+    def test_closed_then_open(self) -> None:
+        """It asks until the first account exists, and then never again."""
+        refused = self.browser.get("/en/")
+        self.assertEqual(401, refused.status)
+        self.assertIn("Basic", refused.header("WWW-Authenticate"))
+        self.browser.headers["Authorization"] = basic("admin", "wrong")
+        self.assertEqual(401, self.browser.get("/en/").status)
+        self.browser.headers["Authorization"] = basic("admin", "let-me-in")
+        self.assert_says(self.browser.get("/en/"), "Create the first account")
+        self.assertEqual(302, self.browser.sign_up().status)
+        self.assertEqual(200, self.new_browser().get("/en/login").status)
+
+    def test_nothing_passes(self) -> None:
+        """Neither a form nor a file nor another scheme."""
+        self.assertEqual(401, self.browser.sign_up().status)
+        self.assertEqual(401, self.browser.get("/static/style.css").status)
+        self.browser.headers["Authorization"] = "Bearer admin"
+        self.assertEqual(401, self.browser.get("/en/").status)
+        self.assertEqual(0, self.now(self.accounts.users(_first())).total)
+
+    def test_guessing(self) -> None:
+        """After too many wrong guesses even the right one is refused for a day."""
+        self.browser.headers["Authorization"] = basic("admin", "wrong")
+        for _ in range(MAX_FAILURES):
+            self.assertEqual(401, self.browser.get("/en/").status)
+        self.browser.headers["Authorization"] = basic("admin", "let-me-in")
+        self.assertEqual(429, self.browser.get("/en/").status)
+        self.clock.advance(86_401)
+        self.assertEqual(200, self.browser.get("/en/").status)
+
+
+class LastingGateTests(WebTestCase):
+    """A gate that is meant to stay."""
+
+    gate = Gate(username="admin", password="let-me-in", always=True)
+
+    def test_stays(self) -> None:
+        """Also with an admin."""
+        self.add_user()
+        self.assertEqual(401, self.browser.get("/en/").status)
+
+
+class ForgeryTests(WebTestCase):
+    """State changes that do not come from our own pages."""
+
+    def setUp(self) -> None:
+        """Somebody is signed in."""
+        super().setUp()
+        self.browser.sign_up()
+
+    def post(self, **headers: str) -> int:
+        """Try to add a domain with these headers."""
+        sent = {"Content-Type": FORM, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        body = urlencode({"domain": "example.org"}).encode()
+        return self.browser.request("POST", "/en/my-account/domains/new", body, sent).status
+
+    def test_foreign(self) -> None:
+        """Another site, the same site's other hosts, no origin at all, another scheme."""
+        for headers in (
+            {"Sec_Fetch_Site": "cross-site"},
+            {"Sec_Fetch_Site": "same-site", "Origin": ORIGIN},
+            {"Origin": "http://evil.example"},
+            {"Origin": "null"},
+            {"Origin": "https://mail.example.net"},
+            {"Origin": "http://mail.example.net:8080"},
+            {"Origin": "http://mail.example.net.evil.example"},
+            {"Origin": "http://[::1"},
+            {"Referer": "http://evil.example/mail.example.net"},
+        ):
+            with self.subTest(headers=headers):
+                self.assertEqual(403, self.post(**headers))
+        self.assertEqual((), self.now(self.accounts.domains_named("example.org")))
+
+    def test_own(self) -> None:
+        """Our own page is welcome."""
+        self.assertEqual(302, self.post(Origin=ORIGIN, Sec_Fetch_Site="same-origin"))
+
+    def test_every_method(self) -> None:
+        """PUT and DELETE, overridden or not."""
+        for method in ("PUT", "DELETE"):
+            foreign = {"Origin": "http://evil.example", "Content-Type": FORM}
+            path = "/en/my-account/security"
+            self.assertEqual(403, self.browser.request(method, path, b"", foreign).status)
+            body = urlencode({"_method": method}).encode()
+            self.assertEqual(403, self.browser.request("POST", path, body, foreign).status)
+
+    def test_reading_changes_nothing(self) -> None:
+        """A GET of a path that only posts is refused, with or without ``_method``."""
+        path = self.browser.add_domain()
+        self.assertEqual(405, self.browser.get(f"{path}/verify-records").status)
+        self.assertEqual(200, self.browser.get(f"{path}?_method=DELETE").status)
+        self.assertEqual(200, self.browser.get(path).status)
+
+
+class OverrideTests(WebTestCase):
+    """``_method`` and odd forms."""
+
+    def test_unknown(self) -> None:
+        """A method that forms cannot mean is a 400."""
+        self.browser.sign_up()
+        answer = self.browser.submit("/en/my-account/security", _method="TRACE")
+        self.assertEqual(400, answer.status)
+
+    def test_too_big(self) -> None:
+        """A form of more than a megabyte: 413, as a page."""
+        headers = {"Content-Type": FORM, "Origin": ORIGIN}
+        body = b"a=" + b"x" * MAX_BODY_OCTETS
+        answer = self.browser.request("POST", "/en/login", body, headers)
+        self.assertEqual(413, answer.status)
+        self.assert_says(answer, "too large")
+
+    def test_errors(self) -> None:
+        """404 and 500 have pages; the 500 says nothing about why."""
+        self.assert_says(self.browser.get("/en/nothing"), "404", "There is no page")
+
+        async def broken() -> bool:
+            raise RuntimeError("secret detail")
+
+        self.patch(self.services.users, "has_admin", broken)
+        answer = self.browser.get("/en/")
+        self.assertEqual(500, answer.status)
+        self.assert_says(answer, "on our side")
+        self.assertNotIn("secret", answer.text)
+        self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))
+
+
+def _first():  # type: ignore[no-untyped-def]
+    """The first page of anything."""
+    from fe_mail.model.page import Query
+
+    return Query()
