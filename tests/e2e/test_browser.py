@@ -155,10 +155,10 @@ class OnboardingTests(SynchronousTestCase):
             http_credentials={"username": "admin", "password": "gate-password"},
         )
         self.page.set_default_timeout(WAIT_MILLISECONDS)
-        self.violations: list[str] = []
+        self.complaints: list[str] = []
         self.page.on(
             "console",
-            lambda said: self.violations.append(said.text) if said.type == "error" else None,
+            lambda said: self.complaints.append(said.text) if said.type == "error" else None,
         )
 
     def go(self, path: str) -> None:
@@ -172,7 +172,8 @@ class OnboardingTests(SynchronousTestCase):
         self.publish_and_check()
         username, password = self.add_alias()
         self.exchange_mail(username, password)
-        self.assertEqual(self.violations, [], "the page broke its own content security policy")
+        broken = [text for text in self.complaints if "Content Security Policy" in text]
+        self.assertEqual(broken, [], "a page broke its own policy")
 
     def register(self) -> None:
         """The first account becomes the admin."""
@@ -237,7 +238,7 @@ class OnboardingTests(SynchronousTestCase):
         recipients = self.page.locator("textarea[name=recipients]")
         recipients.fill("")
         self.page.get_by_role("button", name="Add alias").click()
-        self.page.get_by_role("link", name=re.compile("password", re.I)).first.click()
+        self.page.wait_for_url("**/me/generate-password")
         self.page.get_by_role("button", name="Generate password").click()
         shown = self.page.locator("main").inner_text()
         self.assertIn("me@first.test", shown)
