@@ -69,6 +69,25 @@ class SQLiteInMemoryQueueTests(QueueContract, SynchronousTestCase):
         return queue
 
 
+class SQLiteEncryptedQueueTests(QueueContract, SynchronousTestCase):
+    """SQLite on disk with a key."""
+
+    def store(self) -> Queue:
+        self.path = Path(self.mktemp()) / "queue.sqlite"
+        queue = SQLiteQueue(self.path, InlineThreads(), key=bytes(range(32)))
+        self.get(queue.start())
+        self.addCleanup(lambda: self.get(queue.stop()))
+        return queue
+
+    def test_nothing_readable(self) -> None:
+        """Neither the file nor its log shows an address while the message waits."""
+        self.put(message(reverse_path="needle@example.org"))
+        paths = list(self.path.parent.iterdir())
+        self.assertGreater(len(paths), 1)
+        for path in paths:
+            self.assertNotIn(b"needle", path.read_bytes())
+
+
 class SQLiteQueueTests(QueueContract, SynchronousTestCase):
     """SQLite on disk."""
 

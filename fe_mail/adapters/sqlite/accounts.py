@@ -84,10 +84,10 @@ _CHECKS = (
 
 
 class SQLiteAccountStore:
-    """Durable accounts; several processes may share the file."""
+    """Durable accounts in a file that processes may share; encrypted if it has a key."""
 
-    def __init__(self, path: str | Path, threads: Threads) -> None:
-        self._database = Database(path, "accounts", threads)
+    def __init__(self, path: str | Path, threads: Threads, *, key: bytes | None = None) -> None:
+        self._database = Database(path, "accounts", threads, key=key)
 
     async def start(self) -> None:
         """Open, create or upgrade the file."""

@@ -89,10 +89,10 @@ _NO_OPEN_DELIVERY = """
 
 
 class SQLiteQueue:
-    """A durable queue; several processes may share the file."""
+    """A durable queue in a file that processes may share; encrypted if it has a key."""
 
-    def __init__(self, path: str | Path, threads: Threads) -> None:
-        self._database = Database(path, "queue", threads)
+    def __init__(self, path: str | Path, threads: Threads, *, key: bytes | None = None) -> None:
+        self._database = Database(path, "queue", threads, key=key)
 
     async def start(self) -> None:
         """Open, create or upgrade the file."""
