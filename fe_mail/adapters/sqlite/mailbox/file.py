@@ -7,16 +7,15 @@ bus says so. New texts are put into the search index when the mailbox has been q
 moment, so that arriving mail does not wait for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.adapters.mailbox_rules import INBOX
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.mailbox import folders, messages, searching
 from fe_mail.adapters.sqlite.mailbox.contents import Prepared, prepare
@@ -25,7 +24,7 @@ from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
 from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import Corrupt, NotFound
+from fe_mail.model.errors import Corrupt
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import DEFAULT_FOLDERS, Delivery, NewMessage
 from fe_mail.ports import Bus
@@ -69,10 +68,11 @@ class MailboxFile:
         self._database = Database(path, SCHEMA, threads, key=mailbox_key)
         self._sealing_private = b""
         self._taking_in = DeferredLock()
+        self._take_in_waits = False
         self._unsubscribe: Callable[[], None] = lambda: None
         self._index_timer: IDelayedCall | None = None
         self._unindexed_since = 0.0
-        self._background: set[Deferred[None]] = set()
+        self._background: set[Deferred[object]] = set()
 
     async def open(self) -> None:
         """Open with the key. ``AuthenticationFailed``, ``SchemaTooNew``, ``Corrupt``."""
@@ -91,7 +91,7 @@ class MailboxFile:
             await self._database.close()
             raise
         self._unsubscribe = self._bus.subscribe(
-            f"sealed:{self.alias_id}", lambda _: self._start(self._take_in_hinted())
+            f"sealed:{self.alias_id}", lambda _: self._take_in_hinted()
         )
         self._index_later()
 
@@ -153,6 +153,7 @@ class MailboxFile:
     async def take_in(self) -> int:
         """Move sealed mail into its folders; returns how many arrived."""
         await self._taking_in.acquire()
+        self._take_in_waits = False
         try:
             arrived, after = 0, 0
             while items := await self._spool.waiting(self.alias_id, after):
@@ -196,8 +197,10 @@ class MailboxFile:
             return None
         return delivery, prepare(delivery.message)
 
-    async def _take_in_hinted(self) -> None:
-        await self.take_in()
+    def _take_in_hinted(self) -> None:
+        if not self._take_in_waits:  # one that has not begun yet will find everything
+            self._take_in_waits = True
+            self._start(self.take_in())
 
     def _index_later(self) -> None:
         """When nothing arrived for a moment, or has arrived without end for a while."""
@@ -219,8 +222,8 @@ class MailboxFile:
         ):
             await self.write(searching.index_some)
 
-    def _start(self, coroutine: "object") -> None:
-        done: Deferred[None] = Deferred.fromCoroutine(coroutine)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, object]) -> None:
+        done: Deferred[object] = Deferred.fromCoroutine(work)
         self._background.add(done)
         done.addErrback(lambda failure: self._log.failure("mailbox work failed", failure))
         done.addBoth(lambda _: self._background.discard(done))
@@ -234,7 +237,5 @@ def fill_new(connection: apsw.Connection, now: float) -> bytes:
     tx.run("INSERT INTO mailbox VALUES (1, 0, 0, 0, ?, ?)", public, private)
     for name, use in DEFAULT_FOLDERS:
         folders.add(tx, name, special_use=use)
-    if tx.row("SELECT 1 FROM folder WHERE name = ?", INBOX) is None:
-        raise NotFound("A mailbox needs an INBOX.")
     connection.execute("COMMIT")
     return public

@@ -197,6 +197,7 @@ def store_flags(
         strict=True,
     )
     known, after = FlagSets(), dict[int, tuple[int, frozenset[str]]]()
+    changing: dict[int, list[int]] = {}  # new combination: UIDs
     modified: list[int] = []
     changed: list[tuple[int, frozenset[str], int]] = []
     for uid, old, modseq in asked:
@@ -208,15 +209,18 @@ def store_flags(
             after[old] = (flagset_id(tx, wished), wished)
         new, wished = after[old]
         if new != old:
+            changing.setdefault(new, []).append(uid)
             modseq = tx.touch(folder_id)
-            tx.run(
-                "UPDATE message SET flagset_id = ?, modseq = ? WHERE folder_id = ? AND uid = ?",
-                new,
-                modseq,
-                folder_id,
-                uid,
-            )
         changed.append((uid, wished, modseq))
+    for new, uids_of_new in changing.items():
+        tx.run(
+            "UPDATE message SET flagset_id = ?, modseq = ?"
+            " WHERE folder_id = ? AND uid IN (SELECT value FROM json_each(?))",
+            new,
+            tx.modseq(),
+            folder_id,
+            _json(uids_of_new),
+        )
     return FlagResult(
         modseq=_highest_modseq(tx, folder_id), changed=tuple(changed), modified=tuple(modified)
     )

@@ -22,8 +22,10 @@ from fe_mail.model.search import Key
 __all__ = ["INDEX_BATCH", "index_some", "search"]
 
 INDEX_BATCH = 100
+INDEX_OCTETS = 1024 * 1024  # of text in one batch, which other writers wait for
 TRIGRAMS_MAX = 48  # of one needle: more would not narrow the candidates any further
 TEXTS_AT_ONCE = 64
+TEXT_OCTETS_AT_ONCE = 512 * 1024  # compressed
 
 _COLUMNS = ("uid", "modseq", "flagset_id", "content_id", "size_octets", "received_at")
 Row = tuple[Any, ...]  # these columns
@@ -43,17 +45,20 @@ def search(
 
 
 def index_some(tx: Transaction) -> int:
-    """Index up to ``INDEX_BATCH`` contents that are not; returns how many."""
-    rows = tx.rows(
-        "SELECT id, text FROM content JOIN content_text ON content_id = id"
-        " WHERE is_indexed = 0 ORDER BY id LIMIT ?",
-        INDEX_BATCH,
+    """Index up to ``INDEX_BATCH`` contents that are not, or as much text; returns how many."""
+    (ids,) = tx.columns(
+        ("id",), "FROM content WHERE is_indexed = 0 ORDER BY id LIMIT ?", INDEX_BATCH
     )
-    for content_id, text in rows:
-        plain = zlib.decompress(text).replace(b"\0", b"\n").decode()
-        tx.run("INSERT INTO trigram (rowid, text) VALUES (?, ?)", content_id, plain)
+    octets = count = 0
+    for content_id in ids:
+        text = tx.value("SELECT text FROM content_text WHERE content_id = ?", content_id)
+        plain = zlib.decompress(text).replace(b"\0", b"\n")
+        tx.run("INSERT INTO trigram (rowid, text) VALUES (?, ?)", content_id, plain.decode())
         tx.run("UPDATE content SET is_indexed = 1 WHERE id = ?", content_id)
-    return len(rows)
+        octets, count = octets + len(plain), count + 1
+        if octets > INDEX_OCTETS:
+            break
+    return count
 
 
 class _Search:
@@ -154,9 +159,7 @@ class _Search:
 
     def _texts(self, content_ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         """Texts, a group of them in one row, for the reason that ``Transaction`` gives."""
-        ordered = sorted(content_ids)
-        for start in range(0, len(ordered), TEXTS_AT_ONCE):
-            some = ordered[start : start + TEXTS_AT_ONCE]
+        for some in self._groups(content_ids):
             row = self._tx.row(
                 "SELECT json_group_array(content_id), group_concat(hex(text), ' ')"
                 " FROM content_text WHERE content_id IN (SELECT value FROM json_each(?))",
@@ -166,6 +169,24 @@ class _Search:
                 continue
             texts = (zlib.decompress(bytes.fromhex(text)) for text in row[1].split(" "))
             yield from zip(json.loads(row[0]), texts, strict=True)
+
+    def _groups(self, content_ids: Iterable[int]) -> Iterator[list[int]]:
+        ids, lengths = self._tx.columns(
+            ("content_id", "octets"),
+            "FROM (SELECT content_id, length(text) AS octets FROM content_text)"
+            " WHERE content_id IN (SELECT value FROM json_each(?)) ORDER BY content_id",
+            json.dumps(sorted(content_ids)),
+        )
+        group: list[int] = []
+        octets = 0
+        for content_id, length in zip(ids, lengths, strict=True):
+            if group and (len(group) >= TEXTS_AT_ONCE or octets + length > TEXT_OCTETS_AT_ONCE):
+                yield group
+                group, octets = [], 0
+            group.append(content_id)
+            octets += length
+        if group:
+            yield group
 
 
 def _header_has(header: str, name: str, needle: str) -> bool:

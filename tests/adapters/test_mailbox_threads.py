@@ -1,0 +1,106 @@
+"""The encrypted store with real threads: groups of writers, readers beside them, many sessions."""
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.trial.unittest import TestCase
+
+from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.threads import ReactorThreads
+from fe_mail.model import search
+from fe_mail.model.errors import OverQuota
+from fe_mail.model.mailbox import FlagAction
+from tests.contracts.mailbox_case import ALICE, KEY, delivery, letter, new
+
+SEEN = frozenset({"\\Seen"})
+
+
+class ThreadsTests(TestCase):
+    """Everything at once."""
+
+    timeout = 60
+
+    @inlineCallbacks
+    def setUp(self) -> Any:
+        """A store with Alice's mailbox."""
+        threads = ReactorThreads(reactor, 4, "test")  # type: ignore[arg-type]  # a module
+        self.store = SQLiteMailboxStore(self.mktemp(), MemoryBus(reactor), threads, reactor)
+        self.addCleanup(threads.stop)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.store.stop()))
+        yield Deferred.fromCoroutine(self.store.start())
+        self.sealing_key = yield Deferred.fromCoroutine(self.store.create(ALICE, KEY))
+
+    def deliveries(self, prefix: str) -> "Deferred[Any]":
+        """Forty deliveries, each of them twice, at the same time."""
+        return gatherResults(
+            [
+                Deferred.fromCoroutine(
+                    self.store.deliver(ALICE, self.sealing_key, delivery(f"{prefix}{number}"))
+                )
+                for number in range(40)
+                for _ in range(2)
+            ]
+        )
+
+    @inlineCallbacks
+    def test_deliver_while_it_opens(self) -> Any:
+        """Mail that arrives locked, while the mailbox opens, and after that: each once."""
+        yield self.deliveries("locked")
+        opening = Deferred.fromCoroutine(self.store.unlock(ALICE, KEY))
+        during = self.deliveries("opening")
+        mailbox = yield opening
+        yield during
+        yield self.deliveries("open")
+        yield Deferred.fromCoroutine(mailbox.take_in())
+        view = yield Deferred.fromCoroutine(mailbox.select("INBOX"))
+        self.assertEqual(view.uids, tuple(range(1, 121)))
+        self.assertEqual((yield Deferred.fromCoroutine(mailbox.check())), ())
+
+    @inlineCallbacks
+    def test_sessions(self) -> Any:
+        """Four sessions that append, flag, move, search and remove leave a sound mailbox."""
+        mailboxes = yield gatherResults(
+            [Deferred.fromCoroutine(self.store.unlock(ALICE, KEY)) for _ in range(4)]
+        )
+
+        async def session(mailbox: Any, number: int) -> None:
+            for turn in range(10):
+                appended = await mailbox.append("INBOX", [new(letter(f"{number}-{turn}"))] * 3)
+                inbox, uids = appended.folder.id, appended.uids
+                await mailbox.store_flags(inbox, uids, FlagAction.ADD, SEEN)
+                found = await mailbox.search(inbox, search.TextContains(f"{number}-{turn}"))
+                assert [uid for uid, _ in found] == list(uids)
+                await mailbox.move(inbox, uids[:1], "Archive")
+                await mailbox.remove(inbox, uids[1:2])
+
+        yield gatherResults(
+            [
+                Deferred.fromCoroutine(session(mailbox, number))
+                for number, mailbox in enumerate(mailboxes)
+            ]
+        )
+        (inbox, archive) = yield Deferred.fromCoroutine(mailboxes[0].status(["INBOX", "Archive"]))
+        self.assertEqual((inbox.messages, archive.messages, inbox.uidnext), (40, 40, 121))
+        self.assertEqual((yield Deferred.fromCoroutine(mailboxes[1].check())), ())
+
+    @inlineCallbacks
+    def test_quota_race(self) -> Any:
+        """Deliveries at the same time cannot together pass the limit that each alone keeps."""
+        for state in ("locked", "open"):
+            if state == "open":
+                yield Deferred.fromCoroutine(self.store.unlock(ALICE, KEY))
+            used = yield Deferred.fromCoroutine(self.store.used_octets(ALICE))
+            limit = used + 5 * len(letter())
+            yield Deferred.fromCoroutine(self.store.set_quota(ALICE, limit))
+            results = yield gatherResults(
+                [
+                    Deferred.fromCoroutine(
+                        self.store.deliver(ALICE, self.sealing_key, delivery(f"{state}{number}"))
+                    ).addErrback(lambda failure: failure.trap(OverQuota))
+                    for number in range(20)
+                ]
+            )
+            self.assertEqual(results.count(OverQuota), 15)
+            self.assertEqual((yield Deferred.fromCoroutine(self.store.used_octets(ALICE))), limit)
