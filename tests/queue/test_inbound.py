@@ -67,6 +67,13 @@ class RecipientTests(PostOfficeTestCase):
         route = self.now(self.reception.route(ours, None))
         self.assertEqual(route.targets, (Target(courier="remote", address="carol@elsewhere.test"),))
 
+    def test_long_srs(self) -> None:
+        """An SRS address may be longer than a local part of RFC 5321, and must still be taken."""
+        sender = parse_address(f"{'c' * 60}@{'e' * 60}.test")
+        ours = self.srs.forward(sender, self.clock.seconds())
+        self.assertGreater(len(ours.local), 64)
+        self.assertIsNone(self.answer(str(ours), sender=""))
+
     def test_srs_is_no_relay(self) -> None:
         """With a sender it is refused, and a forged one always."""
         ours = self.srs.forward(parse_address("carol@elsewhere.test"), self.clock.seconds())
