@@ -46,7 +46,7 @@ async def index(visit: Visit, domain_id: str) -> Result:
         "asked": asked,
         "route": await _route(visit, domain, asked) if asked else None,
     }
-    return Page("aliases/index.html", values, block="table")
+    return Page("aliases/index.html", values, part="aliases/table.html")
 
 
 async def _route(visit: Visit, domain: Domain, asked: str) -> Route | None:

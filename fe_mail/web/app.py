@@ -119,8 +119,8 @@ class Web:
             error_field=getattr(page.error, "field", ""),
             message=message,
         )
-        if visit.is_script and page.block:
-            html = self.renderer.block(visit.language, page.template, page.block, values)
+        if visit.is_script and page.part:
+            html = self.renderer.page(visit.language, page.part, values)
             return _json(visit.request, status, {"table": html})
         visit.request.setResponseCode(status)
         visit.request.setHeader(b"Content-Type", b"text/html; charset=utf-8")

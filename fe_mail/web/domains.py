@@ -52,7 +52,7 @@ async def index(visit: Visit) -> Result:
     found = await visit.services.domains.list(visit.owner, query)
     if not found.total and not query.q:
         return Redirect("/my-account/domains/new")
-    return Page("domains/index.html", {"listing": Listing(found, query)}, block="table")
+    return Page("domains/index.html", {"listing": Listing(found, query)}, part="domains/table.html")
 
 
 @page("GET", "/my-account/domains/new")

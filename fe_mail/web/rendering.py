@@ -73,10 +73,5 @@ class Renderer:
         return environment
 
     def page(self, language: str, template: str, values: Mapping[str, object]) -> str:
-        """A whole page."""
+        """A whole page, or a piece of one."""
         return self._environments[language].get_template(template).render(values)
-
-    def block(self, language: str, template: str, block: str, values: Mapping[str, object]) -> str:
-        """One block of a page."""
-        found = self._environments[language].get_template(template)
-        return "".join(found.blocks[block](found.new_context(dict(values))))

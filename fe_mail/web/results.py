@@ -20,7 +20,7 @@ class Page:
     A template with its values.
 
     ``error`` is shown on the page and decides the status. ``script`` is what a script gets
-    instead; ``block`` names the part of the page that it gets as ``{"table": html}``.
+    instead; ``part`` is the template of a piece of the page that it gets as ``{"table": html}``.
     """
 
     template: str
@@ -28,7 +28,7 @@ class Page:
     error: MailError | None = None
     status: int = 200
     script: Mapping[str, object] | None = None
-    block: str = ""
+    part: str = ""
 
 
 @attrs.frozen

@@ -104,7 +104,7 @@ def _target(return_to: str) -> str:
     """A path on this server without its language prefix; the account if it is not local."""
     target = local_target(return_to, HOME)
     first, _, rest = target[1:].partition("/")
-    return f"/{rest}" if first in LANGUAGES else target
+    return local_target(f"/{rest}", HOME) if first in LANGUAGES else target
 
 
 @page("GET", "/logout", Access.EVERYBODY)

@@ -1,0 +1,134 @@
+"""Domains: the list, a new one, the set-up page and its check."""
+
+from fe_mail.model.account import Member
+from tests.web.pages import WebTestCase
+
+JSON = {"Accept": "application/json"}
+
+
+class DomainTests(WebTestCase):
+    """Somebody who has just registered."""
+
+    def setUp(self) -> None:
+        """Sign up."""
+        super().setUp()
+        self.browser.sign_up()
+
+    def test_none(self) -> None:
+        """Without a domain the list leads to the form for the first."""
+        self.assertEqual("/en/my-account/domains", self.browser.get("/en/my-account").location)
+        answer = self.browser.get("/en/my-account/domains")
+        self.assertEqual("/en/my-account/domains/new", answer.location)
+
+    def test_add(self) -> None:
+        """A new domain leads to its records; every one can be copied."""
+        answer = self.browser.submit("/en/my-account/domains/new", domain=" Example.ORG ")
+        self.assertEqual("/en/my-account/domains/example.org", answer.location)
+        page = self.browser.follow(answer)
+        self.assert_says(page, "The domain was added.", "mx.example.net", "_dmarc", "required")
+        records = self.services.domains.records(self.domain())
+        for record in records:
+            self.assertIn(record.value.replace("'", "&#39;"), page.text)
+        self.assertEqual(2 * len(records), page.text.count('class="copy"'))
+
+    def domain(self):  # type: ignore[no-untyped-def]
+        """The domain as it is stored."""
+        return self.now(self.accounts.domains_named("example.org"))[0]
+
+    def test_refused(self) -> None:
+        """Bad names say why; ``www.`` gets advice; a known one leads to its aliases."""
+        for name, says in (("no", "not valid"), ("www.example.org", "Leave out the “www.”")):
+            with self.subTest(name=name):
+                answer = self.browser.submit("/en/my-account/domains/new", domain=name)
+                self.assertEqual(400, answer.status)
+                self.assert_says(answer, says)
+        self.browser.add_domain()
+        again = self.browser.submit("/en/my-account/domains/new", domain="example.org")
+        self.assertEqual("/en/my-account/domains/example.org/aliases", again.location)
+        self.assert_says(self.browser.follow(again), "You have this domain already.")
+
+    def test_check(self) -> None:
+        """A check explains what is wrong, record by record, until all is right."""
+        path = self.browser.add_domain()
+        bad = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual(400, bad.status)
+        self.assert_says(bad, "Not everything is in place", "not yet", "MX missing")
+        self.publish("example.org")
+        answer = self.browser.submit(f"{path}/verify-records")
+        good = self.browser.follow(answer)
+        self.assert_says(good, "All is well", "MX correct", "Ownership proven", "May send")
+        self.assertNotIn("not yet", good.text)
+
+    def test_check_without_answer(self) -> None:
+        """Trouble of the DNS is told apart, and nothing stored changes."""
+        path = self.browser.add_domain()
+        self.publish("example.org")
+        self.browser.submit(f"{path}/verify-records")
+        self.resolver.failing.add("example.org")
+        answer = self.browser.submit(f"{path}/verify-records")
+        self.assert_says(answer, "The DNS did not answer every question")
+        self.assertTrue(self.domain().has_mx_record)
+
+    def test_advice_only(self) -> None:
+        """What is only recommended is explained without calling the check a failure."""
+        path = self.browser.add_domain()
+        self.publish("example.org")
+        rows = self.resolver.table["example.org", "TXT"]
+        spf = tuple(row for row in rows if not row.startswith("v=spf1"))
+        self.resolver.table["example.org", "TXT"] = spf
+        answer = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual(200, answer.status)
+        self.assert_says(answer, "not yet", "MX correct")
+
+    def test_scripts(self) -> None:
+        """A script gets reasons, a reload, a table."""
+        path = self.browser.add_domain()
+        self.browser.headers.update(JSON)
+        bad = self.browser.submit(f"{path}/verify-records")
+        self.assertIn("mx.example.net", bad.json["message"])
+        self.publish("example.org")
+        good = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual({"reloadPage": True}, good.json)
+        self.assertIn("<table", self.browser.get("/en/my-account/domains").json["table"])
+
+    def test_list(self) -> None:
+        """Names, states, search, order, pages."""
+        for number in range(12):
+            self.browser.add_domain(f"d{number:02}.example")
+        page = self.browser.get("/en/my-account/domains?limit=10&sort=-name")
+        self.assert_says(page, "d11.example", "Set-up needed", "Page 1 of 2")
+        self.assertNotIn("d00.example", page.text)
+        self.assertIn('aria-sort="descending"', page.text)
+        second = self.browser.get("/en/my-account/domains?limit=10&sort=-name&page=2")
+        self.assert_says(second, "d00.example", "Page 2 of 2")
+        found = self.browser.get("/en/my-account/domains?q=D03")
+        self.assert_says(found, "d03.example")
+        self.assertNotIn("d04.example", found.text)
+        nothing = self.browser.get("/en/my-account/domains?q=%3Cb%3E")
+        self.assert_says(nothing, "No domain matches")
+        self.assertNotIn("<b>", nothing.text)
+
+    def test_remove(self) -> None:
+        """Only with its name typed; the mailboxes go too."""
+        path = self.browser.add_domain()
+        refused = self.browser.submit(path, _method="DELETE", confirm="example.com")
+        self.assertEqual(400, refused.status)
+        self.assert_says(refused, "Type the name of the domain to remove it.")
+        answer = self.browser.submit(path, _method="DELETE", confirm="Example.org")
+        self.assertEqual(302, answer.status)
+        self.assertEqual((), self.now(self.accounts.domains_named("example.org")))
+
+    def test_others(self) -> None:
+        """Somebody else sees no such domain; a plain member sees it but cannot change it."""
+        path = self.browser.add_domain()
+        other = self.new_browser()
+        other.sign_up("alex@example.com")
+        self.assertEqual(404, other.get(path).status)
+        alex = self.now(self.accounts.user_by_email("alex@example.com"))
+        self.now(self.accounts.set_member(self.domain().id, Member(user_id=alex.id)))
+        page = other.get(path)
+        self.assertEqual(200, page.status)
+        self.assertNotIn("Remove this domain", page.text)
+        self.assertEqual(403, other.submit(f"{path}/verify-records").status)
+        gone = other.submit(path, _method="DELETE", confirm="example.org")
+        self.assertEqual(403, gone.status)
