@@ -238,8 +238,8 @@ class Login:
             session_id=candidate.peer.session_id,
         )
         if candidate.alias is not None:
-            # Not awaited: the answer must not come later because the alias exists.
-            self._later(self._accounts.log(self._entry(candidate, candidate.alias)))
+            # After the answer, which must not come later because the alias exists.
+            self._clock.callLater(0, self._record, self._entry(candidate, candidate.alias))
         raise AuthenticationFailed
 
     def _entry(self, candidate: _Candidate, alias: Alias) -> LogEntry:
@@ -254,6 +254,9 @@ class Login:
             remote=candidate.peer.ip,
             detail={"protocol": candidate.protocol, "address": candidate.name},
         )
+
+    def _record(self, entry: LogEntry) -> None:
+        self._later(self._accounts.log(entry))
 
     def _later(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         running = Deferred.fromCoroutine(work)

@@ -23,6 +23,7 @@ from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
 from fe_mail.model.errors import AuthenticationFailed, Corrupt
 from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
+from fe_mail.ports import AccountStore, MailboxStore
 
 __all__ = ["AccountsTestCase", "QuickKeyring"]
 
@@ -91,13 +92,25 @@ class AccountsTestCase(SynchronousTestCase):
         """An empty server with an admin and an ordinary user."""
         self.clock = Clock()
         self.clock.advance(START)
-        self.keyring = QuickKeyring()
-        self.accounts = MemoryAccountStore()
+        self.keyring = self.make_keyring()
+        self.accounts = self.make_accounts()
         self.cache = MemoryCache(self.clock)
         self.bus = MemoryBus(self.clock)
-        self.mailboxes = MemoryMailboxStore(self.bus, self.clock)
+        self.mailboxes = self.make_mailboxes()
         self.admin = self.add_user("admin@example.com")
         self.user = self.add_user("user@example.com")
+
+    def make_keyring(self) -> Any:
+        """A keyring; ``tests.accounts.test_durable`` makes the real one."""
+        return QuickKeyring()
+
+    def make_accounts(self) -> AccountStore:
+        """An empty store."""
+        return MemoryAccountStore()
+
+    def make_mailboxes(self) -> MailboxStore:
+        """A store of mailboxes."""
+        return MemoryMailboxStore(self.bus, self.clock)
 
     def now(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
         """The result of a coroutine that needs no waiting."""

@@ -214,6 +214,7 @@ class RecordTests(LoginTestCase):
     def test_failure_is_logged(self) -> None:
         """A failed login is in the domain's log, without the password."""
         self.refused()
+        self.clock.advance(0)
         (entry,) = self.now(self.accounts.logs(self.domain.id, Query())).items
         self.assertEqual((entry.kind, entry.remote), ("login-failed", HERE.ip))
         self.assertEqual(entry.alias_id, self.alice.id)
@@ -238,6 +239,7 @@ class RecordTests(LoginTestCase):
         """A log that cannot be written changes no answer."""
         self.patch(self.accounts, "log", self._broken)
         self.refused()
+        self.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def _broken(self, entry: object) -> None:
