@@ -52,11 +52,8 @@ class BodyHash:
         self._empty_lines = 0  # CRLFs that count only if something follows
         self.total_octets = 0
 
-    def update(self, octets: bytes) -> None:
+    def update(self, octets: bytes | memoryview) -> None:
         """More of the body."""
-        if len(octets) <= _CHUNK_OCTETS:
-            self._update(octets)
-            return
         view = memoryview(octets)
         for start in range(0, len(octets), _CHUNK_OCTETS):
             self._update(bytes(view[start : start + _CHUNK_OCTETS]))

@@ -164,7 +164,7 @@ def sign(raw: bytes, key: SigningKey, *, domain: str, selector: str, now: float)
     """The DKIM-Signature field (with CRLF) to put in front of a message."""
     body_start = header_bounds(raw)[0]
     body = BodyHash()
-    body.update(raw[body_start:])
+    body.update(memoryview(raw)[body_start:])
     return sign_header(
         raw[:body_start], body.digest(), key, domain=domain, selector=selector, now=now
     )
@@ -264,7 +264,7 @@ def examine(raw: bytes, now: float) -> tuple[Examined, ...]:
 
 def _hash_body(raw: bytes, start: int, relaxed: bool, limit: int | None) -> tuple[bytes, int]:
     body = BodyHash(relaxed=relaxed, limit=limit)
-    body.update(raw[start:])
+    body.update(memoryview(raw)[start:])
     return body.digest(), body.total_octets
 
 

@@ -59,7 +59,10 @@ class HeaderField:
 
 def unfold(body: bytes) -> bytes:
     """Remove folding (RFC 5322 §2.2.3), bare line ends and NUL, and trim."""
-    return _LINE_ENDS.sub(b"", body).strip(b" \t")
+    value = body.strip(b" \t\r\n")
+    if b"\n" not in value and b"\r" not in value and b"\0" not in value:
+        return value
+    return _LINE_ENDS.sub(b"", value).strip(b" \t")
 
 
 def is_field_name(name: str) -> bool:

@@ -7,8 +7,12 @@ again. Script and style content is dropped, block elements end a line.
 
 import html
 import re
+from collections.abc import Iterator
 
 __all__ = ["html_to_text"]
+
+# Patterns run over pieces of this size, so that other threads get their turn.
+_PAGE_CHARACTERS = 1 << 16
 
 _TAG_NAME = re.compile(r"/?([A-Za-z][A-Za-z0-9:\-]{0,40})")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
@@ -23,23 +27,29 @@ _CELLS = frozenset({"td", "th", "option", "img"})
 
 def html_to_text(source: str) -> str:
     """The text a person would read."""
+    pages: list[str] = []
     pieces: list[str] = []
-    position = 0
-    while True:
+    size = position = 0
+    while position >= 0:
         start = source.find("<", position)
-        if start < 0:
-            pieces.append(_text(source[position:]))
-            break
-        pieces.append(_text(source[position:start]))
-        separator, position = _markup(source, start)
-        pieces.append(separator)
-        if position < 0:
-            break
-    return _BLANK_LINES.sub("\n", "".join(pieces)).strip()
+        chunk = source[position : len(source) if start < 0 else start]
+        separator, position = _markup(source, start) if start >= 0 else ("", -1)
+        pieces += (*_texts(chunk), separator)
+        size += len(chunk) + 1
+        if size >= _PAGE_CHARACTERS or position < 0:
+            pages.append(_BLANK_LINES.sub("\n", "".join(pieces)))
+            pieces, size = [], 0
+    return "".join(pages).strip()
 
 
-def _text(chunk: str) -> str:
-    return _SPACES.sub(" ", html.unescape(chunk)) if chunk else ""
+def _texts(chunk: str) -> Iterator[str]:
+    """Text between two tags, in pieces that never cut an entity if there is any space."""
+    while len(chunk) > _PAGE_CHARACTERS:
+        cut = max(chunk.rfind(" ", 0, _PAGE_CHARACTERS), 0) or _PAGE_CHARACTERS
+        yield _SPACES.sub(" ", html.unescape(chunk[:cut]))
+        chunk = chunk[cut:]
+    if chunk:
+        yield _SPACES.sub(" ", html.unescape(chunk))
 
 
 def _markup(source: str, start: int) -> tuple[str, int]:

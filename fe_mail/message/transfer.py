@@ -6,11 +6,12 @@ by the caller. Malformed input decodes as far as it can. RFC 2045 §6.7, §6.8.
 """
 
 import binascii
-import re
+import string
 
 __all__ = ["decode_body"]
 
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_BASE64 = (string.ascii_letters + string.digits + "+/").encode("ascii")
+_NOT_BASE64 = bytes(octet for octet in range(256) if octet not in _BASE64)
 
 
 def decode_body(raw: bytes, encoding: bytes, start: int, end: int, max_octets: int) -> bytes:
@@ -24,7 +25,7 @@ def decode_body(raw: bytes, encoding: bytes, start: int, end: int, max_octets: i
 
 
 def _decode_base64(body: bytes) -> bytes:
-    clean = _NOT_BASE64.sub(b"", body)
+    clean = body.translate(None, _NOT_BASE64)
     # A single left-over character carries no whole octet.
     usable = clean[: len(clean) - 1] if len(clean) % 4 == 1 else clean
     return binascii.a2b_base64(usable + b"=" * (-len(usable) % 4))

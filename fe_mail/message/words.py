@@ -20,6 +20,7 @@ __all__ = ["decode_octets", "decode_words", "encode_phrase", "encode_unstructure
 MAX_WORD_OCTETS = 4096
 # Octets of text in one encoded word of ours: 45 octets are 60 of base64, 72 with the frame.
 _CHUNK_OCTETS = 45
+_PIECE_OCTETS = 1 << 16
 
 _WORD = re.compile(
     rb"=\?([^?\s*=]{1,64})(?:\*[^?\s]{1,64})?\?([bBqQ])\?([^?\r\n]{0,4096})\?=", re.ASCII
@@ -64,7 +65,7 @@ def decode_octets(octets: bytes, charset: str = "utf-8") -> str:
     try:
         known = codecs.lookup(name).name if name.isascii() and "\0" not in name else ""
         if known and known.replace("_", "-") not in _REFUSED:
-            return octets.decode(known, "replace")
+            return _decode(octets, known)
     except (LookupError, UnicodeError, ValueError):
         pass  # an unknown name, or a codec that is none of text: guess below
     return _utf8_or_western(octets)
@@ -74,7 +75,17 @@ def _utf8_or_western(octets: bytes) -> str:
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")
+        return _decode(octets, "cp1252")
+
+
+def _decode(octets: bytes, codec: str) -> str:
+    """Decode in pieces: replacing is slow, and no call may keep other threads waiting."""
+    if len(octets) <= _PIECE_OCTETS:
+        return octets.decode(codec, "replace")
+    decoder = codecs.getincrementaldecoder(codec)("replace")
+    starts = range(0, len(octets), _PIECE_OCTETS)
+    pieces = [decoder.decode(octets[start : start + _PIECE_OCTETS]) for start in starts]
+    return "".join(pieces) + decoder.decode(b"", True)
 
 
 def decode_words(value: bytes) -> str:

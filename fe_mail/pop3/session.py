@@ -123,7 +123,7 @@ class Session:
     async def run(self) -> None:
         """Greet, converse, give the mailbox back."""
         try:
-            self.say(ok(b"POP3 server ready."))
+            self.say(ok(self.services.hostname.encode("ascii", "replace") + b" POP3 server ready."))
             while not self._is_over:
                 await self._step()
         except ConnectionEnded:

@@ -172,6 +172,35 @@ class LimitTests(POP3TestCase):
         server.dataReceived(b"RETR 1\r\n")
         self.assertIn(b"-ERR [SYS/TEMP] ", transport.value())
 
+    def test_our_mistake(self) -> None:
+        """An unexpected error is logged, told as temporary, and the session goes on."""
+        server, transport = self.signed_in()
+        drop = server.session.drop
+        assert drop is not None
+
+        async def break_down(*_: object) -> Any:
+            raise RuntimeError("a secret of ours")
+
+        drop.fetch = break_down  # type: ignore[method-assign]  # a store with a defect
+        server.dataReceived(b"RETR 1\r\nNOOP\r\n")
+        self.assertEqual(transport.value(), b"-ERR [SYS/TEMP] Internal error.\r\n+OK\r\n")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_quit_that_cannot_delete(self) -> None:
+        """QUIT says when deleting failed (RFC 1939 §6)."""
+        server, transport = self.signed_in()
+        drop = server.session.drop
+        assert drop is not None
+
+        async def refuse() -> None:
+            raise Unavailable
+
+        drop.commit = refuse  # type: ignore[method-assign]  # the store at a bad moment
+        server.dataReceived(b"DELE 1\r\nQUIT\r\n")
+        self.assertTrue(transport.value().startswith(b"+OK Marked as deleted.\r\n-ERR [SYS/TEMP]"))
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(self.inbox(), (1, 2, 3))
+
     def test_connection_lost_deletes_nothing(self) -> None:
         """Without QUIT there is no UPDATE state."""
         server, _ = self.signed_in()
