@@ -41,7 +41,8 @@ LOCAL_PLACES = 128  # deliveries into mailboxes at once
 LEASE_SECONDS = 60.0
 POLL_SECONDS = 30.0  # when no hint and no due time says anything
 CLAIM_BATCH = 128
-BUSY_SECONDS = 20.0  # a delivery whose lane is full comes back after this
+BUSY_SECONDS = 5.0  # a delivery whose lane is full comes back after this, or a little later
+SLOW_SECONDS = 20.0  # the same where the destination is not in full swing
 STOP_GRACE_SECONDS = 30.0
 
 _LATER = Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
@@ -179,7 +180,8 @@ class QueueRunner:
             elif lane.state.is_dead(now):
                 await self._finish(claim, _RESTS)
             elif not self._lanes.has_room(lane):
-                await self._give_back([claim], _BUSY, BUSY_SECONDS)
+                is_swift = lane.state.limit >= lane.state.maximum
+                await self._give_back([claim], _BUSY, BUSY_SECONDS if is_swift else SLOW_SECONDS)
             else:
                 self._lanes.add(lane, claim)
 
