@@ -119,6 +119,8 @@ class Aliases:
             if alias is not None and alias.domain_id == domain.id:
                 return alias
         name = id_or_name if is_pattern(id_or_name) else id_or_name.lower()
+        if not name.isprintable():
+            return None
         try:
             return await self._accounts.alias_named(domain.id, name)
         except NotFound:

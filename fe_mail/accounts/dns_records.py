@@ -59,7 +59,7 @@ def _sending(domain: Domain, site: Site) -> tuple[DNSRecord, ...]:
             purpose="spf",
             type="TXT",
             name="@",
-            value=f"v=spf1 {spf_mechanism(domain, site)} -all",
+            value=f"v=spf1 {spf_mechanism(domain, site)} ~all",
             required=False,
         ),
         DNSRecord(

@@ -101,8 +101,8 @@ class Users:
 
     async def _user_by_email(self, email: str) -> User | None:
         try:
-            return await self._accounts.user_by_email(email)
-        except NotFound:
+            return await self._accounts.user_by_email(user_email(email))
+        except (Invalid, NotFound):
             return None
 
     async def start_session(self, user: User, remote: str) -> str:

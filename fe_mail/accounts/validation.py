@@ -134,7 +134,7 @@ def is_pattern(name: str) -> bool:
 def alias_name(value: object, domain: str) -> str:
     """A local part, ``*`` or ``/regex/``; whether the caller may have it is asked elsewhere."""
     name = value.strip() if isinstance(value, str) else ""
-    if is_pattern(name):
+    if is_pattern(name) and name.isprintable():
         compile_pattern(name)
         return name
     name = name.lower()
@@ -187,7 +187,10 @@ def split_list(value: object, field: str) -> tuple[str, ...]:
         raise Invalid("This must be a list.", field=field)
     if not all(isinstance(part, str) for part in parts) or len(parts) > MAX_LIST_ENTRIES * 2:
         raise Invalid("This must be a list of texts.", field=field)
-    return tuple(dict.fromkeys(text for part in parts if (text := str(part).strip())))
+    found = tuple(dict.fromkeys(text for part in parts if (text := str(part).strip())))
+    if not all(text.isprintable() for text in found):
+        raise Invalid("The list has characters that cannot be seen.", field=field)
+    return found
 
 
 def recipients(value: object, limit: int, *, emails_only: bool = False) -> tuple[str, ...]:

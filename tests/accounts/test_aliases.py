@@ -198,7 +198,8 @@ class RightsTests(AliasesTestCase):
             self.assertEqual(self.now(self.aliases.get(self.user, self.domain, key)), alias)
         found = self.now(self.aliases.get(self.user, self.domain, "/^A$/"))
         self.assertEqual(found.id, pattern.id)
-        self.fails(NotFound, self.aliases.get(self.user, self.domain, "0" * 24))
+        for key in ("0" * 24, "", "\ud800", "x\0"):
+            self.fails(NotFound, self.aliases.get(self.user, self.domain, key))
 
 
 class UpdateTests(AliasesTestCase):

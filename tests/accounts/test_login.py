@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from fe_mail.accounts import scram
@@ -342,6 +344,19 @@ class ExchangeTests(LoginTestCase):
         self.assertIsInstance(self.step(exchange, PASSWORD.encode()), Identity)
         exchange = self.login.begin("LOGIN", HERE, "smtp")
         self.assertEqual(self.step(exchange, b"alice@example.org"), b"Password:")
+
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.sampled_from(Login.mechanisms),
+        st.lists(st.binary(max_size=60) | st.none(), min_size=1, max_size=4),
+    )
+    def test_any_octets(self, mechanism: str, responses: list[bytes | None]) -> None:
+        """Whatever a client sends, it is a challenge or one of the errors of the contract."""
+        exchange = self.login.begin(mechanism, Peer(), "imap")
+        for response in responses:
+            result = Deferred.fromCoroutine(exchange.step(response))
+            result.addErrback(lambda f: f.trap(Invalid, AuthenticationFailed, RateLimited))
+            self.successResultOf(result)
 
     def test_unknown_mechanism(self) -> None:
         """Only what is advertised is spoken."""

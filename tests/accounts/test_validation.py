@@ -53,7 +53,7 @@ class ValidationTests(SynchronousTestCase):
                 "/^(a|b)$/gi": "/^(a|b)$/gi",
             },
             ["", " ", "a+b", "!a", "a b", 'a"b', "a\\b", "a@b", ".a", "a..b", "x" * 65, None, 7,
-             "/(/", "/a", "/a/x", "a\nb", "a\x00b", "x" * 100_000],
+             "/(/", "/a", "/a/x", "/\ud800/", "\ud800", "a\nb", "a\x00b", "x" * 100_000],
         )  # fmt: skip
 
     def test_reserved(self) -> None:
@@ -145,7 +145,7 @@ class ValidationTests(SynchronousTestCase):
             self.assertFalse(validation.boolean(value))
 
     @settings(max_examples=100, deadline=None)
-    @given(st.text(max_size=60))
+    @given(st.text(st.characters(), max_size=60))
     def test_any_text(self, text: str) -> None:
         """No text makes a rule raise anything but Invalid."""
         for rule in (
