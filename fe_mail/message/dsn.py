@@ -12,6 +12,7 @@ RFC 3834 §5, §3.1.
 import enum
 import re
 import secrets
+from collections.abc import Iterator
 
 import attrs
 
@@ -120,11 +121,7 @@ def _header(report: Report, original: bytes) -> bytes:
     action = _action(report)
     author = Correspondent(Address("mailer-daemon", report.reporting_mta), "Mail Delivery System")
     names = ", ".join(entry.recipient for entry in report.recipients)
-    label = "X-Failed-Recipients" if action in (Action.FAILED, Action.DELAYED) else ""
-    message_id = first_value(header_fields(original[: header_bounds(original)[0]]), b"message-id")
-    original_id = decode_words(message_id or b"").strip()
-    last_attempt = max((entry.last_attempt_at for entry in report.recipients), default=0.0)
-    retry_until = max((entry.will_retry_until for entry in report.recipients), default=0.0)
+    is_bad = action in (Action.FAILED, Action.DELAYED)
     return b"".join(
         (
             date_field(report.date),
@@ -132,22 +129,31 @@ def _header(report: Report, original: bytes) -> bytes:
             address_field("To", [Correspondent(report.to)]),
             text_field("Subject", f"Delivery Status Notification ({_TITLES[action]})"),
             id_field("Message-ID", [report.message_id]),
-            id_field("In-Reply-To", [original_id]),
-            id_field("References", [original_id]),
-            id_field("X-Original-Message-ID", [original_id]),
-            text_field(label or "X-Successful-Recipients", names),
+            *_reference_fields(original),
+            text_field("X-Failed-Recipients" if is_bad else "X-Successful-Recipients", names),
             text_field("X-DSN-Envelope-ID", report.envelope_id) if report.envelope_id else b"",
-            date_field(last_attempt, "Last-Attempt-Date")
-            if action is Action.DELAYED and last_attempt
-            else b"",
-            date_field(retry_until, "Will-Retry-Until")
-            if action is Action.DELAYED and retry_until
-            else b"",
+            *(_delay_fields(report) if action is Action.DELAYED else ()),
             b"Auto-Submitted: auto-replied\r\n"
             b"X-Auto-Response-Suppress: All\r\n"
             b"Precedence: auto_reply\r\n",
         )
     )
+
+
+def _reference_fields(original: bytes) -> Iterator[bytes]:
+    fields = header_fields(original[: header_bounds(original)[0]])
+    message_id = decode_words(first_value(fields, b"message-id") or b"").strip()
+    for name in ("In-Reply-To", "References", "X-Original-Message-ID"):
+        yield id_field(name, [message_id])
+
+
+def _delay_fields(report: Report) -> Iterator[bytes]:
+    last_attempt = max((entry.last_attempt_at for entry in report.recipients), default=0.0)
+    retry_until = max((entry.will_retry_until for entry in report.recipients), default=0.0)
+    if last_attempt:
+        yield date_field(last_attempt, "Last-Attempt-Date")
+    if retry_until:
+        yield date_field(retry_until, "Will-Retry-Until")
 
 
 def _notice(report: Report) -> str:

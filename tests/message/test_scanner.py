@@ -223,6 +223,31 @@ FRAGMENTS = st.sampled_from(
 )
 
 
+LEAVES = st.lists(
+    st.sampled_from([b"text", b"\r\n", b"--", b"--1x", b"\r\n--1x", b"-", b"\r\n\r\n"]), max_size=6
+).map(b"".join)
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, min_size=1, max_size=4), max_leaves=12)
+
+
+def build(tree: Any, boundary: bytes = b"1") -> bytes:
+    """A message of a tree: a list is a multipart, octets are a leaf."""
+    if isinstance(tree, bytes):
+        return b"X-Leaf: y\r\n\r\n" + tree
+    pieces = [
+        b"\r\n--" + boundary + b"\r\n" + build(one, boundary + b"-%d" % number)
+        for number, one in enumerate(tree)
+    ]
+    head = b'Content-Type: multipart/mixed; boundary="' + boundary + b'"\r\n\r\n'
+    return head + b"".join(pieces) + b"\r\n--" + boundary + b"--\r\n"
+
+
+def rebuilt(raw: bytes, part: Part) -> Any:
+    """The tree that was scanned."""
+    if part.is_multipart:
+        return [rebuilt(raw, child) for child in part.parts]
+    return body(raw, part)
+
+
 class AnythingTests(SynchronousTestCase):
     """Whatever the bytes."""
 
@@ -233,6 +258,13 @@ class AnythingTests(SynchronousTestCase):
         whole = digest(raw).structure
         self.assertEqual((whole.header_start, whole.body_end), (0, len(raw)))
         self.check(raw, whole)
+
+    @settings(max_examples=200, deadline=None)
+    @given(TREES)
+    def test_round_trip(self, tree: Any) -> None:
+        """Well-formed messages come apart as they were put together, to the octet."""
+        raw = build(tree)
+        self.assertEqual(rebuilt(raw, scan(raw)), tree)
 
     def check(self, raw: bytes, part: Part) -> None:
         """One part and those below it."""

@@ -96,8 +96,8 @@ class ParameterTests(SynchronousTestCase):
 
     def test_spaces_without_quotes(self) -> None:
         """File names with spaces come without quotes, too."""
-        _, params = parse_parameterized(b"attachment; filename=my file.pdf; size=3")
-        self.assertEqual(decoded_parameter(params, b"filename"), "my file.pdf")
+        _, params = parse_parameterized(b"attachment; filename=my long file.pdf; size=3")
+        self.assertEqual(decoded_parameter(params, b"filename"), "my long file.pdf")
 
     def test_continuations(self) -> None:
         """RFC 2231 §3, §4.1: joined in order, decoded by the charset of the first."""
