@@ -1,12 +1,16 @@
 """
 The courier into a mailbox of ours.
 
-The delivery's id is the same for every attempt (``<queue id>:<number>``), and the store keeps
-one message per id: so a process that is killed between delivering and settling delivers once.
+The delivery's id is the same for every attempt, and the store keeps one message per id: so a
+process that is killed between delivering and settling delivers once. A sender that never heard
+our 250 sends the same octets again, and gets the same id (see ``delivery_id``).
 On top of the message go Return-Path (RFC 5321 §4.4), Delivered-To (the alias) and X-Original-To
 (the address that the sender wrote, when it is another one). A Return-Path that came with the
 message is dropped, since only the last host may say it.
 """
+
+import hashlib
+import re
 
 from fe_mail.delivery.courier import outcome_of
 from fe_mail.message.headers import header_bounds, header_fields
@@ -17,9 +21,11 @@ from fe_mail.model.mailbox import Delivery, NewMessage
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.ports import AccountStore, Blobs, MailboxStore
 
-__all__ = ["LocalCourier", "delivered_message"]
+__all__ = ["LocalCourier", "delivered_message", "delivery_id"]
 
 _RETURN_PATH = b"return-path:"
+# The first field, folded lines included: the one that our own MX put on top.
+_OUR_TRACE = re.compile(rb"Received:[^\r]*\r\n(?:[ \t][^\r]*\r\n)*")
 
 
 class LocalCourier:
@@ -52,7 +58,7 @@ class LocalCourier:
 
     async def _store(self, claim: Claim, alias: Alias, raw: bytes) -> Outcome:
         delivery = Delivery(
-            id=f"{claim.message.id}:{claim.delivery.number}",
+            id=delivery_id(claim, raw),
             message=NewMessage(
                 raw=delivered_message(claim, alias.address, raw),
                 received_at=claim.message.created_at,
@@ -63,6 +69,23 @@ class LocalCourier:
         except MailError as error:
             return outcome_of(error)
         return Outcome.delivered("Delivered to the mailbox")
+
+
+def delivery_id(claim: Claim, raw: bytes) -> str:
+    """
+    What makes two deliveries one: of mail from outside, everything but our own Received field.
+
+    RFC 5321 §4.1.1.4 leaves a sender that lost our answer no choice but to send again; the octets
+    are then the same, with the Message-ID and Date of the first time. A message without
+    Message-ID is never taken for another one: scripts send equal messages on purpose.
+    """
+    message = claim.message
+    if message.source != "mx" or not message.message_id:
+        return f"{message.id}:{claim.delivery.number}"
+    digest = hashlib.sha256(f"{message.reverse_path}\n{claim.delivery.recipient}\n".encode())
+    trace = _OUR_TRACE.match(raw)
+    digest.update(memoryview(raw)[trace.end() if trace else 0 :])
+    return digest.hexdigest()
 
 
 def _refusal(alias: Alias) -> Outcome | None:

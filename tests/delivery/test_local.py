@@ -49,6 +49,22 @@ class LocalCourierTests(PostOfficeTestCase):
             self.assertIs(self.now(self.courier.deliver(claim)).kind, OutcomeKind.DELIVERED)
         self.assertEqual(len(self.inbox()), 1)
 
+    def test_sent_again_is_once(self) -> None:
+        """A sender that lost our 250 sends the same octets in another transaction."""
+        self.assertIn(b"Message-ID", MESSAGE)
+        for _ in range(2):
+            self.assertIs(self.deliver(MESSAGE).kind, OutcomeKind.DELIVERED)
+        self.assertEqual(len(self.inbox()), 1)
+        self.deliver(MESSAGE + b"one octet more\r\n")
+        self.assertEqual(len(self.inbox()), 2)
+
+    def test_equal_without_message_id_are_two(self) -> None:
+        """What a script sends twice on purpose arrives twice."""
+        without = MESSAGE.replace(b"Message-ID: <1@elsewhere.test>\r\n", b"")
+        for _ in range(2):
+            self.deliver(without)
+        self.assertEqual(len(self.inbox()), 2)
+
     def test_foreign_return_path(self) -> None:
         """A Return-Path that came along is dropped, also a folded one; one in the body stays."""
         forged = b"Return-Path:\r\n <evil@x.test>\r\nreturn-path: <two@x.test>\r\n"

@@ -34,7 +34,7 @@ __all__ = ["MailboxFile", "fill_new"]
 SCHEMA = "mailbox"
 INDEX_DELAY_SECONDS = 1.0
 INDEX_DELAY_MAX_SECONDS = 30.0
-DELIVERIES_REMEMBERED_SECONDS = 60 * 86_400.0  # far longer than the queue tries
+DELIVERIES_REMEMBERED_SECONDS = 7 * 86_400.0  # longer than any sender tries
 
 T = TypeVar("T")
 
