@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.web.resource import Resource
 
@@ -47,6 +48,7 @@ class API:
     ) -> None:
         self.services = services
         self.web_url = web_url.rstrip("/")
+        self.web_origin = "{0.scheme}://{0.netloc}".format(urlsplit(web_url))
         self.mail_host = mail_host
         self.work = work
         self.proxies = proxies

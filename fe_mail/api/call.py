@@ -111,6 +111,7 @@ async def _run(
         call = Call(api=api, request=request, remote=api.proxies.remote(request))
         await admit(call, access)
         await count(call, limit)
+        _refuse_own_pages(api, request)
         if request.is_too_big:
             raise TooBig("The request is too large.")
         call.query = parse_query(request.uri.partition(b"?")[2])
@@ -121,6 +122,12 @@ async def _run(
     except Exception:
         _log.failure("The API failed at {path}.", path=request.path.decode("ascii", "replace"))
         return _error(request, 500, api.translate(request, UNEXPECTED))
+
+
+def _refuse_own_pages(api: "API", request: CappedRequest) -> None:
+    """The web UI deletes nothing through the API, so a script in it that tries is not ours."""
+    if request.method == b"DELETE" and header(request, b"Origin") == api.web_origin:
+        raise Invalid("This cannot be deleted from a page of the web UI.")
 
 
 async def _perform(endpoint: Endpoint, call: Call, names: dict[str, str]) -> object:

@@ -140,6 +140,14 @@ class DomainTests(APITestCase):
         self.assertEqual((200, domain["id"]), (gone.status, gone.json["id"]))
         self.assert_error(self.client.get("/v1/domains/example.org"), 404)
 
+    def test_delete_from_a_page(self) -> None:
+        """A script in a page of the web UI cannot delete; any other origin can."""
+        self.add()
+        for origin, status in (("https://mail.example.net", 400), ("https://webmail.example", 200)):
+            headers = {"Origin": origin}
+            answer = self.client.request("DELETE", "/v1/domains/example.org", headers=headers)
+            self.assertEqual(status, answer.status)
+
     def test_somebody_elses(self) -> None:
         """A domain of somebody else does not exist, even for the server's admin."""
         self.add()

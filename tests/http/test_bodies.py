@@ -136,3 +136,16 @@ class MultipartTests(SynchronousTestCase):
             with self.subTest(part=part):
                 self.assertRaises(Invalid, parse_body, self.KIND, self.body(part))
         self.assertRaises(Invalid, parse_body, "multipart/form-data", self.body(file))
+
+    def test_many(self) -> None:
+        """A thousand fields are taken, one more is refused, a flood is refused at once."""
+        fields = [self.part(f"f{number}", "x") for number in range(MAX_FIELDS)]
+        self.assertEqual(MAX_FIELDS, len(parse_body(self.KIND, self.body(*fields))))
+        more = self.body(*fields, self.part("g", "x"))
+        self.assertRaises(Invalid, parse_body, self.KIND, more)
+        self.assertRaises(Invalid, parse_body, self.KIND, b"--x\r\n\r\n" * 130_000)
+
+    def test_similar_boundary(self) -> None:
+        """A line that only begins like the boundary makes the form invalid, never another field."""
+        body = self.body(self.part("a", "1\r\n--xy\r\n\r\n2"))
+        self.assertRaises(Invalid, parse_body, self.KIND, body)

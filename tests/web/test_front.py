@@ -48,6 +48,11 @@ class HeaderTests(WebTestCase):
             self.assertIn(part.lower(), session.lower())
         self.assertEqual(200, browser.follow(answer).status)
 
+    def test_head(self) -> None:
+        """HEAD answers like GET, without the page."""
+        answer = self.browser.request("HEAD", "/en/login")
+        self.assertEqual((200, b""), (answer.status, answer.body))
+
     def test_static(self) -> None:
         """Files are cached for long, because their links carry a version."""
         page = self.browser.get("/en/").text
