@@ -1,7 +1,10 @@
 """Tests of fe_mail.pop3: transports, limits, big messages, TLS, and a real client."""
 
+import hashlib
+import hmac
 import poplib
 import ssl
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +313,40 @@ class RealClientTests(POP3TestCase, TestCase):
             self.assertEqual(self.inbox(), (2, 3))
 
         return deferToThread(client).addCallback(check)
+
+
+class SCRAMTests(POP3TestCase):
+    """AUTH SCRAM-SHA-256: the mailbox opens though the password never crosses the wire."""
+
+    def exchange(self, password: str) -> bytes:
+        """Sign in as a client that knows a password; what the server said last."""
+        server, transport = self.connect()
+        first = f"n={USER},r=nonce"
+        transport.clear()
+        server.dataReceived(b"AUTH SCRAM-SHA-256 " + b64encode(f"n,,{first}".encode()) + b"\r\n")
+        challenge = b64decode(transport.value().removeprefix(b"+ ")).decode()
+        nonce, salt, rounds = (part[2:] for part in challenge.split(","))
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), b64decode(salt), int(rounds))
+        client_key = hmac.digest(salted, b"Client Key", "sha256")
+        unproved = f"c=biws,r={nonce}"
+        signed = f"{first},{challenge},{unproved}".encode()
+        signature = hmac.digest(hashlib.sha256(client_key).digest(), signed, "sha256")
+        proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
+        final = f"{unproved},p={b64encode(proof).decode()}"
+        transport.clear()
+        server.dataReceived(b64encode(final.encode()) + b"\r\n")
+        if transport.value().startswith(b"+ "):
+            server_key = hmac.digest(salted, b"Server Key", "sha256")
+            expected = b"v=" + b64encode(hmac.digest(server_key, signed, "sha256"))
+            self.assertEqual(b64decode(transport.value()[2:]), expected)
+            transport.clear()
+            server.dataReceived(b"\r\n")
+        return transport.value()
+
+    def test_proof(self) -> None:
+        """The right proof opens INBOX, and the server proves itself."""
+        self.assertEqual(self.exchange(PASSWORD), b"+OK 3 messages (204 octets).\r\n")
+
+    def test_wrong_proof(self) -> None:
+        """A wrong one does not."""
+        self.assertEqual(self.exchange("wrong"), b"-ERR [AUTH] Invalid address or password.\r\n")
