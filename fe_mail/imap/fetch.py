@@ -147,7 +147,7 @@ async def _fetch_batch(session: Session, items: tuple[FetchItem, ...], batch: li
     """False when some of the messages are gone."""
     view = session.selected
     live = [index for index in batch if not view.is_vanished(view.uids[index])]
-    if _needs_store(view, items, live):
+    if live and _needs_store(view, items, live):
         return await _from_store(session, items, live) and len(live) == len(batch)
     for count, index in enumerate(live, 1):
         _tell(session, items, Line(view, index, None))
@@ -180,9 +180,8 @@ def _want(items: tuple[FetchItem, ...]) -> Want:
 
 async def _from_store(session: Session, items: tuple[FetchItem, ...], batch: list[int]) -> bool:
     view = session.selected
-    folder_id = view.folder.id
-    uids = [view.uids[index] for index in batch]
-    rows = {row.uid: row for row in await session.mailbox.fetch(folder_id, uids, _want(items))}
+    fetched = await session.read_ahead.fetch(session.mailbox, view, batch, _want(items))
+    rows = {row.uid: row for row in fetched}
     found = [(index, row) for index in batch if (row := rows.get(view.uids[index]))]
     complete = len(found) == len(batch)
     newly_seen = await _mark_seen(session, items, [index for index, _ in found])

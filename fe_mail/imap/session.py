@@ -18,6 +18,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.imap import formatting
 from fe_mail.imap.command import State
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
+from fe_mail.imap.read_ahead import ReadAhead
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.envelope import Peer
 from fe_mail.model.identity import Identity
@@ -116,6 +117,7 @@ class Session:
         self.identity: Identity | None = None
         self.view: SelectedFolder | None = None
         self.condstore = False
+        self.read_ahead = ReadAhead()
         self.failures = 0  # of logins
         self.bad_commands = 0  # in a row
         self._mailbox: OpenMailbox | None = None
@@ -204,6 +206,7 @@ class Session:
     def select(self, view: SelectedFolder) -> None:
         """Begin to look at a folder."""
         self.view = view
+        self.read_ahead.clear()
         self.state = State.SELECTED
         self._is_stale = False
         self._looked_at = self.services.clock.seconds()
@@ -211,6 +214,7 @@ class Session:
     def deselect(self) -> None:
         """Look at no folder any more."""
         self.view = None
+        self.read_ahead.clear()
         self.state = State.AUTHENTICATED
 
     def enable_condstore(self) -> None:
@@ -238,6 +242,8 @@ class Session:
         if view is None or self.state is State.LOGOUT:
             return
         now = self.services.clock.seconds()
+        if force:
+            self.read_ahead.clear()  # the client is done with reading
         if force or self._is_stale or now - self._looked_at > LOOK_AGAIN_SECONDS:
             self._is_stale = False
             self._looked_at = now
