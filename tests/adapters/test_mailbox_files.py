@@ -202,6 +202,12 @@ class OpenFilesTests(FilesCase):
     """When files are open, and when they are not."""
 
     def is_open(self) -> bool:
+        """Has the store Alice's mailbox open? Then it does not seal what arrives."""
+        waiting = self.spool("SELECT count(*) FROM sealed")
+        self.deliver(f"probe {self.clock.seconds()} {waiting}")
+        return self.spool("SELECT count(*) FROM sealed") == waiting
+
+    def has_connections(self) -> bool:
         """Is Alice's WAL there?"""
         return (self.directory / f"{ALICE}.sqlite-wal").exists()
 
@@ -219,7 +225,25 @@ class OpenFilesTests(FilesCase):
         self.assertTrue(self.is_open())
         self.lock(third)
         self.assertFalse(self.is_open())
+        self.assertFalse(self.has_connections())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_sleep(self) -> None:
+        """A session that only waits keeps the mailbox unlocked, but no connections."""
+        mailbox = self.unlock()
+        for _ in range(5):
+            self.clock.advance(50)
+            self.assertEqual(self.uids(mailbox), ())
+        self.assertTrue(self.has_connections())
+        self.clock.advance(70)
+        self.clock.advance(70)
+        self.assertFalse(self.has_connections())
+        self.assertTrue(self.is_open())
+        self.assertEqual(self.uids(mailbox), (1,))
+        self.clock.advance(70)
+        self.clock.advance(70)
+        self.now(mailbox.append("INBOX", [new()]))
+        self.assertEqual(self.now(mailbox.check()), ())
 
     def test_limit(self) -> None:
         """Files without a handle are closed earlier when there are too many."""
@@ -227,13 +251,13 @@ class OpenFilesTests(FilesCase):
         self.now(self.store.create(BOB, KEY))
         self.unlock().close()
         self.now(self.store.unlock(BOB, KEY))
-        self.assertFalse(self.is_open())
+        self.assertFalse(self.has_connections())
 
     def test_stop(self) -> None:
         """Stopping closes files that sessions still have, which then hear ``Unavailable``."""
         mailbox = self.unlock()
         self.now(self.store.stop())
-        self.assertFalse(self.is_open())
+        self.assertFalse(self.has_connections())
         self.fails(Unavailable, mailbox.folders())
         mailbox.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -5,6 +5,10 @@ Every write is one function in a group commit; when it is durable, the folders t
 are published on the bus. Mail that other processes sealed for us meanwhile is taken in when the
 bus says so. New texts are put into the search index when the mailbox has been quiet for a
 moment, so that arriving mail does not wait for it.
+
+A mailbox that nobody uses for ``SLEEP_SECONDS`` gives its connections back though it stays
+unlocked: a session in IDLE costs no memory here. The next call opens them again in a
+millisecond.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -24,7 +28,7 @@ from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
 from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import Corrupt
+from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import DEFAULT_FOLDERS, Delivery, NewMessage
 from fe_mail.ports import Bus
@@ -34,6 +38,7 @@ __all__ = ["MailboxFile", "fill_new"]
 SCHEMA = "mailbox"
 INDEX_DELAY_SECONDS = 1.0
 INDEX_DELAY_MAX_SECONDS = 30.0
+SLEEP_SECONDS = 60.0
 DELIVERIES_REMEMBERED_SECONDS = 7 * 86_400.0  # longer than any sender tries
 
 T = TypeVar("T")
@@ -72,11 +77,17 @@ class MailboxFile:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._index_timer: IDelayedCall | None = None
         self._unindexed_since = 0.0
+        self._door = DeferredLock()  # whoever opens or closes the connections
+        self._is_asleep = True
+        self._is_closed = False
+        self._running = 0
+        self._used_at = 0.0
+        self._sleep_timer: IDelayedCall | None = None
         self._background: set[Deferred[object]] = set()
 
     async def open(self) -> None:
         """Open with the key. ``AuthenticationFailed``, ``SchemaTooNew``, ``Corrupt``."""
-        await self._database.open()
+        await self._wake()
         try:
             row = await self.read(
                 lambda tx: tx.row("SELECT sealing_private, used_octets FROM mailbox")
@@ -88,7 +99,7 @@ class MailboxFile:
             self._spool.note_used(self.alias_id, self.used_octets)
             await self.refresh_limit()
         except BaseException:
-            await self._database.close()
+            await self.close()
             raise
         self._unsubscribe = self._bus.subscribe(
             f"sealed:{self.alias_id}", lambda _: self._take_in_hinted()
@@ -103,7 +114,53 @@ class MailboxFile:
             self._index_timer = None
         for running in tuple(self._background):
             await running
+        if self._sleep_timer is not None:
+            self._sleep_timer.cancel()
+            self._sleep_timer = None
+        self._is_closed = True
         await self._database.close()
+
+    async def _enter(self) -> None:
+        """Somebody needs the connections; whatever happens, ``_leave`` follows."""
+        self._running += 1
+        if self._is_asleep:
+            await self._wake()
+
+    def _leave(self) -> None:
+        self._running -= 1
+        self._used_at = self._clock.seconds()
+
+    async def _wake(self) -> None:
+        await self._door.acquire()
+        try:
+            if self._is_closed:
+                raise Unavailable
+            if self._is_asleep:
+                await self._database.open()
+                self._is_asleep = False
+                self._used_at = self._clock.seconds()
+                self._sleep_timer = self._clock.callLater(SLEEP_SECONDS, self._tired)
+        finally:
+            self._door.release()
+
+    def _tired(self) -> None:
+        self._sleep_timer = None
+        rested = self._clock.seconds() - self._used_at
+        if self._running or rested < SLEEP_SECONDS:
+            self._sleep_timer = self._clock.callLater(
+                SLEEP_SECONDS - rested % SLEEP_SECONDS, self._tired
+            )
+        else:
+            self._start(self._sleep())
+
+    async def _sleep(self) -> None:
+        await self._door.acquire()
+        try:
+            if not self._running:
+                self._is_asleep = True
+                await self._database.close()
+        finally:
+            self._door.release()
 
     async def refresh_limit(self) -> None:
         """Read the quota, which any process may have set."""
@@ -113,9 +170,13 @@ class MailboxFile:
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a snapshot."""
-        return await self._database.read(
-            lambda cursor: work(Transaction(cursor, limit_octets=self.limit_octets))
-        )
+        try:
+            await self._enter()
+            return await self._database.read(
+                lambda cursor: work(Transaction(cursor, limit_octets=self.limit_octets))
+            )
+        finally:
+            self._leave()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a transaction; when it is durable, say which folders changed."""
@@ -125,7 +186,11 @@ class MailboxFile:
             tx = Transaction(cursor, now, limit, touched)
             return work(tx), tx.value("SELECT used_octets FROM mailbox")
 
-        result, used = await self._database.write(run)
+        try:
+            await self._enter()
+            result, used = await self._database.write(run)
+        finally:
+            self._leave()
         if used != self.used_octets:
             self.used_octets = used
             self._spool.note_used(self.alias_id, used)
