@@ -56,7 +56,8 @@ async def user(services: Inside, options: Options) -> int:
         print("The password is changed.")
     else:
         person = await accounts.user_by_email(options.email)
-        await accounts.delete_user(person.id)
+        for alias_id in await accounts.delete_user(person.id):
+            await services.stores.mailboxes.destroy(alias_id)
         print(f"Removed {person.email}.")
     return 0
 
@@ -173,7 +174,9 @@ async def alias(services: Inside, options: Options) -> int:
         return 0
     found_alias = await services.aliases.get(owner, of, local)
     if options.action == "set":
-        changed = await services.aliases.update(owner, of, found_alias, _alias_fields(options))
+        kept = {"description": found_alias.description, "labels": list(found_alias.labels)}
+        fields = {**kept, **_alias_fields(options)}
+        changed = await services.aliases.update(owner, of, found_alias, fields)
         print(f"Changed {changed.address}.")
     else:
         await services.aliases.delete(owner, of, found_alias)

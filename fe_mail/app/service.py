@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import Deferred, DeferredList, FirstError, TimeoutError
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogPublisher
@@ -126,6 +126,8 @@ class FeMailService(Service):
 
     def _give_up(self, failure: Any) -> None:
         error = failure.value
+        if isinstance(error, FirstError):
+            error = error.subFailure.value
         if isinstance(error, CannotListenError):
             self.log.critical(
                 "Cannot listen on port {port}: {reason}.",

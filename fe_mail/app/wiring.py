@@ -53,7 +53,9 @@ class Stores:
         self.bus = MemoryBus(reactor)
         self.cache = MemoryCache(reactor)
         self.accounts = SQLiteAccountStore(data / "accounts.sqlite", self._databases)
-        self.queue = SQLiteQueue(data / "queue.sqlite", self._databases)
+        # The queue holds Message-IDs, a header field of mail that may be secret.
+        queue_key = self.keyring.mac(b"queue", "database")
+        self.queue = SQLiteQueue(data / "queue.sqlite", self._databases, key=queue_key)
         spool_key = self.keyring.mac(b"spool", "blobs")
         self.blobs = FileBlobs(data / "spool", spool_key, self._spool)
         self.mailboxes = SQLiteMailboxStore(data / "mailboxes", self.bus, self._mailboxes, reactor)

@@ -17,6 +17,7 @@ from tests.e2e.support import DemoServer, wait_for
 SECRETS = {
     "subject": "Zebrafinch-subject-4711",
     "field": "Zebrafinch-field-4712",
+    "message id": "zebrafinch-id-4716@client.test",
     "body": "Zebrafinch-body-4713 stands in the text",
     "attachment": "Zebrafinch-attachment-4714 stands in a file",
     "filename": "Zebrafinch-filename-4715.txt",
@@ -27,6 +28,7 @@ def secret_letter(to: str) -> bytes:
     """A message whose every part carries a mark."""
     message = EmailMessage()
     message["From"], message["To"] = "x@client.test", to
+    message["Message-ID"] = f"<{SECRETS['message id']}>"
     message["Subject"], message["X-Secret"] = SECRETS["subject"], SECRETS["field"]
     message.set_content(SECRETS["body"])
     message.add_attachment(
