@@ -98,7 +98,7 @@ class WebResource(Resource):
         headers.setRawHeaders("Referrer-Policy", ["same-origin"])
         headers.setRawHeaders("Cross-Origin-Opener-Policy", ["same-origin"])
         headers.setRawHeaders("Vary", ["Accept, Accept-Language, Cookie"])
-        if self._web.proxies.is_secure(request):
+        if self._web.proxies.is_secure(request) and not _is_local(request):
             headers.setRawHeaders("Strict-Transport-Security", [f"max-age={HSTS_SECONDS}"])
         if request.postpath[:1] and request.postpath[0] not in _UNPREFIXED:
             headers.setRawHeaders("Cache-Control", ["no-store"])
@@ -161,3 +161,9 @@ class WebResource(Resource):
         )
         if not own:
             raise PermissionDenied(N_("This form was sent from another site, so it was refused."))
+
+
+def _is_local(request: CappedRequest) -> bool:
+    """Pinning ``localhost`` to TLS would break everybody else's server on that name."""
+    name = request.getRequestHostname().decode("ascii", "replace").lower()
+    return name == "localhost" or name.endswith(".localhost")

@@ -48,6 +48,11 @@ class HeaderTests(WebTestCase):
             self.assertIn(part.lower(), session.lower())
         self.assertEqual(200, browser.follow(answer).status)
 
+    def test_localhost(self) -> None:
+        """``localhost`` belongs to everybody, so it is never pinned to TLS."""
+        answer = self.new_browser("https://localhost").get("/en/")
+        self.assertEqual("", answer.header("Strict-Transport-Security"))
+
     def test_head(self) -> None:
         """HEAD answers like GET, without the page."""
         answer = self.browser.request("HEAD", "/en/login")
