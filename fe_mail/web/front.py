@@ -165,5 +165,5 @@ class WebResource(Resource):
 
 def _is_local(request: CappedRequest) -> bool:
     """Pinning ``localhost`` to TLS would break everybody else's server on that name."""
-    name = request.getRequestHostname().decode("ascii", "replace").lower()
+    name = header(request, b"Host").lower().partition(":")[0]
     return name == "localhost" or name.endswith(".localhost")
