@@ -42,6 +42,7 @@ __all__ = ["IMAPServer"]
 
 LOGIN_SECONDS: Final = 60  # from the connection to a successful login
 AUTOLOGOUT_SECONDS: Final = 30 * 60  # RFC 9051 §5.4 wants at least that
+LINGER_SECONDS: Final = 30  # for a client that does not read our last words
 MAX_WAITING_OCTETS: Final = 256 * 1024  # of input, while a command runs
 MAX_ANONYMOUS_WAITING_OCTETS: Final = 64 * 1024
 
@@ -78,6 +79,7 @@ class IMAPServer(IMAP4Server):
         self._has_hint = False
         self._is_reading_paused = False
         self._is_lost = False
+        self._is_finished = False
         self._session_id = new_id(services.clock.seconds())
 
     # What Twisted calls.
@@ -121,7 +123,7 @@ class IMAPServer(IMAP4Server):
 
     def timeoutConnection(self) -> None:
         """Too slow to log in, idle for too long, or not reading what it asked for."""
-        if self._waiting is not None:
+        if self._waiting is not None and not self._is_finished:
             self.say_farewell(Farewell("Autologout; idle for too long."))
         else:
             self.abort()
@@ -194,10 +196,11 @@ class IMAPServer(IMAP4Server):
             waiting.callback(None)
 
     def _finish(self) -> None:
-        self.setTimeout(None)
+        self._is_finished = True
         self.session.close()
         if not self._is_lost:
             self._outlet.close()
+            self.setTimeout(LINGER_SECONDS)
             self.transport.loseConnection()
 
     def _failed(self, failure: Failure) -> None:

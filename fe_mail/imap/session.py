@@ -21,6 +21,7 @@ from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
 from fe_mail.imap.read_ahead import ReadAhead
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.envelope import Peer
+from fe_mail.model.errors import MailError
 from fe_mail.model.identity import Identity
 from fe_mail.ports import Bus, MailboxStore, OpenMailbox
 
@@ -245,18 +246,28 @@ class Session:
         if force:
             self.read_ahead.clear()  # the client is done with reading
         if force or self._is_stale or now - self._looked_at > LOOK_AGAIN_SECONDS:
-            self._is_stale = False
             self._looked_at = now
-            if self._has_sealed:
-                self._has_sealed = False
-                await self.mailbox.take_in()
             await self._look(view)
         if expunge and view.has_vanished:
             for number in view.take_vanished():
                 self.tell(b"%d EXPUNGE" % number)
 
     async def _look(self, view: SelectedFolder) -> None:
-        refresh = view.apply(await self.mailbox.changes(view.folder.id, view.modseq))
+        """
+        Ask the store. That it cannot answer now is no failure of the command at hand, which may
+        have changed something already: the next command asks again.
+        """
+        self._is_stale = False
+        try:
+            if self._has_sealed:
+                await self.mailbox.take_in()
+                self._has_sealed = False
+            changes = await self.mailbox.changes(view.folder.id, view.modseq)
+        except MailError as error:
+            self._is_stale = True
+            log.warn("No changes for IMAP: {error}", error=error.message, **self._ids())
+            return
+        refresh = view.apply(changes)
         if view.is_gone:
             raise Farewell("The selected folder was deleted.")
         if refresh.new_keywords:

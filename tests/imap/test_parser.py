@@ -4,18 +4,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.imap import command
+from fe_mail.imap import command, dispatch
 from fe_mail.imap.command import Command
 from fe_mail.imap.fetch_item import Attribute, Section, SectionText
 from fe_mail.imap.framing import Request
-from fe_mail.imap.parser import COMMANDS, parse, parse_tag
+from fe_mail.imap.parser import COMMANDS, UID_COMMANDS, parse, parse_tag
 from fe_mail.imap.scanner import BadCharset, Malformed
 from fe_mail.model.criteria import BothOf, EitherOf, InSequence, NoneOf, Plain
 from fe_mail.model.mailbox import FlagAction
 from fe_mail.model.search import Flagged, HeaderContains, ModSeqSince, Since
 from fe_mail.model.sequence import STAR, SequenceSet
 
-__all__ = ["HostileTests", "ParserTests"]
+__all__ = ["HostileTests", "ParserTests", "TableTests"]
 
 WORDS = st.sampled_from(
     [name.decode() for name in COMMANDS]
@@ -169,6 +169,18 @@ class ParserTests(SynchronousTestCase):
         found = one(f"UID FETCH {numbers} FLAGS")
         assert isinstance(found, command.Fetch)
         self.assertEqual(len(found.numbers.ranges), 12_000)
+
+
+class TableTests(SynchronousTestCase):
+    """The tables fit together."""
+
+    def test_every_command_is_served(self) -> None:
+        """A value without a coroutine would be an internal error."""
+        self.assertEqual(set(dispatch.COMMANDS), set(Command.__subclasses__()))
+
+    def test_every_command_has_an_example_of_its_name(self) -> None:
+        """The UID forms are commands of their own too."""
+        self.assertLessEqual(set(UID_COMMANDS), set(COMMANDS))
 
 
 class HostileTests(SynchronousTestCase):

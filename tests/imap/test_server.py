@@ -184,6 +184,29 @@ class EndingTests(IMAPTestCase):
         self.clock.advance(31)
         self.assertIn(b"* 1 EXISTS", self.ask(connection, b"status Trash (messages)"))
 
+    def test_look_that_fails(self) -> None:
+        """APPEND stays OK although the store cannot tell the changes; they come later."""
+        connection = self.logged_in("INBOX")
+        mailbox = connection.protocol.session.mailbox  # type: ignore[attr-defined]
+        changes = mailbox.changes
+
+        async def unavailable(folder_id: int, since: int) -> None:
+            raise Unavailable
+
+        mailbox.changes = unavailable
+        answer = self.ask(connection, b"append inbox {4+}\r\na: b")
+        self.assertIn(b"t OK [APPENDUID", answer[0])
+        mailbox.changes = changes
+        self.assertEqual(self.ask(connection, b"check")[0], b"* 1 EXISTS")
+
+    def test_last_words_that_nobody_reads(self) -> None:
+        """A client that does not close after BYE is cut off."""
+        connection = self.logged_in()
+        self.ask(connection, b"logout")
+        self.assertTrue(connection.transport.disconnecting)
+        self.clock.advance(31)
+        self.assertTrue(getattr(connection.transport, "disconnected", False))
+
     def test_drain(self) -> None:
         """Running commands finish, waiting sessions end, new ones are sent away."""
         waiting = self.logged_in()
