@@ -1,16 +1,20 @@
 """
 Plays every ``tests/dialogues/imap_*.txt``; those named ``imap_clear_*`` begin without TLS.
 
+``${m}`` is INBOX's highest mod-sequence, ``${m1}`` and ``${m2}`` the next two.
 INBOX holds three messages: ``one`` (seen), ``two`` with repeated and folded header fields, and a
 multipart with a message inside.
 """
 
 from collections.abc import Callable
 
+from fe_mail.adapters.sqlite.mailbox.store import SQLiteMailboxStore
+from fe_mail.adapters.threads import InlineThreads
+from fe_mail.ports import MailboxStore
 from tests.dialogue import SCRIPTS
 from tests.imap.base import IMAPTestCase, message
 
-__all__ = ["DialogueTests"]
+__all__ = ["DialogueTests", "SQLiteDialogueTests"]
 
 FOLDED = message(
     "two",
@@ -38,10 +42,23 @@ class DialogueTests(IMAPTestCase):
 
 def _test(name: str, docstring: str) -> Callable[[DialogueTests], None]:
     def test(case: DialogueTests) -> None:
-        case.play(name, secure=not name.startswith("imap_clear_"))
+        (inbox,) = case.now(case.mailbox.status(("INBOX",)))
+        names = {f"m{n or ''}": str(inbox.highest_modseq + n) for n in range(3)}
+        case.play(name, names, secure=not name.startswith("imap_clear_"))
 
     test.__doc__ = docstring
     return test
+
+
+class SQLiteDialogueTests(DialogueTests):
+    """The same on the real store: sessions cannot tell the adapters apart."""
+
+    def make_mailboxes(self) -> MailboxStore:
+        """An encrypted mailbox in a file."""
+        store = SQLiteMailboxStore(self.mktemp(), self.bus, InlineThreads(), self.clock)
+        self.now(store.start())
+        self.addCleanup(lambda: self.now(store.stop()))
+        return store
 
 
 for path in sorted(SCRIPTS.glob("imap_*.txt")):
