@@ -135,6 +135,7 @@ def _parents(name: str) -> list[str]:
 
 async def status(session: Session, command: Status) -> Reply:
     """Counts of a folder, selected or not."""
+    await session.take_in()
     found = await session.mailbox.status((command.name,))
     if not found or not found[0].folder.selectable:
         raise NotFound("There is no such folder.")

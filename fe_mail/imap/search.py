@@ -3,6 +3,7 @@ SEARCH and UID SEARCH (RFC 9051 §6.4.4; RFC 3501 §7.2.5; RFC 7162 §3.1.5, §3
 """
 
 from bisect import bisect_left
+from typing import Final
 
 from fe_mail.imap.command import Search
 from fe_mail.imap.reply import Reply, ok
@@ -11,6 +12,8 @@ from fe_mail.mailboxes.search import match_in_view, resolve
 
 __all__ = ["COMMANDS"]
 
+SLICE: Final = 25_000  # messages tested without a pause
+
 
 async def search(session: Session, command: Search) -> Reply:
     """The view answers if it can, else the store."""
@@ -18,7 +21,7 @@ async def search(session: Session, command: Search) -> Reply:
     await session.refresh(expunge=command.uid)
     if command.mentions_modseq:
         session.enable_condstore()
-    indexes = match_in_view(command.criterion, view)
+    indexes = await _match(session, command)
     if indexes is None:
         found = await session.mailbox.search(view.folder.id, resolve(command.criterion, view))
         indexes = _indexes(session, found)
@@ -30,6 +33,21 @@ async def search(session: Session, command: Search) -> Reply:
         answer += b" (MODSEQ %d)" % max(view.modseqs[index] for index in indexes)
     session.tell(answer)
     return ok("Searched.")
+
+
+async def _match(session: Session, command: Search) -> list[int] | None:
+    """What the view can answer, in slices, so that a big folder does not hold up others."""
+    view = session.selected
+    indexes: list[int] = []
+    for start in range(0, max(1, len(view)), SLICE):
+        if start:
+            await session.wire.breathe()
+        span = range(start, min(start + SLICE, len(view)))
+        found = match_in_view(command.criterion, view, span)
+        if found is None:
+            return None
+        indexes += found
+    return indexes
 
 
 def _indexes(session: Session, found: tuple[tuple[int, int], ...]) -> list[int]:

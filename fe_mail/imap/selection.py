@@ -21,6 +21,7 @@ async def select(session: Session, command: Select | Examine) -> Reply:
     if session.view is not None:
         session.deselect()
         session.tell(b"OK [CLOSED] The previous folder is closed.")
+    await session.take_in()
     found = await session.mailbox.select(command.name, claim_recent=not read_only)
     if not found.folder.selectable:
         raise NotFound("This folder only has children.")

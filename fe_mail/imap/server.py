@@ -43,6 +43,7 @@ __all__ = ["IMAPServer"]
 LOGIN_SECONDS: Final = 60  # from the connection to a successful login
 AUTOLOGOUT_SECONDS: Final = 30 * 60  # RFC 9051 §5.4 wants at least that
 LINGER_SECONDS: Final = 30  # for a client that does not read our last words
+IDLE_LOOK_SECONDS: Final = 60  # a hint may be lost
 MAX_WAITING_OCTETS: Final = 256 * 1024  # of input, while a command runs
 MAX_ANONYMOUS_WAITING_OCTETS: Final = 64 * 1024
 
@@ -240,16 +241,20 @@ class IMAPServer(IMAP4Server):
             await self._more()
 
     async def line_or_hint(self) -> bytes | None:
-        """The client's next line; None when a hint came first."""
-        while True:
-            line = self._framer.line()
-            if line is not None:
-                return line
-            if self._has_hint:
-                self._has_hint = False
-                return None
-            self._check_line()
-            await self._more()
+        """The client's next line; None when a hint came first, or none for a while."""
+        look = self._clock.callLater(IDLE_LOOK_SECONDS, self.wake)
+        try:
+            while not self._has_hint:
+                line = self._framer.line()
+                if line is not None:
+                    return line
+                self._check_line()
+                await self._more()
+            self._has_hint = False
+            return None
+        finally:
+            if look.active():
+                look.cancel()
 
     def _check_line(self) -> None:
         if self._framer.line_is_too_long():

@@ -245,12 +245,20 @@ class Session:
         now = self.services.clock.seconds()
         if force:
             self.read_ahead.clear()  # the client is done with reading
-        if force or self._is_stale or now - self._looked_at > LOOK_AGAIN_SECONDS:
+        force = force or now - self._looked_at > LOOK_AGAIN_SECONDS
+        if force or self._is_stale:
             self._looked_at = now
+            self._has_sealed = self._has_sealed or force
             await self._look(view)
         if expunge and view.has_vanished:
             for number in view.take_vanished():
                 self.tell(b"%d EXPUNGE" % number)
+
+    async def take_in(self) -> None:
+        """Move mail that was sealed for us into its folders, if a hint said that there is some."""
+        if self._has_sealed:
+            await self.mailbox.take_in()
+            self._has_sealed = False
 
     async def _look(self, view: SelectedFolder) -> None:
         """
@@ -259,9 +267,7 @@ class Session:
         """
         self._is_stale = False
         try:
-            if self._has_sealed:
-                await self.mailbox.take_in()
-                self._has_sealed = False
+            await self.take_in()
             changes = await self.mailbox.changes(view.folder.id, view.modseq)
         except MailError as error:
             self._is_stale = True

@@ -65,10 +65,14 @@ def uid_ranges(uids: Iterable[int]) -> tuple[tuple[int, int], ...]:
     return tuple(ranges)
 
 
-def match_in_view(criterion: Criterion, view: SelectedFolder) -> list[int] | None:
-    """The indexes that match, None if the store has to be asked."""
+def match_in_view(
+    criterion: Criterion, view: SelectedFolder, span: range | None = None
+) -> list[int] | None:
+    """The indexes (of ``span``) that match, None if the store has to be asked."""
     test = _test(criterion, view)
-    return None if test is None else [index for index in range(len(view)) if test(index)]
+    if test is None:
+        return None
+    return [index for index in (range(len(view)) if span is None else span) if test(index)]
 
 
 def _test(criterion: Criterion, view: SelectedFolder) -> Test | None:

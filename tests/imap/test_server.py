@@ -176,6 +176,30 @@ class EndingTests(IMAPTestCase):
         self.turn()
         self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
 
+    def test_lost_hint_in_idle(self) -> None:
+        """IDLE looks once a minute without being told, also for sealed mail."""
+        connection = self.logged_in("INBOX")
+        self.ask(connection, b"idle")
+        new = NewMessage(raw=message("sealed"), received_at=0.0)
+        state = self.mailboxes._states[self.alice.id]
+        state.sealed["d1"] = Delivery(id="d1", message=new)
+        self.clock.advance(59)
+        self.assertEqual(connection.rest(), b"")
+        self.clock.advance(2)
+        self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
+
+    def test_sealed_mail_is_counted(self) -> None:
+        """STATUS without a selected folder takes in what a hint told of."""
+        connection = self.logged_in()
+        new = NewMessage(raw=message("sealed"), received_at=0.0)
+        state = self.mailboxes._states[self.alice.id]
+        state.sealed["d1"] = Delivery(id="d1", message=new)
+        self.bus.publish(f"sealed:{self.alice.id}")
+        self.turn()
+        self.assertEqual(
+            self.ask(connection, b"status inbox (messages)")[0], b'* STATUS "INBOX" (MESSAGES 1)'
+        )
+
     def test_lost_hint(self) -> None:
         """Without any hint a later command finds the news all the same."""
         connection = self.logged_in("INBOX")
