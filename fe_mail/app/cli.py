@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,6 +17,7 @@ from twisted.internet.task import react
 
 from fe_mail.app.cli_commands import COMMANDS
 from fe_mail.app.config import ConfigError, example, load
+from fe_mail.app.demo_settings import ACCOUNTS_NAME, DEMO_DOMAIN
 from fe_mail.app.options import find_directory
 from fe_mail.app.reference import variables_page
 from fe_mail.app.wiring import Inside
@@ -121,8 +123,8 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
             print(f"fe-mail: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
     services = Inside(reactor, config)
-    await services.start()
     try:
+        await services.start()
         code = await COMMANDS[options.area](services, options)
     except MailError as error:
         print(f"fe-mail: {error.message}", file=sys.stderr)
@@ -133,8 +135,6 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
         raise SystemExit(code)
 
 
-def _demo_defaults(directory: Any) -> dict[str, str]:
-    """A demo's directory needs no DOMAIN: its own facts say that it is one."""
-    from fe_mail.app.demo_settings import DEMO_DOMAIN
-
-    return {"DOMAIN": DEMO_DOMAIN} if (directory / "demo.json").exists() else {}
+def _demo_defaults(directory: Path) -> dict[str, str]:
+    """A demo's directory has no DOMAIN in its ``.env``: the demo sets it by itself."""
+    return {"DOMAIN": DEMO_DOMAIN} if (directory / ACCOUNTS_NAME).exists() else {}

@@ -17,7 +17,7 @@ from typing import Any
 
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.app.config import Config
-from fe_mail.app.demo_settings import ADMIN_EMAIL, DEMO_ALIASES, DEMO_DOMAIN
+from fe_mail.app.demo_settings import ACCOUNTS_NAME, ADMIN_EMAIL, DEMO_ALIASES, DEMO_DOMAIN
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
 from fe_mail.model.dns import MX, Answer
@@ -28,7 +28,6 @@ from fe_mail.ports import AccountStore
 __all__ = ["HOLD_REASON", "DemoResolver", "announce", "forget_facts", "prepare"]
 
 FACTS_NAME = "demo.json"
-ACCOUNTS_NAME = "accounts.json"
 HOLD_REASON = "demo"
 LOOPBACK = "127.0.0.1"
 # The listeners by demo.json's names.

@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 __all__ = [
+    "ACCOUNTS_NAME",
     "ADMIN_EMAIL",
     "DEMO_ALIASES",
     "DEMO_DIRECTORY",
@@ -13,6 +14,7 @@ __all__ = [
 
 DEMO_DOMAIN = "demo.test"
 DEMO_DIRECTORY = Path("var/demo")
+ACCOUNTS_NAME = "accounts.json"  # keeps the passwords between runs
 ADMIN_EMAIL = "admin@demo.test"
 DEMO_ALIASES = ("alice", "bob")
 

@@ -32,6 +32,7 @@ from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
 from fe_mail.web.clients import ClientSettings, Server
 from fe_mail.web.gate import Gate
+from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
 
 __all__ = ["IMPLICIT_TLS", "Edges"]
@@ -59,6 +60,7 @@ class Edges:
         self._srs = SRS(
             [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
         )
+        self._catalogs = Catalogs()
         self.factories: dict[str, Any] = self._factories(roles)
         self.runner = self._runner() if "smtp-bree" in roles else None
         self.jobs = self._jobs() if "bree" in roles else None
@@ -214,6 +216,7 @@ class Edges:
             gate=gate,
             trusted_proxies=("127.0.0.1", "::1"),
             default_quota_octets=self._config.limits.quota_octets,
+            catalogs=self._catalogs,
         )
 
     def _api_resource(self, work: Work) -> Any:
@@ -224,6 +227,7 @@ class Edges:
             work=work,
             trusted_proxies=("127.0.0.1", "::1"),
             default_quota_octets=self._config.limits.quota_octets,
+            translate=self._catalogs.negotiated,
         )
 
     def _web(self) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.app.config import Config
+from fe_mail.model.errors import MailError
 from fe_mail.ports import Resolver
 
 __all__ = ["Inside", "Stores"]
@@ -64,8 +65,12 @@ class Stores:
     async def start(self) -> None:
         """Open everything; ``MailError`` says what cannot be opened."""
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for store in (self.accounts, self.queue, self.blobs, self.mailboxes):
-            await store.start()
+        for name in ("accounts", "queue", "blobs", "mailboxes"):
+            try:
+                await getattr(self, name).start()
+            except MailError as error:
+                error.message = f"The store of {name} cannot be opened: {error.message}"
+                raise
 
     async def stop(self) -> None:
         """Finish and close, in the order in which they need each other."""
