@@ -66,7 +66,7 @@ class ImaplibTests(TestCase):
     timeout = 20
     port: IListeningPort
 
-    async def listen(self) -> None:
+    async def listen(self, implicit: bool) -> None:
         """A server with one alias."""
         from twisted.internet import reactor
 
@@ -98,11 +98,17 @@ class ImaplibTests(TestCase):
             bus,
             hostname="localhost",
             clock=clock,
-            tls=certificate_options(),
+            tls=None if implicit else certificate_options(),
         )
-        self.port = clock.listenTCP(0, self.factory, interface="127.0.0.1")
+        if implicit:
+            options = certificate_options()
+            self.port = clock.listenSSL(0, self.factory, options, interface="127.0.0.1")
+        else:
+            self.port = clock.listenTCP(0, self.factory, interface="127.0.0.1")
 
-    def run_client(self, work: Callable[[imaplib.IMAP4], None]) -> "Deferred[None]":
+    def run_client(
+        self, work: Callable[[imaplib.IMAP4], None], implicit: bool = False
+    ) -> "Deferred[None]":
         """Let ``work`` speak in a thread, then stop the server."""
 
         def connect() -> None:
@@ -110,13 +116,19 @@ class ImaplibTests(TestCase):
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+            if implicit:
+                with imaplib.IMAP4_SSL(
+                    host.host, host.port, ssl_context=context, timeout=10
+                ) as client:
+                    work(client)
+                return
             with imaplib.IMAP4(host.host, host.port, timeout=10) as client:
                 self.assertEqual(client.starttls(context)[0], "OK")
                 self.assertIn("AUTH=PLAIN", client.capabilities)
                 work(client)
 
         async def session() -> None:
-            await self.listen()
+            await self.listen(implicit)
             try:
                 await deferToThread(connect)
             finally:
@@ -160,3 +172,20 @@ class ImaplibTests(TestCase):
             self.assertEqual(client.noop()[0], "OK")
 
         return self.run_client(work)
+
+    def test_implicit_tls(self) -> "Deferred[None]":
+        """On a TLS listener login is possible at once, and a big message comes back whole."""
+
+        def work(client: imaplib.IMAP4) -> None:
+            self.assertIn("AUTH=SCRAM-SHA-256", client.capabilities)
+            self.assertNotIn("STARTTLS", client.capabilities)
+            client.login("alice@example.org", PASSWORD)
+            raw = message("big", body="0123456789abcdef\r\n" * 200_000)
+            self.assertEqual(client.append("INBOX", "", "", raw)[0], "OK")
+            client.select()
+            _, answer = client.fetch("1", "(RFC822)")
+            self.assertEqual(answer[0][1], raw)  # type: ignore[index]
+            (session,) = [each.session for each in self.factory._open]
+            self.assertIn("TLS", session.wire.peer().tls)
+
+        return self.run_client(work, implicit=True)
