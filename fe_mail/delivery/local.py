@@ -13,7 +13,7 @@ import hashlib
 import re
 
 from fe_mail.delivery.courier import outcome_of
-from fe_mail.message.headers import header_bounds, header_fields
+from fe_mail.message.headers import header_bounds
 from fe_mail.model.account import Alias
 from fe_mail.model.errors import MailError, NotFound
 from fe_mail.model.ids import AliasId
@@ -23,7 +23,9 @@ from fe_mail.ports import AccountStore, Blobs, MailboxStore
 
 __all__ = ["LocalCourier", "delivered_message", "delivery_id"]
 
-_RETURN_PATH = b"return-path:"
+_RETURN_PATH = re.compile(
+    rb"^return-path[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
+)
 # The first field, folded lines included: the one that our own MX put on top.
 _OUR_TRACE = re.compile(rb"Received:[^\r]*\r\n(?:[ \t][^\r]*\r\n)*")
 
@@ -110,9 +112,6 @@ def _without_return_path(raw: bytes) -> bytes:
     """Drop such fields from the header, everything else byte for byte."""
     body_start, _ = header_bounds(raw)
     header = raw[:body_start]
-    if _RETURN_PATH not in header.lower():
+    if not _RETURN_PATH.search(header):
         return raw
-    for field in header_fields(header):
-        if field.key == b"return-path":
-            header = header.replace(field.raw, b"", 1)
-    return header + raw[body_start:]
+    return _RETURN_PATH.sub(b"", header) + raw[body_start:]

@@ -28,6 +28,8 @@ __all__ = [
 MAX_ADDRESSES = 2_000
 # No more than this much of one address field is read.
 MAX_FIELD_OCTETS = 256 * 1024
+# A From field with one address and its name; read on the reactor's thread.
+MAX_AUTHOR_OCTETS = 8 * 1024
 
 # What other servers show where an address lacks a half.
 MISSING_MAILBOX = b"MISSING_MAILBOX"
@@ -142,7 +144,7 @@ class _ListReader:
 
     def _at(self) -> None:
         if self._domain:
-            self._words = [*self._words, b"@", *self._domain]
+            self._words += [b"@", *self._domain]  # in place: thousands of @ cost thousands
             self.is_clean = False
         self._domain = []
 
@@ -236,6 +238,8 @@ def sole_author(fields: Sequence[HeaderField]) -> Address:
     bodies = [field.body for field in fields if field.key == b"from"]
     if len(bodies) != 1:
         raise Invalid("A message needs exactly one From field.", field="from")
+    if len(bodies[0]) > MAX_AUTHOR_OCTETS:
+        raise Invalid("The From field is too long.", field="from")
     reader = _read(unfold(bodies[0]))
     if len(reader.found) != 1:
         raise Invalid("The From field needs exactly one address.", field="from")

@@ -65,6 +65,7 @@ def decode_octets(octets: bytes, charset: str = "utf-8") -> str:
     try:
         known = codecs.lookup(name).name if name.isascii() and "\0" not in name else ""
         if known and known.replace("_", "-") not in _REFUSED:
+            b"x".decode(known, "replace")  # LookupError for zlib, base64 and the like
             return _decode(octets, known)
     except (LookupError, UnicodeError, ValueError):
         pass  # an unknown name, or a codec that is none of text: guess below

@@ -12,7 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.message.headers import HeaderField, field_values, first_value, header_fields
+from fe_mail.message.headers import (
+    MAX_FIELDS,
+    HeaderField,
+    field_values,
+    first_value,
+    header_fields,
+)
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Recipient
 from fe_mail.model.errors import (
@@ -102,7 +108,8 @@ def message_facts(
         envelope=envelope,
         received_count=len(field_values(fields, b"received")),
         header_octets=len(tap.header),
-        has_header_end=tap.is_complete,
+        # What stands behind so many fields would be seen by readers and not by the rules.
+        has_header_end=tap.is_complete and len(fields) < MAX_FIELDS,
     )
     return facts, fields
 

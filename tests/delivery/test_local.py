@@ -74,6 +74,13 @@ class LocalCourierTests(PostOfficeTestCase):
         self.assertNotIn(b"two@", raw)
         self.assertTrue(raw.endswith(b"Hello Alice\r\nReturn-Path: <body@x.test>\r\n"))
 
+    def test_return_path_inside_another_field(self) -> None:
+        """Only the field itself is dropped, not the same words in the field before it."""
+        quoting = b"X-Note: Return-Path: <a@x.test>\r\n"
+        self.deliver(quoting + b"Return-Path: <a@x.test>\r\n" * 5_001 + MESSAGE)
+        (raw,) = self.inbox()
+        self.assertIn(quoting + MESSAGE, raw)
+
     def test_over_quota(self) -> None:
         """A full mailbox may be emptied: 452 4.2.2, later."""
         self.now(self.mailboxes.set_quota(self.alice.id, 10))

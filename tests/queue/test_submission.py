@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
+from fe_mail.message.headers import MAX_FIELDS
 from fe_mail.model.account import Alias
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.identity import Identity
@@ -163,6 +164,13 @@ class RightsTests(SubmissionTestCase):
             self.assertEqual(reply.code, 550, field)
         self.assertEqual(self.entries(), ())
         self.assertEqual(self.submit(b"From: A <ALICE+t@example.org>\r\n\r\nx\r\n").code, 250)
+
+    def test_second_author_behind_a_flood(self) -> None:
+        """No From field hides behind more fields than the rules look at."""
+        flood = b"X: y\r\n" * MAX_FIELDS
+        header = b"From: alice@example.org\r\n" + flood + b"From: fan@example.org\r\n"
+        self.assertEqual(self.submit(header + b"\r\nx\r\n").code, 554)
+        self.assertEqual(self.entries(), ())
 
     def test_daily_limit(self) -> None:
         """The allowance is of messages that were good, and comes back after a day."""
