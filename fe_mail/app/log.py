@@ -31,9 +31,17 @@ __all__ = ["HumanObserver", "JSONObserver", "escape", "make_observer"]
 # Field names that identify a message or a session, shown at the end of a human line.
 TRACE_FIELDS = ("session_id", "message_id")
 _COLORS = {LogLevel.warn: "33", LogLevel.error: "31", LogLevel.critical: "31;1"}
+_CLASS = re.compile(r"\.[A-Z]\w*\Z")  # the module says enough
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
 # The transport says these for every connection; our own protocols say it better.
-_NOISY = ("twisted.web", "twisted.mail", "twisted.internet", "twisted.protocols", "log_legacy")
+_NOISY = (
+    "twisted.web",
+    "twisted.mail",
+    "twisted.internet",
+    "twisted.protocols",
+    "twisted.scripts",
+    "log_legacy",
+)
 
 
 def escape(text: str) -> str:
@@ -72,7 +80,7 @@ class HumanObserver:
         level = event.get("log_level", LogLevel.info)
         stamp = time.strftime("%H:%M:%S", time.localtime(event.get("log_time", 0)))
         trace = "".join(f" [{event[name]}]" for name in TRACE_FIELDS if event.get(name))
-        system = _system(event).removeprefix("fe_mail.")
+        system = _CLASS.sub("", _system(event).removeprefix("fe_mail."))
         text = escape(formatEvent(event).strip())
         line = f"{stamp} {level.name:<5} {system:<16} {text}{escape(trace)}"
         if self._color and level in _COLORS:

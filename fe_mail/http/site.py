@@ -53,6 +53,7 @@ class HTTPSite(Site):
 
     protocol = Channel  # type: ignore[assignment]  # Twisted declares its ALPN wrapper here
     displayTracebacks = False
+    noisy = False
 
     def __init__(
         self,
