@@ -33,6 +33,9 @@ __all__ = ["FeMailService"]
 STOP_SECONDS = 30.0
 CERTIFICATE_CHECK_SECONDS = 60.0
 COUNTED_MESSAGES = 100_000
+# The reactor needs the interpreter several times for one answer, and waits this long each time
+# while a thread reads a big message; Python's 5 ms add up to 100.
+THREAD_TURN_SECONDS = 0.001
 
 
 class FeMailService(Service):
@@ -97,6 +100,7 @@ class FeMailService(Service):
     def startService(self) -> None:
         """Start in order; a failure is logged in one sentence and ends the process with 1."""
         Service.startService(self)
+        sys.setswitchinterval(THREAD_TURN_SECONDS)
         if self.demo:
             forget_facts(self.config)
         globalLogPublisher.addObserver(self.metrics)
