@@ -10,9 +10,11 @@ from fe_mail.app.verify import broken_invariants
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
 from fe_mail.model.address import normalize_domain, parse_address
+from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import NotFound
 from fe_mail.model.page import Query
 from fe_mail.model.queue import QueueEntry, QueueFilter
+from fe_mail.queue.acceptance import DUE_TOPIC
 
 __all__ = ["COMMANDS"]
 
@@ -57,6 +59,7 @@ async def user(services: Inside, options: Options) -> int:
     else:
         person = await accounts.user_by_email(options.email)
         for alias_id in await accounts.delete_user(person.id):
+            services.stores.bus.publish(f"credentials:{alias_id}")
             await services.stores.mailboxes.destroy(alias_id)
         print(f"Removed {person.email}.")
     return 0
@@ -248,6 +251,7 @@ async def queue(services: Inside, options: Options) -> int:
         _print_entry(found[0])
     elif options.action == "retry":
         await store.release(options.id, services.clock.seconds())
+        services.stores.bus.publish(DUE_TOPIC)
         print("Due now.")
     elif options.action == "hold":
         await store.hold(options.id, options.reason)
@@ -295,13 +299,27 @@ def _print_entry(entry: QueueEntry) -> None:
         print(f"Next:        {_moment(each.next_attempt_at)}\nLast status: {each.last_status}")
 
 
-async def verify(services: Inside, _: Options) -> int:
+async def verify(services: Inside, options: Options) -> int:
     """``fe-mail verify``: exit 1 when something is broken."""
     problems = await broken_invariants(services.stores)
+    for address in options.mailbox:
+        problems += await _inside_mailbox(services, address)
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems." if problems else "Every invariant holds.")
     return 1 if problems else 0
+
+
+async def _inside_mailbox(services: Inside, address: str) -> list[str]:
+    """What is broken behind the key of one mailbox."""
+    identity = await services.login.authenticate(
+        address, _ask_password(f"Password of {address}"), Peer(protocol="local"), "imap"
+    )
+    mailbox = await services.stores.mailboxes.unlock(identity.alias.id, identity.mailbox_key)
+    try:
+        return [f"mailbox {address}: {text}" for text in await mailbox.check()]
+    finally:
+        mailbox.close()
 
 
 COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {

@@ -19,7 +19,7 @@ from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
 from fe_mail.adapters.files import FileBlobs
 from fe_mail.adapters.keygen import RSAKeyGenerator
 from fe_mail.adapters.keyring import ServerKeyring
-from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.adapters.local_bus import LocalBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.smtp_client import SMTPExchange
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
@@ -40,7 +40,7 @@ COSTLY_WAITING = 200
 
 
 class Stores:
-    """The ports, on one machine: SQLite, files and memory below one directory."""
+    """The ports, on one machine: SQLite, files, sockets below one directory, and memory."""
 
     def __init__(self, reactor: Any, config: Config) -> None:
         data = config.data_path
@@ -51,7 +51,7 @@ class Stores:
         self._data = data
         self.keyring = ServerKeyring(config.keys.helper.encode(), self._costly)
         self.keygen = RSAKeyGenerator(self._costly)
-        self.bus = MemoryBus(reactor)
+        self.bus = LocalBus(reactor, reactor, data / "bus")
         self.cache = MemoryCache(reactor)
         self.accounts = SQLiteAccountStore(data / "accounts.sqlite", self._databases)
         # The queue holds Message-IDs, a header field of mail that may be secret.
@@ -71,6 +71,7 @@ class Stores:
             except MailError as error:
                 error.message = f"The store of {name} cannot be opened: {error.message}"
                 raise
+        await self.bus.start()
 
     async def stop(self) -> None:
         """Finish and close, in the order in which they need each other."""
@@ -104,7 +105,7 @@ class Inside:
         accounts, keyring = stores.accounts, stores.keyring
         self.login = Login(accounts, keyring, stores.cache, reactor)
         self.router = Router(accounts, max_forwarded=config.limits.forwarded)
-        self.users = Users(accounts, keyring, stores.cache, reactor)
+        self.users = Users(accounts, keyring, stores.cache, reactor, run=stores.run)
         self.domains = Domains(
             accounts,
             keyring,
@@ -115,7 +116,15 @@ class Inside:
             stores.keygen,
             bus=stores.bus,
         )
-        self.aliases = Aliases(accounts, keyring, stores.mailboxes, stores.bus, reactor, self.site)
+        self.aliases = Aliases(
+            accounts,
+            keyring,
+            stores.mailboxes,
+            stores.bus,
+            reactor,
+            self.site,
+            run=stores.run,
+        )
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
 
     async def start(self) -> None:

@@ -151,6 +151,29 @@ class RoleTests(SynchronousTestCase):
         self.addCleanup(reader.kill)
         reader.inbox("bob", "across")
 
+    def test_hints_cross_processes(self) -> None:
+        """A session in IDLE hears at once of mail that another process took in."""
+        both = DemoServer()
+        self.addCleanup(both.destroy)
+        both.start()
+        bob, _ = both.alias("bob")
+        both.stop()
+        reader, mx = DemoServer(both.directory), DemoServer(both.directory)
+        reader.start("--role", "imap")
+        self.addCleanup(reader.kill)
+        client = reader.imap("bob")
+        client.select("INBOX")
+        mx.start("--role", "mx,smtp-bree")
+        self.addCleanup(mx.kill)
+        client.send(b"x idle\r\n")
+        self.assertIn(b"+", client.readline())
+        began = time.monotonic()
+        with mx.mx() as sender:
+            sender.sendmail("x@client.test", [bob], b"Subject: hint\r\n\r\nbody\r\n")
+        self.assertIn(b"2 EXISTS", client.readline())
+        self.assertLess(time.monotonic() - began, 5)
+        client.shutdown()
+
     def test_tac_file(self) -> None:
         """``twistd -y conf/fe-mail.tac`` starts the same application."""
         directory = tempfile.mkdtemp(prefix="fe-mail-e2e-")
