@@ -46,7 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     route = areas.add_parser("route", help="where does this address go?")
     route.add_argument("address")
-    areas.add_parser("verify", help="check every invariant of the stores")
+    verify = areas.add_parser("verify", help="check every invariant of the stores")
+    verify.add_argument(
+        "--mailbox",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="look inside this mailbox too; its password is asked for",
+    )
     areas.add_parser("env-example", help="print conf/env.example")
     areas.add_parser("variables", help="print docs/variables.rst")
     return parser

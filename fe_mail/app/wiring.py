@@ -61,6 +61,7 @@ class Stores:
         self.blobs = FileBlobs(data / "spool", spool_key, self._spool)
         self.mailboxes = SQLiteMailboxStore(data / "mailboxes", self.bus, self._mailboxes, reactor)
         self.run = self._spool.run
+        self.run_costly = self._costly.run
 
     async def start(self) -> None:
         """Open everything; ``MailError`` says what cannot be opened."""
@@ -105,7 +106,7 @@ class Inside:
         accounts, keyring = stores.accounts, stores.keyring
         self.login = Login(accounts, keyring, stores.cache, reactor)
         self.router = Router(accounts, max_forwarded=config.limits.forwarded)
-        self.users = Users(accounts, keyring, stores.cache, reactor, run=stores.run)
+        self.users = Users(accounts, keyring, stores.cache, reactor, run=stores.run_costly)
         self.domains = Domains(
             accounts,
             keyring,
@@ -123,7 +124,7 @@ class Inside:
             stores.bus,
             reactor,
             self.site,
-            run=stores.run,
+            run=stores.run_costly,
         )
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
 

@@ -70,8 +70,12 @@ def shared_server() -> "DemoServer":
 class DemoServer:
     """One run of the demo on a directory of its own; ``facts`` is its ``demo.json``."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path | None = None, program: str = "", place: Path = ROOT
+    ) -> None:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
+        self.program = program or str(Path(sys.executable).with_name("twistd"))
+        self.place = place  # the working directory
         self.process: subprocess.Popen[str] | None = None
         self.facts: dict[str, Any] = {}
         self.lines: list[str] = []
@@ -93,10 +97,10 @@ class DemoServer:
     def _start(self, options: Sequence[str]) -> bool:
         facts = self.directory / "demo.json"
         facts.unlink(missing_ok=True)
-        command = [str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile="]
+        command = [self.program, "--nodaemon", "--pidfile="]
         self.process = subprocess.Popen(
             [*command, "fe-mail", "--demo", "--directory", str(self.directory), *options],
-            cwd=ROOT,
+            cwd=self.place,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

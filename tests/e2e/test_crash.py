@@ -98,13 +98,21 @@ class CrashTests(SynchronousTestCase):
         return accepted
 
     def queue_is_empty(self, server: DemoServer) -> bool:
-        """As the operator sees it."""
-        return "empty" in self.operator(server, "queue", "list").lower()
+        """As the operator sees it, who does not wait for the next attempt of what was deferred."""
+        listed = self.operator(server, "queue", "list")
+        for line in listed.splitlines()[1:]:
+            if " 4" in line:  # a last status of 4xx: due again in minutes
+                self.operator(server, "queue", "retry", line.split()[0])
+        return "empty" in listed
 
     def verify(self, server: DemoServer) -> str:
-        """What ``fe-mail verify`` finds broken, nothing if all is well."""
+        """What ``fe-mail verify`` finds broken, inside the mailboxes too."""
+        passwords = [server.alias(name) for name in ("alice", "bob")]
+        options = [word for address, _ in passwords for word in ("--mailbox", address)]
+        program = Path(sys.executable).with_name("fe-mail")
         done = subprocess.run(
-            [Path(sys.executable).with_name("fe-mail"), "-D", str(server.directory), "verify"],
+            [program, "-D", str(server.directory), "verify", *options],
+            input="".join(f"{password}\n" for _, password in passwords),
             capture_output=True,
             text=True,
             check=False,
