@@ -385,6 +385,14 @@ class Queue(Protocol):
     async def renew(self, claim: Claim, lease_until: float) -> None:
         """Extend a lease. ``Conflict`` when it was lost (to another claim, or with the message)."""
 
+    async def end_leases(self) -> int:
+        """
+        End every lease, of whomever; how many there were.
+
+        For a runner that knows it is the only one: what a killed process had claimed is due
+        again at once. A claim from before cannot be settled any more (``Conflict``).
+        """
+
     async def settle(
         self,
         claim: Claim,

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
 
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import HOLD_REASON
+from fe_mail.app.single import OnlyOne
 from fe_mail.app.wiring import Inside
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
@@ -46,6 +48,8 @@ IMPLICIT_TLS = frozenset({"imaps", "pop3s", "https"})
 class Edges:
     """``factories`` by the listener's name, ``runner`` and ``jobs`` if their roles are chosen."""
 
+    log = Logger()
+
     def __init__(
         self,
         inside: Inside,
@@ -61,6 +65,7 @@ class Edges:
             [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
         )
         self._catalogs = Catalogs()
+        self._only_runner = OnlyOne(self._config.data_path / "queue.runner")
         self.factories: dict[str, Any] = self._factories(roles)
         self.runner = self._runner() if "smtp-bree" in roles else None
         self.jobs = self._jobs() if "bree" in roles else None
@@ -75,9 +80,17 @@ class Edges:
     async def start(self) -> None:
         """Begin to deliver and to keep order."""
         if self.runner:
+            await self._recover()
             await self.runner.start()
         if self.jobs:
             self.jobs.start()
+
+    async def _recover(self) -> None:
+        """The only runner need not wait for the leases of one that was killed."""
+        if self._only_runner.acquire():
+            ended = await self.inside.stores.queue.end_leases()
+            if ended:
+                self.log.info("{count} deliveries were under way and begin again.", count=ended)
 
     async def stop(self) -> None:
         """Deliver nothing more; what runs finishes."""
@@ -85,6 +98,7 @@ class Edges:
             await self.jobs.stop()
         if self.runner:
             await self.runner.stop()
+            self._only_runner.release()
 
     # Mail ---------------------------------------------------------------------------------------
 

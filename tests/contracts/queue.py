@@ -228,6 +228,17 @@ class QueueContract:
         self.get(self.queue.settle(taken, Outcome.delivered(), 302.0))
         self.fails(self.queue.settle(taken, Outcome.delivered(), 303.0), Conflict)
 
+    def test_end_leases(self) -> None:
+        """What a killed process had claimed is due again; its claims count no more."""
+        self.put()
+        self.put(message("m2"), delivery("m2"))
+        (lost,) = self.claim(now=200.0, limit=1)
+        self.assertEqual(self.get(self.queue.end_leases()), 1)
+        self.assertEqual(len(self.claim(now=200.0)), 2)
+        self.fails(self.queue.settle(lost, Outcome.delivered(), 201.0), Conflict)
+        self.assertEqual(self.get(self.queue.end_leases()), 2)
+        self.assertEqual(self.get(self.queue.end_leases()), 0)
+
     def test_settle_after_the_lease(self) -> None:
         """A late 2xx still counts as long as nobody else claimed."""
         self.put()

@@ -82,6 +82,13 @@ class MemoryQueue:
         """Extend a lease. ``Conflict`` when it was lost."""
         self._leased(claim).lease_until = lease_until
 
+    async def end_leases(self) -> int:
+        """End every lease; how many there were."""
+        leased = [row for row in self._waiting() if row.token]
+        for row in leased:
+            row.token, row.lease_until = "", 0.0
+        return len(leased)
+
     async def settle(
         self,
         claim: Claim,

@@ -155,6 +155,17 @@ class SQLiteQueue:
 
         await self._database.write(work)
 
+    async def end_leases(self) -> int:
+        """End every lease; how many there were."""
+
+        def work(cursor: Cursor) -> int:
+            ended = cursor.execute(
+                "UPDATE deliveries SET token = '', lease_until = 0 WHERE token != '' RETURNING 1"
+            ).fetchall()
+            return len(ended)
+
+        return await self._database.write(work)
+
     async def settle(
         self,
         claim: Claim,
