@@ -28,6 +28,7 @@ from fe_mail.accounts.passwords import (
     new_credential,
     normalize_recovery_code,
     prepare,
+    run_here,
 )
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.validation import is_pattern
@@ -39,11 +40,11 @@ from fe_mail.model.errors import (
     NotFound,
     PermissionDenied,
     RateLimited,
-    TooBig,
 )
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.page import Page, Query
-from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore
+from fe_mail.model.sentence import Sentence
+from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore, Offload
 
 __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword"]
 
@@ -74,7 +75,10 @@ class Aliases:
         bus: Bus,
         clock: IReactorTime,
         site: Site,
+        *,
+        run: Offload = run_here,
     ) -> None:
+        self._run = run
         self._accounts = accounts
         self._keyring = keyring
         self._mailboxes = mailboxes
@@ -87,7 +91,8 @@ class Aliases:
         """A new alias of the user. ``Invalid``, ``AlreadyExists``, ``PermissionDenied``."""
         self._require_member(user, domain)
         if domain.alias_count >= self._site.max_aliases:
-            raise TooBig(f"A domain may have at most {self._site.max_aliases} aliases.")
+            limit = self._site.max_aliases
+            raise Invalid(Sentence("A domain may have at most %(limit)s aliases.", limit=limit))
         changes = self._editing(user, domain, None).changes(fields)
         now = self._clock.seconds()
         alias = Alias(
@@ -187,7 +192,7 @@ class Aliases:
                 field="password",
                 code="ALIAS_OVERRIDE_REQUIRED",
             )
-        chosen, iterations = _choose(new_password, alias)
+        chosen, iterations = await self._choose(new_password, alias)
         if credentials and not is_override:
             slot = await self._open_slot(user, credentials, password)
             made = await self._change_slot(alias, credentials, slot, chosen, iterations)
@@ -195,6 +200,16 @@ class Aliases:
             made = await self._begin_mailbox(alias, domain, credentials, chosen, iterations)
         self._end_sessions(alias)
         return made
+
+    async def _choose(self, new_password: str, alias: Alias) -> tuple[str, int]:
+        """The password and the iterations that it needs."""
+        if not new_password:
+            return generate_password(), GENERATED_ITERATIONS
+        words = (alias.name, alias.domain_name, alias.domain_name.partition(".")[0])
+        chosen = await self._run(
+            lambda: check_strength(new_password, words, "new_password", quotes=False)
+        )
+        return chosen, CHOSEN_ITERATIONS
 
     async def _open_slot(
         self, user: User, credentials: Sequence[Credential], password: str
@@ -322,11 +337,3 @@ class Aliases:
 
     def _end_sessions(self, alias: Alias) -> None:
         self._bus.publish(f"credentials:{alias.id}")
-
-
-def _choose(new_password: str, alias: Alias) -> tuple[str, int]:
-    """The password and the iterations that it needs."""
-    if not new_password:
-        return generate_password(), GENERATED_ITERATIONS
-    words = (alias.name, alias.domain_name, alias.domain_name.partition(".")[0])
-    return check_strength(new_password, words, "new_password", quotes=False), CHOSEN_ITERATIONS

@@ -7,7 +7,7 @@ the DNS does not answer, a check is ``undecided``: nobody may conclude anything 
 RFC 5321 §5.1 (MX), RFC 6376 §3.6.1 (DKIM), RFC 7489 §6.6.3 (DMARC), RFC 7208 §4.5 (SPF).
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import attrs
 
@@ -16,6 +16,7 @@ from fe_mail.accounts.sender_policy import admits, find_policy
 from fe_mail.accounts.site import Site
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import Invalid, Unavailable
+from fe_mail.model.sentence import Sentence
 from fe_mail.ports import Resolver
 
 __all__ = ["RecordCheck", "check_records"]
@@ -24,7 +25,7 @@ MAX_SHOWN = 3  # records that a sentence lists
 MAX_SHOWN_LENGTH = 120
 MAX_PARENTS = 4  # domains above, asked for a DMARC record
 
-_Finding = tuple[bool, str]
+_Finding = tuple[bool, Sentence]
 
 
 @attrs.frozen(kw_only=True)
@@ -33,8 +34,13 @@ class RecordCheck:
 
     record: DNSRecord
     passed: bool
-    message: str
+    sentence: Sentence
     is_undecided: bool = False
+
+    @property
+    def message(self) -> str:
+        """What was found, in English."""
+        return str(self.sentence)
 
     @property
     def purpose(self) -> str:
@@ -67,44 +73,62 @@ async def check_records(
 
 
 async def _check(question: _Question) -> RecordCheck:
+    record = question.record
     try:
-        passed, message = await _CHECKS[question.record.purpose](question)
+        passed, sentence = await _CHECKS[record.purpose](question)
     except Unavailable:
-        message = (
-            f"The DNS servers of {question.domain.name} did not answer. "
-            "Nothing was changed; try again in a few minutes."
+        sentence = Sentence(
+            "The DNS did not answer when %(name)s was looked up. Nothing was changed; try again "
+            "in a few minutes.",
+            name=question.name,
         )
-        return RecordCheck(record=question.record, passed=False, message=message, is_undecided=True)
+        return RecordCheck(record=record, passed=False, sentence=sentence, is_undecided=True)
     except Invalid:
-        passed, message = False, f"{question.name} cannot be looked up in the DNS."
-    return RecordCheck(record=question.record, passed=passed, message=message)
+        passed = False
+        sentence = Sentence("%(name)s cannot be looked up in the DNS.", name=question.name)
+    return RecordCheck(record=record, passed=passed, sentence=sentence)
 
 
 async def _mx(question: _Question) -> _Finding:
-    name, expected = question.domain.name, question.site.exchange_domains
-    answer = await question.resolver.mx(name)
+    expected = question.site.exchange_domains
+    names = {"domain": question.domain.name, "wanted": ", ".join(expected)}
+    answer = await question.resolver.mx(question.domain.name)
     hosts = [record.host for record in answer.records]
-    foreign = [host for host in hosts if host not in expected]
-    wanted = " and ".join(expected)
     if question.domain.ignore_mx_check:
-        return True, "The MX check is switched off for this domain."
+        return True, Sentence("The MX check is switched off for this domain.")
     if not answer.exists:
-        return (
-            False,
-            f"{name} does not exist in the DNS yet. Register it, then publish an MX "
-            f"record with the value {wanted}.",
+        return False, Sentence(
+            "%(domain)s does not exist in the DNS yet. Register it, then publish an MX record "
+            "with the value %(wanted)s.",
+            **names,
         )
     if not hosts:
-        return False, f"{name} has no MX record. Publish one with the value {wanted}."
-    if len(foreign) == len(hosts):
-        return False, f"The MX records of {name} lead to {_shown(hosts)}. Replace them by {wanted}."
-    if foreign:
-        return (
-            False,
-            f"Besides {wanted}, {name} has MX records that lead to {_shown(foreign)}. "
-            "Remove them, or part of the mail goes there.",
+        return False, Sentence(
+            "%(domain)s has no MX record. Publish one with the value %(wanted)s.", **names
         )
-    return True, f"Mail for {name} comes to {_shown(hosts)}."
+    if not any(hosts):
+        return False, Sentence(
+            "The MX record of %(domain)s says that it takes no mail. Replace it by %(wanted)s.",
+            **names,
+        )
+    return _judge_hosts(hosts, [host for host in hosts if host not in expected], names)
+
+
+def _judge_hosts(hosts: list[str], foreign: list[str], names: Mapping[str, str]) -> _Finding:
+    if len(foreign) == len(hosts):
+        return False, Sentence(
+            "The MX records of %(domain)s lead to %(hosts)s. Replace them by %(wanted)s.",
+            hosts=_shown(hosts),
+            **names,
+        )
+    if foreign:
+        return False, Sentence(
+            "Besides %(wanted)s, %(domain)s has MX records that lead to %(hosts)s. Remove them, "
+            "or part of the mail goes there.",
+            hosts=_shown(foreign),
+            **names,
+        )
+    return True, Sentence("Mail for %(domain)s comes to %(hosts)s.", hosts=_shown(hosts), **names)
 
 
 async def _verification(question: _Question) -> _Finding:
@@ -112,40 +136,47 @@ async def _verification(question: _Question) -> _Finding:
     marker = wanted.partition("=")[0] + "="
     records = (await question.resolver.txt(question.name)).records
     found = [record.strip() for record in records if record.strip().startswith(marker)]
+    names = {"name": question.name, "wanted": wanted}
     if not found:
-        return False, f"{question.name} has no TXT record “{wanted}”. Publish it."
+        return False, Sentence("%(name)s has no TXT record “%(wanted)s”. Publish it.", **names)
     if len(found) > 1:
-        return (
-            False,
-            f"{question.name} has {len(found)} TXT records that begin with “{marker}”. "
-            f"Keep only “{wanted}”.",
+        return False, Sentence(
+            "%(name)s has %(count)s TXT records that begin with “%(marker)s”. Keep only "
+            "“%(wanted)s”.",
+            count=len(found),
+            marker=marker,
+            **names,
         )
     if found[0] != wanted:
-        return (
-            False,
-            f"The TXT record of {question.name} is “{_cut(found[0])}”, which belongs to "
-            f"another account. Replace it by “{wanted}”.",
+        return False, Sentence(
+            "The TXT record of %(name)s is “%(found)s”, which belongs to another account. "
+            "Replace it by “%(wanted)s”.",
+            found=_cut(found[0]),
+            **names,
         )
-    return True, f"{question.name} belongs to this account."
+    return True, Sentence("%(name)s belongs to this account.", **names)
 
 
 async def _dkim(question: _Question) -> _Finding:
-    records = (await question.resolver.txt(question.name)).records
+    name = question.name
+    records = (await question.resolver.txt(name)).records
     if not records:
-        return False, f"There is no TXT record at {question.name}. Publish the key shown here."
+        return False, Sentence(
+            "There is no TXT record at %(name)s. Publish the key shown here.", name=name
+        )
     if len(records) > 1:
-        return (
-            False,
-            f"There are {len(records)} TXT records at {question.name}. Keep only the key "
-            "shown here.",
+        return False, Sentence(
+            "There are %(count)s TXT records at %(name)s. Keep only the key shown here.",
+            count=len(records),
+            name=name,
         )
     if _tags(records[0]) != _tags(question.record.value):
-        return (
-            False,
-            f"The key at {question.name} is another one, or part of it is missing. "
-            "Replace the record by the one shown here.",
+        return False, Sentence(
+            "The key at %(name)s is another one, or part of it is missing. Replace the record by "
+            "the one shown here.",
+            name=name,
         )
-    return True, "The DKIM key is published."
+    return True, Sentence("The DKIM key is published.")
 
 
 def _tags(text: str) -> dict[str, str]:
@@ -155,20 +186,19 @@ def _tags(text: str) -> dict[str, str]:
 
 
 async def _return_path(question: _Question) -> _Finding:
-    wanted = question.record.value
+    names = {"name": question.name, "wanted": question.record.value}
     records = (await question.resolver.cname(question.name)).records
     if not records:
-        return (
-            False,
-            f"There is no CNAME record at {question.name}. Publish one that leads to {wanted}.",
+        return False, Sentence(
+            "There is no CNAME record at %(name)s. Publish one that leads to %(wanted)s.", **names
         )
-    if wanted.lower().rstrip(".") not in records:
-        return (
-            False,
-            f"The CNAME record at {question.name} leads to {_shown(records)}. Let it lead "
-            f"to {wanted}.",
+    if question.record.value.lower().rstrip(".") not in records:
+        return False, Sentence(
+            "The CNAME record at %(name)s leads to %(hosts)s. Let it lead to %(wanted)s.",
+            hosts=_shown(records),
+            **names,
         )
-    return True, "Bounces come back to this server."
+    return True, Sentence("Bounces come back to this server.")
 
 
 async def _dmarc(question: _Question) -> _Finding:
@@ -176,10 +206,18 @@ async def _dmarc(question: _Question) -> _Finding:
         records = (await question.resolver.txt(f"_dmarc.{name}")).records
         policies = [each for each in records if "".join(each.split()).startswith("v=DMARC1")]
         if len(policies) > 1:
-            return False, f"There are {len(policies)} DMARC records at _dmarc.{name}. Keep one."
+            return False, Sentence(
+                "There are %(count)s DMARC records at %(name)s. Keep one.",
+                count=len(policies),
+                name=f"_dmarc.{name}",
+            )
         if policies:
-            return _judge_dmarc(name, policies[0])
-    return False, f"There is no DMARC record at {question.name}. Publish “{question.record.value}”."
+            return _judge_dmarc(f"_dmarc.{name}", policies[0])
+    return False, Sentence(
+        "There is no DMARC record at %(name)s. Publish “%(wanted)s”.",
+        name=question.name,
+        wanted=question.record.value,
+    )
 
 
 def _with_parents(name: str) -> tuple[str, ...]:
@@ -192,48 +230,78 @@ def _with_parents(name: str) -> tuple[str, ...]:
 def _judge_dmarc(name: str, policy: str) -> _Finding:
     tags = _tags(policy)
     if tags.get("p", "").lower() not in ("none", "quarantine", "reject"):
-        return False, f"The DMARC record at _dmarc.{name} has no policy. Add “p=reject”."
-    if tags.get("pct", "100") != "100":
-        return (
-            False,
-            f"The DMARC record at _dmarc.{name} covers only {_cut(tags['pct'])} percent. "
-            "Use “pct=100”, or leave it out.",
+        return False, Sentence(
+            "The DMARC record at %(name)s has no policy. Add “p=reject”.", name=name
         )
-    return True, "The DMARC policy is published."
+    if tags.get("pct", "100") != "100":
+        return False, Sentence(
+            "The DMARC record at %(name)s covers only %(percent)s percent. Use “pct=100”, or "
+            "leave it out.",
+            name=name,
+            percent=_cut(tags["pct"]),
+        )
+    return True, Sentence("The DMARC policy is published.")
 
 
 async def _spf(question: _Question) -> _Finding:
-    name, wanted = question.domain.name, question.record.value
-    policies = find_policy((await question.resolver.txt(name)).records)
+    domain, wanted = question.domain.name, question.record.value
+    policies = find_policy((await question.resolver.txt(domain)).records)
     if not policies:
-        return False, f"{name} has no SPF record. Publish the TXT record “{wanted}”."
+        return False, Sentence(
+            "%(domain)s has no SPF record. Publish the TXT record “%(wanted)s”.",
+            domain=domain,
+            wanted=wanted,
+        )
     if len(policies) > 1:
-        return (
-            False,
-            f"{name} has {len(policies)} SPF records, so none of them counts. Join them into one.",
+        return False, Sentence(
+            "%(domain)s has %(count)s SPF records, so none of them counts. Join them into one.",
+            domain=domain,
+            count=len(policies),
         )
     ours = question.site.addresses or await _own_addresses(question)
+    if not ours:
+        return False, Sentence(
+            "Whether the SPF record “%(policy)s” lets this server send cannot be told, because "
+            "%(host)s has no address in the DNS. Publish an A or AAAA record for it.",
+            policy=_cut(policies[0]),
+            host=question.site.hostname,
+        )
+    return await _judge_spf(question, policies[0], ours)
+
+
+async def _judge_spf(question: _Question, policy: str, ours: Iterable[str]) -> _Finding:
+    domain = question.domain.name
     for address in ours:
-        if not await admits(question.resolver, policies[0], name, address):
-            mechanism = f"ip6:{address}" if ":" in address else f"ip4:{address}"
-            return (
-                False,
-                f"The SPF record “{_cut(policies[0])}” does not let {address}, this "
-                f"server, send mail of {name}. Add “{mechanism}” to it.",
+        if not await admits(question.resolver, policy, domain, address):
+            return False, Sentence(
+                "The SPF record “%(policy)s” does not let %(address)s, this server, send mail of "
+                "%(domain)s. Add “%(mechanism)s” to it.",
+                policy=_cut(policy),
+                address=address,
+                domain=domain,
+                mechanism=f"ip6:{address}" if ":" in address else f"ip4:{address}",
             )
-    return True, f"This server may send mail of {name}."
+    return True, Sentence("This server may send mail of %(domain)s.", domain=domain)
 
 
 async def _own_addresses(question: _Question) -> tuple[str, ...]:
-    """What the names of this server resolve to, when its addresses were not configured."""
-    answer = await question.resolver.addresses(question.site.hostname)
-    return answer.records
+    """
+    What the names of this server resolve to, when its addresses were not configured.
+
+    A server that takes mail under its MX names sends from the same addresses, as a rule.
+    """
+    site = question.site
+    found: list[str] = []
+    for name in dict.fromkeys((site.hostname, *site.exchange_domains)):
+        found.extend((await question.resolver.addresses(name)).records)
+    return tuple(dict.fromkeys(found))
 
 
-def _shown(values: Iterable[str]) -> str:
+def _shown(values: Iterable[str]) -> Sentence | str:
+    """Some names; an empty one is the root, to which a null MX leads (RFC 7505)."""
     found = list(values)
-    text = ", ".join(_cut(value) or "nowhere" for value in found[:MAX_SHOWN])
-    return f"{text} and others" if len(found) > MAX_SHOWN else text
+    text = ", ".join(_cut(value) or "." for value in found[:MAX_SHOWN])
+    return Sentence("%(names)s and others", names=text) if len(found) > MAX_SHOWN else text
 
 
 def _cut(text: str) -> str:

@@ -24,9 +24,10 @@ from fe_mail.accounts.dns_records import SENDING, DNSRecord, domain_records
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
-from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied, TooBig
+from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
 from fe_mail.model.ids import AliasId, DomainId, new_id
 from fe_mail.model.page import Page, Query
+from fe_mail.model.sentence import Sentence
 from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore, Resolver
 
 __all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "RecordCheck", "Verification", "is_admin"]
@@ -56,8 +57,8 @@ class Verification:
 
     @property
     def is_undecided(self) -> bool:
-        """The DNS did not answer, so nothing was stored."""
-        return any(result.is_undecided for result in self.results)
+        """The DNS did not answer about a record that counts, so nothing was stored."""
+        return any(result.is_undecided and result.record.required for result in self.results)
 
 
 def is_admin(user: User, domain: Domain) -> bool:
@@ -115,7 +116,8 @@ class Domains:
     async def _refuse_more(self, user: User, name: str) -> None:
         mine = await self._accounts.domains(user.id, Query(limit=1))
         if user.group != "admin" and mine.total >= self._site.max_domains:
-            raise TooBig(f"An account may have at most {self._site.max_domains} domains.")
+            limit = self._site.max_domains
+            raise Invalid(Sentence("An account may have at most %(limit)s domains.", limit=limit))
         for other in await self._accounts.domains_named(name):
             if any(member.user_id == user.id for member in other.members):
                 raise AlreadyExists("The domain exists on your account already.")
@@ -240,16 +242,18 @@ class Domains:
         verification = Verification(domain=domain, results=results)
         if verification.is_undecided:
             return verification
-        passed = {result.purpose for result in results if result.passed}
-        changes = await self._found(domain, passed)
+        changes = await self._found(domain, {each.purpose: each for each in results})
         now = self._clock.seconds()
         domain = await self._accounts.update_domain(domain.id, now, **changes)
         if domain.has_txt_record:
             await self._end_other_claims(domain)
         return attrs.evolve(verification, domain=domain)
 
-    async def _found(self, domain: Domain, passed: set[str]) -> dict[str, object]:
+    async def _found(self, domain: Domain, results: Mapping[str, RecordCheck]) -> dict[str, object]:
         now = self._clock.seconds()
+        passed = {purpose for purpose, result in results.items() if result.passed}
+        if results["spf"].is_undecided and domain.has_spf_record:
+            passed.add("spf")
         may_send = passed.issuperset(SENDING)
         changes: dict[str, object] = {
             "has_mx_record": "mx" in passed,

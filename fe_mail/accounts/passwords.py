@@ -14,14 +14,17 @@ import math
 import secrets
 import stringprep
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import attrs
 
+from fe_mail.accounts.guessing import judge
 from fe_mail.accounts.scram import derive_keys
 from fe_mail.model.account import Credential
 from fe_mail.model.errors import Invalid
 from fe_mail.model.ids import AliasId, new_id
+from fe_mail.model.sentence import Sentence
 from fe_mail.ports import Keyring
 
 __all__ = [
@@ -29,7 +32,6 @@ __all__ = [
     "GENERATED_ITERATIONS",
     "GENERATED_LENGTH",
     "MAX_PASSWORD_LENGTH",
-    "MIN_SCORE",
     "RECOVERY_BITS",
     "Slot",
     "check_strength",
@@ -39,7 +41,10 @@ __all__ = [
     "new_credential",
     "normalize_recovery_code",
     "prepare",
+    "run_here",
 ]
+
+T = TypeVar("T")
 
 GENERATED_ITERATIONS = 4096
 CHOSEN_ITERATIONS = 600_000
@@ -47,8 +52,6 @@ GENERATED_LENGTH = 24
 MAX_PASSWORD_LENGTH = 128
 SALT_OCTETS = 16
 MAX_DERIVATIONS = 4  # distinct (salt, iterations) tried for one login
-MIN_SCORE = 3  # of zxcvbn's 0..4
-JUDGED_LENGTH = 32  # zxcvbn takes up to 30 ms for it, and much longer for more
 
 # Without the characters that people confuse when they copy by hand.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -82,7 +85,9 @@ def prepare(password: str) -> str:
         raise Invalid("A password is needed.", field="password", code="INVALID_PASSWORD")
     if len(text) > MAX_PASSWORD_LENGTH or len(password) > MAX_PASSWORD_LENGTH * 4:
         raise Invalid(
-            f"The password is longer than {MAX_PASSWORD_LENGTH} characters.",
+            Sentence(
+                "The password is longer than %(limit)s characters.", limit=MAX_PASSWORD_LENGTH
+            ),
             field="password",
             code="INVALID_PASSWORD",
         )
@@ -148,29 +153,23 @@ def check_strength(
     The prepared password, or ``Invalid`` with advice when it is too easy to guess.
 
     ``context`` are words that the password must not lean on (the address, the domain).
-    ``quotes`` False refuses ``'`` and ``"``, which many mail clients mangle.
+    ``quotes`` False refuses ``'`` and ``"``, which many mail clients mangle. Takes up to 100 ms:
+    for a thread.
     """
     text = prepare(password)
     if not quotes and ("'" in text or '"' in text):
         raise Invalid(
             "The password must not hold quotation marks.", field=field, code="INVALID_PASSWORD"
         )
-    from zxcvbn import zxcvbn  # its tables cost 50 ms and 5 MB: only where a password is set
-
-    words = [word[:JUDGED_LENGTH] for word in context if word]
-    verdict = zxcvbn(text[:JUDGED_LENGTH], user_inputs=words)
-    if verdict["score"] < MIN_SCORE:
-        feedback = verdict["feedback"]
-        advice = [str(feedback["warning"]), *map(str, feedback["suggestions"])]
-        raise Invalid(
-            " ".join(
-                ["The password is too easy to guess."]
-                + [sentence.rstrip(".") + "." for sentence in advice if sentence]
-            ),
-            field=field,
-            code="INVALID_PASSWORD_STRENGTH",
-        )
+    advice = judge(text, context)
+    if advice is not None:
+        raise Invalid(advice, field=field, code="INVALID_PASSWORD_STRENGTH")
     return text
+
+
+async def run_here(work: Callable[[], T]) -> T:
+    """An ``Offload`` that goes nowhere, for callers that may wait."""
+    return work()
 
 
 async def new_credential(

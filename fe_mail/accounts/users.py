@@ -19,7 +19,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.limits import FailureLimits
-from fe_mail.accounts.passwords import check_strength, prepare
+from fe_mail.accounts.passwords import check_strength, prepare, run_here
 from fe_mail.accounts.validation import person_name, user_email
 from fe_mail.model.account import User, WebSession
 from fe_mail.model.errors import (
@@ -32,7 +32,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.ids import UserId, new_id
 from fe_mail.model.page import Query
-from fe_mail.ports import AccountStore, Cache, Keyring
+from fe_mail.ports import AccountStore, Cache, Keyring, Offload
 
 __all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
 
@@ -48,8 +48,15 @@ class Users:
     """People with a web login."""
 
     def __init__(
-        self, accounts: AccountStore, keyring: Keyring, cache: Cache, clock: IReactorTime
+        self,
+        accounts: AccountStore,
+        keyring: Keyring,
+        cache: Cache,
+        clock: IReactorTime,
+        *,
+        run: Offload = run_here,
     ) -> None:
+        self._run = run
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock
@@ -63,7 +70,7 @@ class Users:
         ``Invalid`` for the address or a weak password, ``AlreadyExists`` for a taken address.
         """
         address = user_email(email)
-        good = check_strength(password, context=_words(address))
+        good = await self._judged(password, address)
         now = self._clock.seconds()
         token = secrets.token_hex(API_TOKEN_LENGTH // 2)
         user = User(
@@ -79,6 +86,10 @@ class Users:
             return await self._accounts.add_user(user)
         except AlreadyExists:
             raise AlreadyExists("This e-mail address is registered already.") from None
+
+    async def _judged(self, password: str, email: str) -> str:
+        """The prepared password; judging it costs too much for the reactor."""
+        return await self._run(lambda: check_strength(password, context=_words(email)))
 
     async def sign_in(self, email: str, password: str, remote: str) -> User:
         """``AuthenticationFailed``, ``RateLimited``, ``PermissionDenied`` for the banned."""
@@ -200,7 +211,7 @@ class Users:
 
     async def set_password(self, user: User, new: str) -> User:
         """Without the old one: for the operator. ``Invalid`` when it is weak."""
-        good = check_strength(new, context=_words(user.email))
+        good = await self._judged(new, user.email)
         hashed = await self._keyring.hash_password(good)
         now = self._clock.seconds()
         return await self._accounts.update_user(user.id, now, password_hash=hashed)

@@ -22,6 +22,7 @@ from fe_mail.model.address import (
     parse_address,
 )
 from fe_mail.model.errors import Invalid
+from fe_mail.model.sentence import Paragraph, Sentence
 
 __all__ = [
     "MAX_DESCRIPTION_LENGTH",
@@ -139,23 +140,23 @@ def alias_name(value: object, domain: str) -> str:
         return name
     name = name.lower()
     if len(name) > MAX_LOCAL_OCTETS:
-        raise _bad_name("The alias is too long.")
+        raise _bad_name(Sentence("The alias is too long."))
     if "*" in name and (name == "*" or _REPEATED.match(name)):
         return "*"
     if name.startswith("!") or "+" in name or not _QUOTED_NAME.match(name):
         raise _bad_name(
-            "An alias may not begin with ! nor hold +, blanks or quotation marks."
+            Sentence("An alias may not begin with ! nor hold +, blanks or quotation marks.")
             if name
-            else "An alias needs a name."
+            else Sentence("An alias needs a name.")
         )
     try:
         return parse_address(f"{name}@{domain}").local_key
     except Invalid as error:
-        raise _bad_name(error.message) from None
+        raise _bad_name(error.sentence) from None
 
 
-def _bad_name(message: str) -> Invalid:
-    return Invalid(message, field="name", code="INVALID_ALIAS_NAME")
+def _bad_name(sentence: Sentence | Paragraph) -> Invalid:
+    return Invalid(sentence, field="name", code="INVALID_ALIAS_NAME")
 
 
 def refuse_reserved(name: str, restricted: Iterable[str]) -> None:
@@ -198,7 +199,7 @@ def recipients(value: object, limit: int, *, emails_only: bool = False) -> tuple
     found = tuple(dict.fromkeys(_recipient(text) for text in split_list(value, "recipients")))
     if len(found) > min(limit, MAX_RECIPIENTS):
         raise Invalid(
-            f"An alias may have at most {limit} recipients.",
+            Sentence("An alias may have at most %(limit)s recipients.", limit=limit),
             field="recipients",
             code="EXCEEDED_UNIQUE_COUNT",
         )
@@ -234,7 +235,7 @@ def _address_text(address: Address) -> str:
 
 def _bad_recipient(text: str) -> Invalid:
     return Invalid(
-        f"“{text[:100]}” is no e-mail address, host name, IP address or URL.",
+        Sentence("“%(text)s” is no e-mail address, host name, IP address or URL.", text=text[:100]),
         field="recipients",
         code="INVALID_RECIPIENT",
     )
@@ -281,7 +282,7 @@ def plain_text(value: object, field: str, limit: int) -> str:
         raise Invalid("This must be text.", field=field)
     text = "".join(c if c.isprintable() else " " for c in _TAG.sub("", value)).strip()
     if len(text) > limit:
-        raise Invalid(f"This may have at most {limit} characters.", field=field)
+        raise _too_long(limit, field)
     return text
 
 
@@ -292,8 +293,12 @@ def long_text(value: object, field: str, limit: int) -> str:
     lines = [plain_text(line, field, limit) for line in value.splitlines()]
     text = "\n".join(lines).strip()
     if len(text) > limit:
-        raise Invalid(f"This may have at most {limit} characters.", field=field)
+        raise _too_long(limit, field)
     return text
+
+
+def _too_long(limit: int, field: str) -> Invalid:
+    return Invalid(Sentence("This may have at most %(limit)s characters.", limit=limit), field)
 
 
 def description(value: object) -> str:
@@ -325,7 +330,8 @@ def whole_number(value: object, field: str, low: int, high: int, code: str = "")
     """A number between two others, both included."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-        raise Invalid(f"This must be a number from {low} to {high}.", field=field, code=code)
+        wrong = Sentence("This must be a number from %(low)s to %(high)s.", low=low, high=high)
+        raise Invalid(wrong, field=field, code=code)
     return int(text)
 
 
@@ -351,7 +357,9 @@ def octets(value: object, field: str, limit: int) -> int:
     size = int(float(match[1]) * _UNITS[(match[2] or "").lower()])
     if size > limit:
         raise Invalid(
-            f"The size may be at most {limit / (1 << 30):g} GB.", field=field, code="INVALID_BYTES"
+            Sentence("The size may be at most %(size)s GB.", size=f"{limit / (1 << 30):g}"),
+            field=field,
+            code="INVALID_BYTES",
         )
     return size
 
@@ -367,7 +375,9 @@ def entry_list(value: object, field: str) -> tuple[str, ...]:
     """Entries of an allowlist or denylist: hosts (``*.tld`` too), IP and e-mail addresses."""
     found = tuple(dict.fromkeys(_entry(text, field) for text in split_list(value, field)))
     if len(found) > MAX_LIST_ENTRIES:
-        raise Invalid(f"At most {MAX_LIST_ENTRIES} entries are possible.", field=field)
+        raise Invalid(
+            Sentence("At most %(limit)s entries are possible.", limit=MAX_LIST_ENTRIES), field
+        )
     return found
 
 
@@ -380,7 +390,8 @@ def _entry(text: str, field: str) -> str:
         return domain_name(text).strip("[]").removeprefix("IPv6:")
     except Invalid:
         raise Invalid(
-            f"“{text[:100]}” is no host name, IP address or e-mail address.", field=field
+            Sentence("“%(text)s” is no host name, IP address or e-mail address.", text=text[:100]),
+            field=field,
         ) from None
 
 

@@ -97,7 +97,7 @@ async def _admit_alias(call: "Call", username: str, password: str) -> None:
     try:
         call.identity = await call.api.services.login.authenticate(username, password, peer, "api")
     except PermissionDenied as error:
-        raise AuthenticationFailed(error.message) from None
+        raise AuthenticationFailed(error.sentence) from None
 
 
 async def count(call: "Call", limit: Limit | None) -> None:

@@ -6,6 +6,7 @@ from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
 from fe_mail.model.errors import Invalid
 from fe_mail.model.identity import Identity
+from fe_mail.model.sentence import Sentence
 
 __all__ = ["change", "register", "show"]
 
@@ -24,7 +25,7 @@ async def register(call: Call) -> object:
 def _text(call: Call, name: str) -> str:
     value = call.fields.get(name, "")
     if not isinstance(value, str):
-        raise Invalid(f"The field {name} must be text.", name)
+        raise Invalid(Sentence("The field %(name)s must be text.", name=name), name)
     return value
 
 

@@ -90,7 +90,7 @@ async def generate_password(call: Call, domain_id: str, alias_id: str) -> object
     except AuthenticationFailed:
         raise Invalid("The password is not correct.", "password", "WRONG_PASSWORD") from None
     except RateLimited as error:
-        raise Invalid(error.message, "password", "ALIAS_RATE_LIMITED") from None
+        raise Invalid(error.sentence, "password", "ALIAS_RATE_LIMITED") from None
     return _generated(generated)
 
 

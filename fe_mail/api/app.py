@@ -10,6 +10,7 @@ from fe_mail.api import call
 from fe_mail.http.request import CappedRequest, Proxies, header
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
+from fe_mail.model.sentence import Paragraph, Sentence, translated
 
 __all__ = ["API", "APIResource"]
 
@@ -30,7 +31,7 @@ class API:
     """
     What the routes need.
 
-    ``translate_to`` takes an Accept-Language header and an English sentence.
+    ``translate_to`` takes an Accept-Language header and the template of an English sentence.
     """
 
     app = call.app
@@ -55,9 +56,10 @@ class API:
         self.default_quota_octets = default_quota_octets
         self._translate_to = translate_to
 
-    def translate(self, request: CappedRequest, message: str) -> str:
+    def translate(self, request: CappedRequest, message: str | Sentence | Paragraph) -> str:
         """A sentence in the caller's language."""
-        return self._translate_to(header(request, b"Accept-Language"), message)
+        languages = header(request, b"Accept-Language")
+        return translated(message, lambda text: self._translate_to(languages, text))
 
 
 class APIResource(Resource):

@@ -25,12 +25,15 @@ from fe_mail.http.statuses import UNEXPECTED, error_object, status_of
 from fe_mail.model.account import User
 from fe_mail.model.errors import Invalid, MailError, PermissionDenied, RateLimited, TooBig
 from fe_mail.model.identity import Identity
+from fe_mail.model.sentence import Sentence
 
 if TYPE_CHECKING:
     from fe_mail.api.app import API
 
 __all__ = ["Answer", "Call", "Text", "app", "route"]
 
+_NOT_ALLOWED = Sentence("This method is not allowed here.")
+_NOT_FOUND = Sentence("There is nothing at this address.")
 REALM = b'Basic realm="fe-mail/api"'
 
 _log = Logger()
@@ -74,9 +77,9 @@ class Answer:
 
 @attrs.frozen
 class Text:
-    """A plain text answer."""
+    """A plain text answer; a ``Sentence`` is translated."""
 
-    text: str
+    text: str | Sentence
 
 
 Endpoint = Callable[..., Awaitable[object]]
@@ -116,7 +119,7 @@ async def _run(
             raise TooBig("The request is too large.")
         call.query = parse_query(request.uri.partition(b"?")[2])
         call.fields = parse_body(header(request, b"Content-Type"), request.body())
-        return _write(request, await _perform(endpoint, call, names))
+        return _write(api, request, await _perform(endpoint, call, names))
     except MailError as error:
         return _refuse(api, request, error)
     except Exception:
@@ -135,13 +138,15 @@ async def _perform(endpoint: Endpoint, call: Call, names: dict[str, str]) -> obj
         return await endpoint(call, **names)
     except PermissionDenied as error:
         # The reference answers 400 to a caller who is known but no admin of the domain.
-        raise Invalid(error.message, code="IS_NOT_ADMIN") from None
+        raise Invalid(error.sentence, code="IS_NOT_ADMIN") from None
 
 
-def _write(request: CappedRequest, result: object) -> bytes:
+def _write(api: "API", request: CappedRequest, result: object) -> bytes:
     if isinstance(result, Text):
         request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
-        return result.text.encode("utf-8")
+        is_plain = isinstance(result.text, str)
+        text = result.text if is_plain else api.translate(request, result.text)
+        return str(text).encode("utf-8")
     answer = result if isinstance(result, Answer) else Answer(result)
     for name, value in answer.headers.items():
         request.setHeader(name.encode("ascii"), value.encode("utf-8"))
@@ -161,7 +166,7 @@ def _refuse(api: "API", request: CappedRequest, error: MailError) -> bytes:
         request.setHeader(b"Retry-After", b"%d" % error.retry_after_seconds)
     if status >= 500:
         _log.error("The API answered {status}: {error}", status=status, error=type(error).__name__)
-    message = UNEXPECTED if status == 500 else error.message
+    message = UNEXPECTED if status == 500 else error.sentence
     return _error(request, status, api.translate(request, message))
 
 
@@ -176,8 +181,8 @@ def no_route(api: "API", request: CappedRequest, failure: Failure) -> bytes:
     assert isinstance(error, HTTPException)
     if isinstance(error, MethodNotAllowed):
         request.setHeader(b"Allow", ", ".join(sorted(error.valid_methods or ())).encode("ascii"))
-        return _error(request, 405, api.translate(request, "This method is not allowed here."))
-    return _error(request, 404, api.translate(request, "There is nothing at this address."))
+        return _error(request, 405, api.translate(request, _NOT_ALLOWED))
+    return _error(request, 404, api.translate(request, _NOT_FOUND))
 
 
 def failed(api: "API", request: CappedRequest, failure: Failure) -> bytes:

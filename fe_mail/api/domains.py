@@ -10,6 +10,7 @@ from fe_mail.api.paging import page_of, read_query
 from fe_mail.http.bodies import Fields
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import Invalid
+from fe_mail.model.sentence import Paragraph, Sentence
 
 __all__ = ["add", "catchall_of", "change", "index", "remove", "shape", "show", "verify"]
 
@@ -113,5 +114,5 @@ async def verify(call: Call, domain_id: str) -> Text:
     wrong = [r for r in verification.results if r.purpose in RECEIVING and not r.passed]
     if wrong:
         code = "DNS_TIMEOUT" if any(result.is_undecided for result in wrong) else ""
-        raise Invalid(", ".join(result.message for result in wrong), code=code)
-    return Text("The domain's DNS records have been verified.")
+        raise Invalid(Paragraph(tuple(result.sentence for result in wrong), ", "), code=code)
+    return Text(Sentence("The domain's DNS records have been verified."))

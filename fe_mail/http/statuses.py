@@ -20,10 +20,11 @@ from fe_mail.model.errors import (
     TooBig,
     Unavailable,
 )
+from fe_mail.model.sentence import Sentence
 
 __all__ = ["UNEXPECTED", "error_object", "reason", "status_of"]
 
-UNEXPECTED = "An unexpected error occurred. Please try again later."
+UNEXPECTED = Sentence("An unexpected error occurred. Please try again later.")
 
 _STATUSES: tuple[tuple[type[MailError], int], ...] = (
     (NotFound, 404),

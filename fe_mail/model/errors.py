@@ -2,9 +2,12 @@
 Every error that a port or a service of fe-mail may raise.
 
 Each protocol maps them to its own codes in one table (over quota: SMTP ``452 4.2.2``, IMAP
-``NO [OVERQUOTA]``, API 403). The ``message`` is ours and safe to show to a peer; it never
-carries the text of a foreign exception.
+``NO [OVERQUOTA]``, API 403). The ``message`` is ours, in English and safe to show to a peer; it
+never carries the text of a foreign exception. Edges that know the reader's language translate
+``sentence``, the same before its values were filled in.
 """
+
+from fe_mail.model.sentence import Paragraph, Sentence
 
 __all__ = [
     "AlreadyExists",
@@ -29,8 +32,10 @@ class MailError(Exception):
 
     default = "The operation failed."
 
-    def __init__(self, message: str = "") -> None:
-        self.message = message or self.default
+    def __init__(self, message: str | Sentence | Paragraph = "") -> None:
+        text = message or self.default
+        self.sentence = Sentence(text) if isinstance(text, str) else text
+        self.message = str(self.sentence)
         super().__init__(self.message)
 
 
@@ -56,7 +61,9 @@ class Invalid(MailError):
 
     default = "Invalid value."
 
-    def __init__(self, message: str = "", field: str = "", code: str = "") -> None:
+    def __init__(
+        self, message: str | Sentence | Paragraph = "", field: str = "", code: str = ""
+    ) -> None:
         super().__init__(message)
         self.field = field
         self.code = code
@@ -79,7 +86,9 @@ class RateLimited(MailError):
 
     default = "Too many attempts. Try again later."
 
-    def __init__(self, message: str = "", retry_after_seconds: int = 60) -> None:
+    def __init__(
+        self, message: str | Sentence | Paragraph = "", retry_after_seconds: int = 60
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 

@@ -128,7 +128,7 @@ class Web:
 
     def _message(self, visit: Visit, status: int, error: MailError | None) -> str:
         if error is not None and status != 500:
-            return visit.text(error.message)
+            return visit.text(error.sentence)
         return visit.text(_PLAIN_ERRORS.get(status, "")) if status >= 400 else ""
 
     def _common(self, visit: Visit) -> dict[str, object]:

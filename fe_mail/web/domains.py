@@ -9,6 +9,7 @@ from fe_mail.accounts.dns_records import DNSRecord
 from fe_mail.accounts.domains import is_admin
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import AlreadyExists, Invalid, MailError
+from fe_mail.model.sentence import Paragraph
 from fe_mail.web.i18n import N_
 from fe_mail.web.lists import Listing, listing_query
 from fe_mail.web.results import Page, Redirect, Result
@@ -137,12 +138,12 @@ async def verify(visit: Visit, domain_id: str) -> Result:
         return Redirect(path, "domain-verified", is_reload=True)
     if not any(result.record.required for result in wrong):
         return _set_up_page(visit, verification.domain, verification.results)
-    message = N_("Not everything is in place yet. What is missing is explained below.")
+    error = Invalid(N_("Not everything is in place yet. What is missing is explained below."))
     if verification.is_undecided:
-        message = N_("The DNS did not answer every question, so nothing was changed.")
+        error = Invalid(N_("The DNS did not answer every question, so nothing was changed."))
     if visit.is_script:
-        message = ", ".join(visit.text(result.message) for result in wrong)
-    return _set_up_page(visit, verification.domain, verification.results, Invalid(message))
+        error = Invalid(Paragraph(tuple(result.sentence for result in wrong), ", "))
+    return _set_up_page(visit, verification.domain, verification.results, error)
 
 
 @page("DELETE", _ONE)

@@ -9,6 +9,8 @@ import gettext
 from collections.abc import Mapping
 from pathlib import Path
 
+from fe_mail.model.sentence import Paragraph, Sentence, translated
+
 __all__ = ["DEFAULT_LANGUAGE", "KNOWN_LANGUAGES", "LANGUAGES", "N_", "Catalogs", "negotiate"]
 
 DEFAULT_LANGUAGE = "en"
@@ -67,10 +69,10 @@ class Catalogs:
         """The catalog of a language."""
         return self._translations[language]
 
-    def text(self, language: str, message: str) -> str:
+    def text(self, language: str, message: str | Sentence | Paragraph) -> str:
         """A text in a language; English if it has no translation."""
-        return self._translations[language].gettext(message) if message else ""
+        return translated(message, self._translations[language].gettext)
 
-    def negotiated(self, accept_language: str, message: str) -> str:
+    def negotiated(self, accept_language: str, message: str | Sentence | Paragraph) -> str:
         """A text in the best language for an Accept-Language header."""
         return self.text(negotiate(accept_language), message)

@@ -91,7 +91,7 @@ async def login(visit: Visit) -> Result:
         user = await visit.services.users.sign_in(email, password, visit.remote)
     except AuthenticationFailed as error:
         # A browser shows its own dialogue for 401; the reference answers 400.
-        return visit.refused("login.html", Invalid(error.message, "email"), return_to=target)
+        return visit.refused("login.html", Invalid(error.sentence, "email"), return_to=target)
     except MailError as error:
         return visit.refused("login.html", error, return_to=target)
     await _start(visit, user)

@@ -22,6 +22,7 @@ from fe_mail.http.request import CappedRequest, Segment, header, network_of
 from fe_mail.http.services import Services
 from fe_mail.model.account import User
 from fe_mail.model.errors import AuthenticationFailed, MailError, NotFound, TooBig
+from fe_mail.model.sentence import Paragraph, Sentence
 from fe_mail.web.i18n import N_
 from fe_mail.web.results import Page, Redirect, Result
 
@@ -70,7 +71,7 @@ class Visit:
         """What limits count by."""
         return network_of(self.remote)
 
-    def text(self, message: str) -> str:
+    def text(self, message: str | Sentence | Paragraph) -> str:
         """A sentence in the visitor's language."""
         return self.web.catalogs.text(self.language, message)
 

@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.accounts.sender_policy import admits, find_policy
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.model.errors import Unavailable
 
 TABLE = {
     ("d.test", "MX"): ("10 mx.test.",),
@@ -43,10 +44,19 @@ class AdmitsTests(SynchronousTestCase):
         for policy in (
             "v=spf1", "v=spf1 -all", "v=spf1 a -all", "v=spf1 -mx +all", "v=spf1 ?mx", "v=spf1 ~mx",
             "v=spf1 ip4:nonsense -all", "v=spf1 include:missing.test -all", "v=spf1 exists:x -all",
-            "v=spf1 include:broken.test -all", "v=spf1 include:two.test -all",
-            "v=spf1 redirect=deny.test", "v=spf1 a//24 -all", "v=spf1 mx:broken.test -all",
+            "v=spf1 include:two.test -all", "v=spf1 include:two.test mx -all",
+            "v=spf1 redirect=deny.test", "v=spf1 a//24 -all", "v=spf1 include:missing.test mx",
+            "v=spf1 mx nonsense -all", "v=spf1 exists:x ptr -all",
         ):  # fmt: skip
             self.assertFalse(self.admits(policy), policy)
+
+    def test_silence(self) -> None:
+        """What depends on a name that cannot be looked up now is not known, not refused."""
+        for policy in ("v=spf1 include:broken.test -all", "v=spf1 mx:broken.test -all"):
+            resolver = TableResolver(TABLE, failing=["broken.test"])
+            work = admits(resolver, policy, "d.test", "192.0.2.25")
+            self.failureResultOf(Deferred.fromCoroutine(work), Unavailable)
+        self.assertTrue(self.admits("v=spf1 mx include:broken.test -all"))
 
     def test_ipv6(self) -> None:
         """The length after two slashes is for IPv6."""

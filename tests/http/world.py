@@ -39,6 +39,7 @@ from tests.accounts.fakes import QuickKeyring
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
 T = TypeVar("T")
+HOST = {("mail.example.net", "A"): ("192.0.2.25",), ("mx.example.net", "A"): ("192.0.2.25",)}
 START = 1_800_000_000.0
 PASSWORD = "purple otter borrows nine kettles"
 
@@ -169,7 +170,7 @@ class HTTPTestCase(SynchronousTestCase):
         self.cache = MemoryCache(self.clock)
         self.bus = MemoryBus(self.clock)
         self.mailboxes = MemoryMailboxStore(self.bus, self.clock)
-        self.resolver = TableResolver()
+        self.resolver = TableResolver(HOST)
         self.site_values = Site(
             hostname="mail.example.net",
             exchange_domains=("mx.example.net",),
