@@ -3,7 +3,8 @@ The service tree of one process: stores first, then workers, then doors open; ba
 
 Ports are bound while twistd still has its privileges; connections come in once the stores are
 ready. Stopping: no new connections, running transactions finish (``STOP_SECONDS`` at most), then
-everything is closed in order. A second signal exits at once.
+everything is closed in order. A second signal exits at once. SIGHUP looks for a new certificate
+now, which a timer does every few seconds anyway.
 """
 
 import functools
@@ -26,13 +27,13 @@ from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
 from fe_mail.app.wiring import Inside, Stores
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import MailError, Unavailable
 from fe_mail.model.queue import DeliveryState, QueueFilter
 
 __all__ = ["FeMailService"]
 
 STOP_SECONDS = 30.0
-CERTIFICATE_CHECK_SECONDS = 60.0
+CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
 COUNTED_MESSAGES = 100_000
 # The reactor needs the interpreter several times for one answer, and waits this long each time
 # while a thread reads a big message; Python's 5 ms add up to 100.
@@ -114,6 +115,7 @@ class FeMailService(Service):
             listener.startService()
             await listener.when_listening()
         self._prepare_certificate()
+        signal.signal(signal.SIGHUP, self._look_for_certificate)
         await self.inside.start()
         accounts = await prepare(self.inside) if self.demo else {}
         self._open_doors()
@@ -129,6 +131,20 @@ class FeMailService(Service):
             seconds=self.reactor.seconds() - began,
             roles=", ".join(self.roles),
         )
+        if "web" in self.roles:
+            self._tell_where_the_web_is()
+
+    def _tell_where_the_web_is(self) -> None:
+        """The password itself stays out of the log."""
+        web = self.config.web
+        self.log.info("The web UI is at {url}.", url=web.url)
+        if web.auth_basic_enabled:
+            self.log.info(
+                "Until the first account exists it asks for the user {username} and for the "
+                "password that AUTH_BASIC_PASSWORD has in {path}.",
+                username=web.auth_basic_username,
+                path=str(self.config.directory / ".env"),
+            )
 
     @staticmethod
     def _settle() -> None:
@@ -167,8 +183,17 @@ class FeMailService(Service):
                 "fullchain.pem and privkey.pem there (certbot makes them); no restart is needed.",
                 directory=str(self.config.ssl_path),
             )
-        self.certificates.load()
+        try:
+            self.certificates.load()
+        except (OSError, ValueError) as problem:
+            raise Unavailable(
+                f"The certificate in {self.config.ssl_path} cannot be used: {problem}."
+            ) from None
         self._renewal.start(CERTIFICATE_CHECK_SECONDS, now=False)
+
+    def _look_for_certificate(self, *_: object) -> None:
+        """A signal arrives between any two instructions; the reactor does the work."""
+        self.reactor.callFromThread(self.certificates.check)
 
     def _open_doors(self) -> None:
         for name, listener in self.listeners.items():

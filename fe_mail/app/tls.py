@@ -45,6 +45,7 @@ class CertificateDirectory:
         self.directory = directory
         self._context: SSL.Context | None = None
         self._stamp: tuple[int, int] = (0, 0)
+        self._refused = ""  # the problem that was logged already
 
     @property
     def chain_path(self) -> Path:
@@ -77,12 +78,15 @@ class CertificateDirectory:
                 return False
             self.load()
         except (OSError, ValueError) as problem:
-            self.log.warn(
-                "The certificate in {directory} cannot be used ({problem}); the old one stays.",
-                directory=str(self.directory),
-                problem=str(problem),
-            )
+            if str(problem) != self._refused:
+                self._refused = str(problem)
+                self.log.warn(
+                    "The certificate in {directory} cannot be used ({problem}); the old one stays.",
+                    directory=str(self.directory),
+                    problem=self._refused,
+                )
             return False
+        self._refused = ""
         self.log.info("New certificate loaded from {directory}.", directory=str(self.directory))
         return True
 

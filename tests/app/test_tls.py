@@ -78,8 +78,9 @@ class CertificateTests(SynchronousTestCase):
             (self.directory / "privkey.pem").write_bytes(content)
             os.utime(self.directory / "privkey.pem", ns=(1, 2 * 10**9))
             self.assertFalse(self.certificates.check())
+            self.assertFalse(self.certificates.check())  # which is said once
             self.assertEqual(self.subject(), "mail.test")
         (self.directory / "privkey.pem").unlink()
         self.assertFalse(self.certificates.check())
         self.assertEqual(self.subject(), "mail.test")
-        self.assertEqual(len(list(observer)), 4)
+        self.assertEqual(len(list(observer)), 3)  # an unreadable key is one problem
