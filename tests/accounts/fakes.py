@@ -1,12 +1,5 @@
-"""
-What the tests of the accounts need: a keyring that is quick, and a furnished store.
+"""What the tests of the accounts need: a furnished store on the verified fakes."""
 
-``QuickKeyring`` keeps the promises of the port (binding, tamper detection) and counts its
-derivations; its derivation makes SCRAM's real bytes.
-"""
-
-import hashlib
-import hmac
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -16,73 +9,21 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.accounts.passwords import new_credential
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
-from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.memory.cache import MemoryCache
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
-from fe_mail.model.errors import AuthenticationFailed, Corrupt
 from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
 from fe_mail.ports import AccountStore, MailboxStore
+from tests.fakes import (
+    MemoryAccountStore,
+    MemoryBus,
+    MemoryCache,
+    MemoryMailboxStore,
+    QuickKeyring,
+)
 
-__all__ = ["AccountsTestCase", "QuickKeyring"]
+__all__ = ["AccountsTestCase"]
 
 T = TypeVar("T")
 START = 1_700_000_000.0
-
-
-class QuickKeyring:
-    """A ``Keyring`` for tests; ``derivations`` lists the iteration counts that were asked."""
-
-    def __init__(self) -> None:
-        self.derivations: list[int] = []
-
-    async def salted_password(self, password: str, salt: bytes, iterations: int) -> bytes:
-        """The real thing, at most 4096 rounds of it."""
-        self.derivations.append(iterations)
-        rounds = min(iterations, 4096)
-        return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
-
-    def wrap(self, mailbox_key: bytes, client_key: bytes, alias_id: str) -> bytes:
-        """XOR with a pad and a tag."""
-        pad = self._pad(client_key, alias_id, len(mailbox_key))
-        body = bytes(a ^ b for a, b in zip(mailbox_key, pad, strict=True))
-        return hmac.digest(client_key, alias_id.encode() + body, "sha256") + body
-
-    def unwrap(self, wrapped_key: bytes, client_key: bytes, alias_id: str) -> bytes:
-        """The opposite."""
-        tag, body = wrapped_key[:32], wrapped_key[32:]
-        good = hmac.digest(client_key, alias_id.encode() + body, "sha256")
-        if not hmac.compare_digest(tag, good):
-            raise AuthenticationFailed
-        pad = self._pad(client_key, alias_id, len(body))
-        return bytes(a ^ b for a, b in zip(body, pad, strict=True))
-
-    def _pad(self, key: bytes, alias_id: str, length: int) -> bytes:
-        return hashlib.shake_256(key + b"pad" + alias_id.encode()).digest(length)
-
-    def protect(self, secret: bytes, purpose: str) -> bytes:
-        """A tag and the reversed secret."""
-        return self.mac(secret, purpose) + secret[::-1]
-
-    def reveal(self, protected: bytes, purpose: str) -> bytes:
-        """The opposite."""
-        secret = protected[32:][::-1]
-        if not hmac.compare_digest(protected[:32], self.mac(secret, purpose)):
-            raise Corrupt
-        return secret
-
-    def mac(self, data: bytes, purpose: str) -> bytes:
-        """Keyed by the purpose alone."""
-        return hmac.digest(b"server secret " + purpose.encode(), data, "sha256")
-
-    async def hash_password(self, password: str) -> str:
-        """Something to compare with."""
-        return "quick$" + hashlib.sha256(password.encode()).hexdigest()
-
-    async def verify_password(self, password_hash: str, password: str) -> bool:
-        """Compare."""
-        return hmac.compare_digest(password_hash, await self.hash_password(password))
 
 
 class AccountsTestCase(SynchronousTestCase):

@@ -21,6 +21,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from fe_mail.accounts.aliases import Aliases
+from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
@@ -34,7 +35,7 @@ from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
-from tests.accounts.fakes import QuickKeyring
+from tests.fakes import QuickKeyring
 
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
@@ -180,8 +181,10 @@ class HTTPTestCase(SynchronousTestCase):
 
     def _services(self) -> Services:
         site, keyring, accounts, clock = self.site_values, self.keyring, self.accounts, self.clock
+        users = Users(accounts, keyring, self.cache, clock)
         return Services(
-            users=Users(accounts, keyring, self.cache, clock),
+            users=users,
+            departure=Departure(accounts, users, self.mailboxes, self.bus),
             domains=Domains(
                 accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key
             ),

@@ -27,7 +27,7 @@ from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
-from tests.accounts.fakes import QuickKeyring
+from tests.fakes import QuickKeyring
 from tests.imap.base import KEY, PASSWORD, message
 
 __all__ = ["ImaplibTests"]
