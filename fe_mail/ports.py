@@ -198,6 +198,9 @@ class AccountStore(Protocol):
     async def delete_session(self, session_id: str) -> None:
         """Sign out; unknown ids are ignored."""
 
+    async def delete_sessions(self, user_id: UserId) -> None:
+        """Sign a user out everywhere."""
+
     async def setting(self, name: str) -> str:
         """A setting of the server, empty if unset."""
 

@@ -153,6 +153,10 @@ class Users:
         if 0 < len(token) <= MAX_TOKEN_LENGTH:
             await self._accounts.delete_session(_digest(token.partition(".")[0]))
 
+    async def sign_out_everywhere(self, user: User) -> None:
+        """End every session of the user, in all browsers."""
+        await self._accounts.delete_sessions(user.id)
+
     async def api_token(self, user: User) -> str:
         """The API token, made when there is none that can be shown."""
         if user.api_token_sealed:
@@ -199,22 +203,28 @@ class Users:
         ``AuthenticationFailed``, ``RateLimited``, ``Invalid``. Returns the changed user, with whom
         the caller may start a new session.
         """
+        await self.confirm(user, old)
+        return await self.set_password(user, new)
+
+    async def confirm(self, user: User, password: str) -> None:
+        """Ask for the password once more. ``AuthenticationFailed``, ``RateLimited``."""
         await self._limits.check("", user.email)
         try:
-            is_right = await self._keyring.verify_password(user.password_hash, prepare(old))
+            is_right = await self._keyring.verify_password(user.password_hash, prepare(password))
         except Invalid:
             is_right = False
         if not is_right:
-            await self._limits.failed("", user.email, old[:MAX_TOKEN_LENGTH])
+            await self._limits.failed("", user.email, password[:MAX_TOKEN_LENGTH])
             raise AuthenticationFailed("The current password is not correct.")
-        return await self.set_password(user, new)
 
     async def set_password(self, user: User, new: str) -> User:
         """Without the old one: for the operator. ``Invalid`` when it is weak."""
         good = await self._judged(new, user.email)
         hashed = await self._keyring.hash_password(good)
         now = self._clock.seconds()
-        return await self._accounts.update_user(user.id, now, password_hash=hashed)
+        changed = await self._accounts.update_user(user.id, now, password_hash=hashed)
+        await self.sign_out_everywhere(changed)
+        return changed
 
     async def has_admin(self) -> bool:
         """Is somebody in charge yet? The first account always is."""

@@ -207,6 +207,7 @@ class Edges:
             users=inside.users,
             domains=inside.domains,
             aliases=inside.aliases,
+            departure=inside.departure,
             login=inside.login,
             router=inside.router,
             accounts=stores.accounts,

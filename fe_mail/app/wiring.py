@@ -10,6 +10,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from fe_mail.accounts.aliases import Aliases
+from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
@@ -126,6 +127,7 @@ class Inside:
             self.site,
             run=stores.run_costly,
         )
+        self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
 
     async def start(self) -> None:

@@ -9,6 +9,7 @@ from fe_mail.ports import AccountStore, Cache
 
 if TYPE_CHECKING:
     from fe_mail.accounts.aliases import Aliases
+    from fe_mail.accounts.departure import Departure
     from fe_mail.accounts.domains import Domains
     from fe_mail.accounts.login import Login
     from fe_mail.accounts.routing import Router
@@ -24,6 +25,7 @@ class Services:
     users: "Users"
     domains: "Domains"
     aliases: "Aliases"
+    departure: "Departure"
     login: "Login"
     router: "Router"
     accounts: AccountStore

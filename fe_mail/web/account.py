@@ -1,11 +1,11 @@
-"""The visitor's own account: profile, password, language, API token."""
+"""The visitor's own account: profile, password, language, API token, sessions, its end."""
 
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.web.i18n import LANGUAGES, N_
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit, page
 
-__all__ = ["change", "new_token", "profile", "security"]
+__all__ = ["change", "leave", "new_token", "profile", "security", "sign_out_others"]
 
 _FIELDS = ("email", "given_name", "family_name")
 
@@ -30,9 +30,8 @@ async def change(visit: Visit) -> Result:
             await _change_password(visit)
             return Redirect("/my-account/profile", "password-changed")
         await _save(visit)
-    except AuthenticationFailed:
-        wrong = Invalid(N_("The current password is not correct."), "old_password")
-        return _again(visit, wrong)
+    except AuthenticationFailed as error:
+        return _again(visit, Invalid(error.sentence, "old_password"))
     except MailError as error:
         return _again(visit, error)
     return Redirect("/my-account/profile", "profile-saved")
@@ -60,11 +59,37 @@ async def _change_password(visit: Visit) -> None:
     visit.web.sign_in(visit, user, await users.start_session(user, visit.remote))
 
 
+@page("POST", "/my-account/security")
+async def sign_out_others(visit: Visit) -> Result:
+    """End the sessions in all other browsers."""
+    users = visit.services.users
+    await users.sign_out_everywhere(visit.owner)
+    visit.web.sign_in(visit, visit.owner, await users.start_session(visit.owner, visit.remote))
+    return Redirect("/my-account/security", "signed-out-everywhere", is_reload=True)
+
+
+@page("DELETE", "/my-account")
+async def leave(visit: Visit) -> Result:
+    """Delete the account, after its password was typed once more."""
+    try:
+        await visit.services.departure.leave(visit.owner, visit.secret("leave_password"))
+    except AuthenticationFailed as error:
+        return await _security(visit, Invalid(error.sentence, "leave_password"))
+    except MailError as error:
+        return await _security(visit, error)
+    visit.web.sign_out(visit)
+    return Redirect("/", "account-removed")
+
+
 @page("GET", "/my-account/security")
 async def security(visit: Visit) -> Result:
-    """The API token."""
+    """The API token, other sessions, and the end of the account."""
+    return await _security(visit)
+
+
+async def _security(visit: Visit, error: MailError | None = None) -> Page:
     token = await visit.services.users.api_token(visit.owner)
-    return Page("account/security.html", {"token": token})
+    return Page("account/security.html", {"token": token}, error=error)
 
 
 @page("DELETE", "/my-account/security")

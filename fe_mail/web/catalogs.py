@@ -1,51 +1,33 @@
 """
 Keeping the gettext catalogs: ``python -m fe_mail.web.catalogs update`` after changing a text.
 
-Texts come from the templates, from ``_()`` and ``N_()`` in the web package, and from the
-sentences of our errors in the services (their message is the key). ``update`` merges them into
-the ``.po`` files and compiles these; it invents no translation.
+``update`` merges the texts of the sources (see ``extraction``) into the ``.po`` files and compiles
+these; it invents no translation.
 """
 
 import io
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from fe_mail.http.statuses import UNEXPECTED
-from fe_mail.model import errors
+from fe_mail.web.extraction import texts
 from fe_mail.web.i18n import LANGUAGES
 
 __all__ = ["compiled", "extract", "main", "po_path", "read", "update"]
 
 _PACKAGE = Path(__file__).parent
-_ROOT = _PACKAGE.parent
-
-_METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
-_KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
-_OPTIONS = {"templates/**.html": {"trimmed": "true", "newstyle_gettext": "true"}}
-_ERRORS = (
-    *("AlreadyExists", "AuthenticationFailed", "Conflict", "Invalid", "NotFound", "OverQuota"),
-    *("PermissionDenied", "RateLimited", "TooBig", "Unavailable", "N_"),
-)
-
-# Sentences that only mail programs hear.
-_UNSEEN = frozenset({"sasl.py", "scram.py"})
 
 VERSION = "1"
 
-Extracted = tuple[str, int, str | tuple[str, ...]]
 
-
-def extract(services: bool = True) -> Catalog:
-    """Every text of the sources; with ``services`` also the sentences of their errors."""
+def extract() -> Catalog:
+    """Every text of the sources."""
     catalog = _empty(None)
-    for path, _line, message in [*_pages(), *(_sentences() if services else ())]:
-        catalog.add(message, locations=[(path, 0)])
+    for found in texts():
+        catalog.add(found.text, locations=[(found.path, 0)])
     return catalog
 
 
@@ -60,34 +42,6 @@ def _empty(language: str | None) -> Catalog:
         language_team=language or "",
         copyright_holder="The fe-mail authors",
     )
-
-
-def _pages() -> Iterator[Extracted]:
-    found = extract_from_dir(
-        str(_PACKAGE), _METHODS, _OPTIONS, _KEYWORDS, callback=None, strip_comment_tags=True
-    )
-    for path, line, message, _comments, _context in found:
-        yield f"web/{path}", line, message
-
-
-def _sentences() -> Iterator[Extracted]:
-    keywords = {**dict.fromkeys(_ERRORS), "translate": (2,)}
-    for default in _defaults():
-        yield "model/errors.py", 0, default
-    paths = [*_ROOT.glob("accounts/*.py"), *_ROOT.glob("api/*.py"), *_ROOT.glob("http/*.py")]
-    for path in sorted([*paths, _ROOT / "model" / "address.py"]):
-        if path.name in _UNSEEN:
-            continue
-        for line, message, _comments, _context in extract_from_file("python", path, keywords):
-            text = message[0] if isinstance(message, tuple) else message
-            if any(char.isalpha() for char in text or ""):
-                yield str(path.relative_to(_ROOT)), line, text
-
-
-def _defaults() -> list[str]:
-    """What an error says that was raised without a sentence of its own."""
-    kinds = [getattr(errors, name) for name in errors.__all__]
-    return sorted({UNEXPECTED, *(kind.default for kind in kinds)})
 
 
 def po_path(language: str) -> Path:

@@ -31,6 +31,8 @@ NOTICES: Mapping[str, str] = {
     "alias-removed": N_("The alias was removed."),
     "profile-saved": N_("Your profile was saved."),
     "password-changed": N_("Your password was changed."),
+    "signed-out-everywhere": N_("Every other browser is signed out."),
+    "account-removed": N_("Your account and everything in it was removed."),
     "token-changed": N_("You have a new API token; the old one no longer works."),
 }
 

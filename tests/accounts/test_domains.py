@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import attrs
+
 from fe_mail.accounts.dns_records import full_name
 from fe_mail.accounts.domains import DKIM_PURPOSE, Domains, Verification
 from fe_mail.accounts.site import Site
@@ -325,6 +327,43 @@ class VerifyTests(DomainsTestCase):
             self.assertIn(words, self.failing(domain)["spf"])
         self.publish(domain, spf=("v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all",))
         self.assertNotIn("spf", self.failing(domain))
+
+    def with_site(self, **changes: object) -> None:
+        """Another configuration of the server."""
+        site = attrs.evolve(SITE, **changes)  # type: ignore[arg-type]  # any setting
+        self.domains = Domains(
+            self.accounts, self.keyring, self.resolver, self.mailboxes, self.clock, site, keygen,
+            bus=self.bus,
+        )  # fmt: skip
+
+    def test_spf_of_unknown_addresses(self) -> None:
+        """Addresses that nobody configured are those of the server's names."""
+        self.with_site(addresses=())
+        domain = self.create()
+        self.resolver.table["_spf.google.com", "TXT"] = ("v=spf1 ip4:198.51.100.0/24 -all",)
+        self.publish(domain, spf=("v=spf1 include:_spf.google.com -all",))
+        self.assertIn("ip6:2001:db8::25", self.failing(domain)["spf"])
+        self.publish(domain, spf=("v=spf1 mx -all",))
+        self.assertNotIn("spf", self.failing(domain))
+
+    def test_spf_of_a_nameless_server(self) -> None:
+        """A server whose names lead nowhere cannot tell, and says what to do."""
+        self.with_site(addresses=(), hostname="no.host.test", exchange_domains=("no.host.test",))
+        domain = self.create()
+        self.publish(domain, spf=("v=spf1 +all",))
+        self.assertIn("no.host.test has no address in the DNS", self.failing(domain)["spf"])
+
+    def test_spf_without_answer(self) -> None:
+        """A silent name in the record leaves only this one question open."""
+        domain = self.create()
+        self.publish(domain)
+        self.verify(domain)
+        self.resolver.failing.add("slow.test")
+        self.publish(domain, spf=("v=spf1 include:slow.test -all",))
+        verification = self.verify(domain)
+        self.assertFalse(verification.is_undecided)
+        self.assertEqual(["spf"], [r.purpose for r in verification.results if r.is_undecided])
+        self.assertTrue(verification.domain.has_spf_record)
 
     def test_trouble(self) -> None:
         """When the DNS does not answer, nothing that is stored changes."""

@@ -1,9 +1,13 @@
 """Tests of fe_mail.accounts.passwords: what is generated, refused and understood."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.accounts import passwords
+from fe_mail.accounts.guessing import judge
 from fe_mail.model.errors import Invalid
+from fe_mail.model.sentence import Paragraph
 from tests.accounts.fakes import AccountsTestCase
 
 
@@ -39,6 +43,24 @@ class StrengthTests(SynchronousTestCase):
             self.assertEqual(caught.exception.code, "INVALID_PASSWORD_STRENGTH")
             self.assertIn("too easy to guess", caught.exception.message)
             self.assertNotIn(weak, caught.exception.message)
+
+    def test_advice_can_be_translated(self) -> None:
+        """The advice is a paragraph of known sentences."""
+        with self.assertRaises(Invalid) as caught:
+            passwords.check_strength("qwertyuiop")
+        sentence = caught.exception.sentence
+        self.assertIsInstance(sentence, Paragraph)
+        self.assertEqual("X X X", " ".join(sentence.translated(lambda _: "X").split()[:3]))
+
+    def test_threads(self) -> None:
+        """Two judgements at the same time do not see each other's context."""
+        word, other = "christopher-nielsen", "bartholomew-jensen"
+
+        def judge_both(_: int) -> tuple[bool, bool]:
+            return judge(word, (word,)) is None, judge(word, (other,)) is None
+
+        with ThreadPoolExecutor(4) as pool:
+            self.assertEqual({(False, True)}, set(pool.map(judge_both, range(20))))
 
     def test_context(self) -> None:
         """One's own address is a bad password."""

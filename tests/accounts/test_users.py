@@ -135,6 +135,28 @@ class SignInTests(UsersTestCase):
             self.fails(AuthenticationFailed, work)
         self.fails(RateLimited, self.users.change_password(self.eva, PASSWORD, PASSWORD))
 
+    def test_judged_elsewhere(self) -> None:
+        """Judging a password goes through the thread that it was given."""
+        ran: list[object] = []
+
+        async def run(work):  # type: ignore[no-untyped-def]
+            ran.append(work)
+            return work()
+
+        users = Users(self.accounts, self.keyring, self.cache, self.clock, run=run)
+        self.fails(Invalid, users.register("new@example.net", "password"))
+        self.now(users.set_password(self.eva, "another fine 77 quilt"))
+        self.assertEqual(2, len(ran))
+
+    def test_sign_out_everywhere(self) -> None:
+        """All sessions of one user end."""
+        tokens = [self.now(self.users.start_session(self.eva, "")) for _ in range(2)]
+        admins = self.now(self.users.start_session(self.admin, ""))
+        self.now(self.users.sign_out_everywhere(self.eva))
+        for token in tokens:
+            self.fails(NotFound, self.users.session_user(token))
+        self.assertEqual(self.now(self.users.session_user(admins)).id, self.admin.id)
+
 
 class TokenTests(UsersTestCase):
     """API tokens."""

@@ -625,6 +625,21 @@ class AccountsContract:
         self.get(self.accounts.delete_session("s"))
         self.fails(self.accounts.session("s", 2.0), NotFound)
 
+    def test_delete_sessions(self) -> None:
+        """Every session of one user ends, nobody else's."""
+        self.fill()
+        for name, owner in (("a", "u1"), ("b", "u1"), ("c", "u2")):
+            self.get(
+                self.accounts.add_session(
+                    WebSession(id=name, user_id=UserId(owner), created_at=1.0, expires_at=9.0)
+                )
+            )
+        self.get(self.accounts.delete_sessions(UserId("u1")))
+        self.get(self.accounts.delete_sessions(UserId("u9")))
+        for gone in "ab":
+            self.fails(self.accounts.session(gone, 2.0), NotFound)
+        self.assertEqual(self.get(self.accounts.session("c", 2.0))[1].id, "u2")
+
     def test_settings(self) -> None:
         """Unset is empty; the last value stays."""
         self.assertEqual(self.get(self.accounts.setting("x")), "")

@@ -1,9 +1,14 @@
 """The catalogs are complete, current and fit the texts; languages are negotiated."""
 
+import ast
+import inspect
 import re
 
 from twisted.trial.unittest import SynchronousTestCase
+from zxcvbn import feedback
 
+from fe_mail.accounts.guessing import ADVICE
+from fe_mail.web import extraction
 from fe_mail.web.catalogs import compiled, extract, po_path, read
 from fe_mail.web.i18n import LANGUAGES, Catalogs, negotiate
 from fe_mail.web.notices import NOTICES
@@ -15,9 +20,9 @@ class CatalogTests(SynchronousTestCase):
     """Every text in every language."""
 
     def test_complete(self) -> None:
-        """Each text of the pages has a translation, with the same places to fill."""
-        texts = {str(message.id) for message in extract(services=False) if message.id}
-        self.assertTrue(len(texts) > 150)
+        """Each text of pages, services and API has a translation with the same places to fill."""
+        texts = {str(message.id) for message in extract() if message.id}
+        self.assertTrue(len(texts) > 350)
         for language in LANGUAGES:
             translated = {m.id: m.string for m in read(language) if m.id and not m.fuzzy}
             missing = sorted(text for text in texts if not translated.get(text))
@@ -25,6 +30,37 @@ class CatalogTests(SynchronousTestCase):
             for text, translation in translated.items():
                 places = sorted(_PLACE.findall(text))
                 self.assertEqual(places, sorted(_PLACE.findall(translation)), text)
+
+    def test_found(self) -> None:
+        """The extraction sees templates, pages, services, the API and errors without a text."""
+        paths = {found.path.partition("/")[0] for found in extraction.texts()}
+        self.assertEqual({"accounts", "adapters", "api", "http", "model", "web"}, paths)
+        texts = {found.text for found in extraction.texts()}
+        for text in (
+            "Sign in",
+            "An alias needs a name.",
+            "At most %(limit)s entries are possible.",
+            "Mailed instructions are not available here.",
+            "Temporarily unavailable. Try again later.",
+        ):
+            self.assertIn(text, texts)
+
+    def test_literal(self) -> None:
+        """No sentence is put together where the extraction cannot see it."""
+        self.assertEqual([], extraction.unreadable())
+
+    def test_advice(self) -> None:
+        """Every sentence of zxcvbn is known, so that its advice can be translated."""
+        tree = ast.parse(inspect.getsource(feedback))
+        texts = {
+            call.args[0].value
+            for call in ast.walk(tree)
+            if isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and call.func.id == "_"
+            and isinstance(call.args[0], ast.Constant)
+        }
+        self.assertEqual(texts, set(ADVICE))
 
     def test_compiled(self) -> None:
         """The files that are read at run time were made of those that people edit."""

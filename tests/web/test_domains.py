@@ -69,6 +69,21 @@ class DomainTests(WebTestCase):
         self.assert_says(answer, "The DNS did not answer every question")
         self.assertTrue(self.domain().has_mx_record)
 
+    def test_language(self) -> None:
+        """What the check found is told in the language of the page, names and values included."""
+        path = self.browser.add_domain().replace("/en/", "/da/")
+        self.resolver.table["example.org", "MX"] = ("10 a.test.", "20 b.test.", "30 c.test.",
+                                                    "40 d.test.")  # fmt: skip
+        answer = self.browser.submit(f"{path}/verify-records")
+        self.assert_says(
+            answer,
+            "Ikke alt er på plads endnu.",
+            "MX-posterne for example.org fører til a.test, b.test, c.test og andre. "
+            "Erstat dem med mx.example.net.",
+            "Der er ingen DMARC-post ved _dmarc.example.org.",
+        )
+        self.assertNotIn("Publish", answer.text)
+
     def test_advice_only(self) -> None:
         """What is only recommended is explained without calling the check a failure."""
         path = self.browser.add_domain()

@@ -2,7 +2,7 @@
 
 from fe_mail.model.page import Query
 from tests.http.world import PASSWORD
-from tests.web.pages import WebTestCase
+from tests.web.pages import Browser, WebTestCase
 
 JSON = {"Accept": "application/json"}
 
@@ -37,6 +37,13 @@ class RegisterTests(WebTestCase):
         answer = self.browser.submit("/en/register", email='"><script>', password=PASSWORD)
         self.assertEqual(400, answer.status)
         self.assertNotIn("<script>", answer.text)
+
+    def test_advice(self) -> None:
+        """The advice about a weak password comes in the language of the page."""
+        answer = self.browser.submit("/da/register", email="kim@example.com", password="password")
+        self.assert_says(
+            answer, "Adgangskoden er for let at gætte.", "Det er en af de ti mest brugte"
+        )
 
     def test_known_address(self) -> None:
         """With the right password it signs in; with a wrong one it is refused."""
@@ -196,6 +203,67 @@ class AccountTests(WebTestCase):
         self.assertEqual(302, self.change(PASSWORD, new, new))
         login = self.new_browser().submit("/en/login", email="kim@example.com", password=new)
         self.assertEqual(302, login.status)
+
+    def is_signed_in(self, browser: Browser) -> bool:
+        """Does a page of the account open?"""
+        return "/login" not in browser.get("/en/my-account").location
+
+    def second(self) -> Browser:
+        """The same person in another browser."""
+        other = self.new_browser()
+        other.submit("/en/login", email="kim@example.com", password=PASSWORD)
+        self.assertTrue(self.is_signed_in(other))
+        return other
+
+    def test_password_ends_sessions(self) -> None:
+        """A changed password ends the sessions of other browsers, and a copied cookie of this."""
+        other, copied = self.second(), self.new_browser()
+        copied.cookies.update(self.browser.cookies)
+        new = "seven green kettles dream aloud"
+        self.assertEqual(302, self.change(PASSWORD, new, new))
+        self.assertTrue(self.is_signed_in(self.browser))
+        self.assertFalse(self.is_signed_in(other))
+        self.assertFalse(self.is_signed_in(copied))
+
+    def test_sign_out_everywhere(self) -> None:
+        """All browsers but this one; the session here is a new one."""
+        other, copied = self.second(), self.new_browser()
+        copied.cookies.update(self.browser.cookies)
+        page = self.browser.follow(self.browser.submit("/en/my-account/security"))
+        self.assert_says(page, "Every other browser is signed out.")
+        self.assertTrue(self.is_signed_in(self.browser))
+        self.assertFalse(self.is_signed_in(other))
+        self.assertFalse(self.is_signed_in(copied))
+
+    def test_leave(self) -> None:
+        """With the password, the account goes with its domains; the sessions end."""
+        leaver = self.new_browser()
+        leaver.sign_up("alex@example.com")
+        leaver.add_domain("example.net")
+        elsewhere = self.new_browser()
+        elsewhere.submit("/en/login", email="alex@example.com", password=PASSWORD)
+        wrong = leaver.submit("/en/my-account", _method="DELETE", leave_password="wrong")
+        self.assertEqual(400, wrong.status)
+        self.assert_says(wrong, "The current password is not correct.")
+        self.assertIn('<details class="danger" open>', wrong.text)
+        answer = leaver.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
+        self.assert_says(leaver.follow(answer), "Your account and everything in it was removed.")
+        self.assertFalse(self.is_signed_in(leaver))
+        self.assertFalse(self.is_signed_in(elsewhere))
+        self.assertEqual((), self.now(self.accounts.domains_named("example.net")))
+        again = leaver.submit("/en/login", email="alex@example.com", password=PASSWORD)
+        self.assertEqual(400, again.status)
+
+    def test_last_admin_stays(self) -> None:
+        """A server without an admin would belong to the next stranger."""
+        self.new_browser().sign_up("alex@example.com")
+        answer = self.browser.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
+        self.assertEqual(403, answer.status)
+        self.assert_says(answer, "You are the only administrator")
+        alex = self.now(self.accounts.user_by_email("alex@example.com"))
+        self.now(self.accounts.update_user(alex.id, 1.0, group="admin"))
+        answer = self.browser.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
+        self.assertEqual(302, answer.status)
 
     def test_token(self) -> None:
         """The token is shown, works, and is replaced at once."""

@@ -106,8 +106,7 @@ class MemoryAccountStore:
             else:
                 await self.delete_alias(alias.id)
                 gone.append(alias.id)
-        for session in [s for s in self._sessions.values() if s.user_id == user_id]:
-            del self._sessions[session.id]
+        await self.delete_sessions(user_id)
         del self._users[user_id]
         return tuple(gone)
 
@@ -367,6 +366,11 @@ class MemoryAccountStore:
     async def delete_session(self, session_id: str) -> None:
         """Sign out; unknown ids are ignored."""
         self._sessions.pop(session_id, None)
+
+    async def delete_sessions(self, user_id: UserId) -> None:
+        """Sign a user out everywhere."""
+        for session in [s for s in self._sessions.values() if s.user_id == user_id]:
+            del self._sessions[session.id]
 
     async def setting(self, name: str) -> str:
         """A setting of the server, empty if unset."""

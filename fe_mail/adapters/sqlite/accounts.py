@@ -345,6 +345,11 @@ class SQLiteAccountStore:
         statement = "DELETE FROM web_sessions WHERE id = ?"
         await self._database.execute(statement, (session_id,))
 
+    async def delete_sessions(self, user_id: UserId) -> None:
+        """Sign a user out everywhere."""
+        statement = "DELETE FROM web_sessions WHERE user_id = ?"
+        await self._database.execute(statement, (user_id,))
+
     async def setting(self, name: str) -> str:
         """A setting of the server, empty if unset."""
         statement = "SELECT ifnull((SELECT value FROM settings WHERE name = ?), '')"

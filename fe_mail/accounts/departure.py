@@ -1,0 +1,50 @@
+"""
+Leaving: an account goes, with everything that nobody else looks after.
+
+Domains without another admin go with their aliases and mailboxes; aliases in other domains pass to
+an admin there. A server keeps at least one admin: without any, the next stranger to register would
+own it.
+"""
+
+from fe_mail.accounts.users import Users
+from fe_mail.model.account import User
+from fe_mail.model.errors import PermissionDenied
+from fe_mail.model.page import Query
+from fe_mail.ports import AccountStore, Bus, MailboxStore
+
+__all__ = ["Departure"]
+
+PAGE_SIZE = 500
+
+
+class Departure:
+    """The end of accounts."""
+
+    def __init__(
+        self, accounts: AccountStore, users: Users, mailboxes: MailboxStore, bus: Bus
+    ) -> None:
+        self._accounts = accounts
+        self._users = users
+        self._mailboxes = mailboxes
+        self._bus = bus
+
+    async def leave(self, user: User, password: str) -> None:
+        """Delete the account. ``AuthenticationFailed``, ``RateLimited``, ``PermissionDenied``."""
+        await self._users.confirm(user, password)
+        if user.group == "admin" and not await self._has_other_admin(user):
+            raise PermissionDenied(
+                "You are the only administrator of this server, so your account has to stay."
+            )
+        for alias_id in await self._accounts.delete_user(user.id):
+            self._bus.publish(f"credentials:{alias_id}")
+            await self._mailboxes.destroy(alias_id)
+
+    async def _has_other_admin(self, user: User) -> bool:
+        page = 1
+        while True:
+            found = await self._accounts.users(Query(page=page, limit=PAGE_SIZE))
+            if any(other.group == "admin" and other.id != user.id for other in found.items):
+                return True
+            if page >= found.page_count:
+                return False
+            page += 1
