@@ -23,6 +23,7 @@ RULES = frozenset({"mailauth", "policy"})
 SERVICES = frozenset({"accounts", "mailboxes", "groupware", "queue", "delivery", "jobs"})
 EDGES = frozenset({"smtp", "imap", "pop3", "managesieve", "dav", "api", "web"})
 SHARED_EDGE = frozenset({"http"})  # what api, web and dav have in common
+LISTENING = frozenset({"connection"})  # what all listeners have in common
 
 # Modules of an edge that are grammars: as pure as level 1, whatever package they live in.
 GRAMMARS = frozenset(
@@ -78,8 +79,9 @@ LEVELS: tuple[tuple[frozenset[str], Rule], ...] = (
     (RULES, Rule(ours=UP_TO_2, twisted=())),
     (SERVICES, Rule(ours=UP_TO_2 | SERVICES, twisted=TWISTED_OF_SERVICES)),
     (frozenset({"adapters"}), Rule(ours=VALUES | PURE, twisted=None, drivers=True)),
-    (SHARED_EDGE, Rule(ours=UP_TO_2 | SERVICES, twisted=None, klein=True)),
-    (EDGES, Rule(ours=UP_TO_2 | SERVICES | SHARED_EDGE, twisted=None, klein=True)),
+    (LISTENING, Rule(ours=VALUES, twisted=None)),
+    (SHARED_EDGE, Rule(ours=UP_TO_2 | SERVICES | LISTENING, twisted=None, klein=True)),
+    (EDGES, Rule(ours=UP_TO_2 | SERVICES | LISTENING | SHARED_EDGE, twisted=None, klein=True)),
 )
 GRAMMAR_RULE = Rule(ours=VALUES | PURE, twisted=())
 
@@ -288,6 +290,9 @@ class SelfTests(SynchronousTestCase):
         self.assertFound("fe_mail.web.x", "from fe_mail.api.app import y", "api")
         self.assertFound("fe_mail.smtp.x", "from fe_mail.adapters.dns import y", "adapters")
         self.assertFound("fe_mail.http.x", "from fe_mail.web.app import y", "web")
+        self.assertFine("fe_mail.pop3.x", "from fe_mail.connection.registry import Connections")
+        self.assertFound("fe_mail.connection.x", "from fe_mail.accounts.login import Login")
+        self.assertFound("fe_mail.connection.x", "from fe_mail.http.site import HTTPSite", "http")
 
     def test_reactor(self) -> None:
         """The global reactor belongs to the application, however it is spelled."""

@@ -161,19 +161,17 @@ class Edges:
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
         )
-
-        def factory() -> SubmissionFactory:
-            return SubmissionFactory(
-                reception,
-                inside.login,
-                hostname=self._config.names.smtp_host,
-                clock=inside.clock,
-                tls=self._tls,
-                max_size_octets=limits.message_octets,
-                max_recipients=limits.recipients,
-            )
-
-        return {"smtp": factory(), "submission": factory()}
+        factory = SubmissionFactory(
+            reception,
+            inside.login,
+            hostname=self._config.names.smtp_host,
+            clock=inside.clock,
+            tls=self._tls,
+            bus=stores.bus,
+            max_size_octets=limits.message_octets,
+            max_recipients=limits.recipients,
+        )
+        return {"smtp": factory, "submission": factory}
 
     def _imap(self) -> Mapping[str, Any]:
         inside, stores = self.inside, self.inside.stores

@@ -10,6 +10,7 @@ RFC 1939 §4, §7; RFC 2449 §5, §6; RFC 2595 §4 (STLS); RFC 5034 (AUTH); RFC 
 import base64
 import binascii
 
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.errors import (
     AuthenticationFailed,
     Invalid,
@@ -22,13 +23,7 @@ from fe_mail.model.identity import Identity
 from fe_mail.pop3.framing import MAX_AUTH_OCTETS
 from fe_mail.pop3.maildrop import Maildrop
 from fe_mail.pop3.replies import error_reply, fail, ok
-from fe_mail.pop3.session import (
-    MAX_FAILED_LOGINS,
-    Command,
-    Commands,
-    ConnectionEnded,
-    Session,
-)
+from fe_mail.pop3.session import MAX_FAILED_LOGINS, Command, Commands, Session
 
 __all__ = ["COMMANDS", "say_capabilities"]
 
@@ -159,7 +154,8 @@ async def _enter(session: Session, identity: Identity) -> None:
     finally:
         if session.drop is None:
             mailbox.close()
-    session.link.signed_in(alias_id)
+    if not session.link.signed_in(alias_id):
+        raise ConnectionEnded
     session.log.info(
         "POP3 session {session_id} of {alias}",
         session_id=session.link.peer.session_id,

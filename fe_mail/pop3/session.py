@@ -14,6 +14,7 @@ import attrs
 from twisted.logger import Logger
 
 from fe_mail.accounts.login import Login
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import MailError
 from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong
@@ -21,17 +22,13 @@ from fe_mail.pop3.maildrop import Maildrop
 from fe_mail.pop3.replies import error_reply, fail, ok
 from fe_mail.ports import MailboxStore
 
-__all__ = ["Command", "Commands", "ConnectionEnded", "Link", "Services", "Session"]
+__all__ = ["Command", "Commands", "Link", "Services", "Session"]
 
 # Replies gathered before they are written.
 MAX_GATHERED_OCTETS = 65_536
 # Wrong commands and failed logins after which we hang up.
 MAX_MISTAKES = 10
 MAX_FAILED_LOGINS = 3
-
-
-class ConnectionEnded(Exception):
-    """The client is gone, or we closed: nothing more comes."""
 
 
 class Link(Protocol):
@@ -67,8 +64,8 @@ class Link(Protocol):
     def start_tls(self) -> None:
         """Begin the handshake."""
 
-    def signed_in(self, alias_id: str) -> None:
-        """The session belongs to this alias from now on."""
+    def signed_in(self, alias_id: str) -> bool:
+        """The session belongs to this alias from now on; False if that ended it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -112,7 +109,7 @@ class Session:
         self.user: bytes | None = None
         self.drop: Maildrop | None = None
         self.failed_logins = 0
-        self.is_draining = False
+        self.farewell: bytes | None = None  # set: nothing new begins, this is said instead
         self._before_login = before_login
         self._after_login = after_login
         self._mistakes = 0
@@ -176,8 +173,8 @@ class Session:
         """The next line. ``ConnectionEnded``, ``LineTooLong``."""
         self.framer.max_line_octets = max_octets
         while (line := self.framer.next()) is None:
-            if self.is_draining:
-                self.end(fail(b"[SYS/TEMP] The server is shutting down."))
+            if self.farewell is not None:
+                self.end(self.farewell)
             self.flush()
             await self.link.more()
         self.link.consumed()

@@ -8,12 +8,13 @@ shows are left alone. RFC 1939 §5, §6, §7.
 import re
 from collections.abc import Callable
 
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.errors import Invalid, MailError, NotFound
 from fe_mail.pop3.authorization import say_capabilities
 from fe_mail.pop3.framing import Stuffer
 from fe_mail.pop3.maildrop import Maildrop
 from fe_mail.pop3.replies import error_reply, fail, ok
-from fe_mail.pop3.session import Command, Commands, ConnectionEnded, Session
+from fe_mail.pop3.session import Command, Commands, Session
 
 __all__ = ["COMMANDS"]
 

@@ -52,6 +52,9 @@ async def _exchange(talk: Conversation, login: Login, command: Auth) -> Answer:
             return _NOT_BASE64
         result = await exchange.step(response)
         if isinstance(result, Identity):
+            refusal = talk.link.signed_in(result.alias.id)
+            if refusal is not None:
+                return refusal
             talk.identity = result
             talk.session.logged_in()
             return Answer(235, "2.7.0", "Authentication successful")

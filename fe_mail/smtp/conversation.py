@@ -15,23 +15,20 @@ import attrs
 from twisted.logger import Logger
 
 from fe_mail.accounts.login import Login
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.envelope import Peer
 from fe_mail.model.identity import Identity
 from fe_mail.queue.reception import Reception
 from fe_mail.smtp.content import Incoming
 from fe_mail.smtp.errors import INTERNAL, answer_to_error
 from fe_mail.smtp.framing import Portion
-from fe_mail.smtp.session import SHUTTING_DOWN, Event, Response, Session
+from fe_mail.smtp.session import Event, Response, Session
 from fe_mail.smtp.wire import Answer
 
-__all__ = ["Commands", "ConnectionEnded", "Conversation", "Link"]
+__all__ = ["Commands", "Conversation", "Link"]
 
 MAX_GATHERED_OCTETS = 8192  # of replies that wait to be written together
 SLOW_SECONDS = 0.5  # after a command that took so long nothing waits
-
-
-class ConnectionEnded(Exception):
-    """The client is gone, or we closed: nothing more comes."""
 
 
 class Link(Protocol):
@@ -60,6 +57,9 @@ class Link(Protocol):
 
     def tls_name(self) -> str:
         """Version and cipher suite, empty without TLS."""
+
+    def signed_in(self, alias_id: str) -> Answer | None:
+        """The session belongs to this alias from now on; an answer ends it."""
 
 
 class Conversation:
@@ -136,8 +136,8 @@ class Conversation:
     async def event(self) -> Event:
         """The next event. ``ConnectionEnded``."""
         while (event := self.session.next()) is None:
-            if self.session.is_draining and self.session.is_idle:
-                self.say(SHUTTING_DOWN)
+            if self.session.farewell and self.session.is_idle:
+                self.say(self.session.farewell)
             self.flush()
             await self.link.more()
         self.link.consumed()

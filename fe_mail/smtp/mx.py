@@ -6,9 +6,10 @@ Clients that speak before the greeting are refused (RFC 5321 §3.1), DSN is not 
 
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.connection.encryption import TLS
+from fe_mail.connection.registry import Limits
 from fe_mail.queue.reception import Reception
 from fe_mail.smtp.factory import MAX_CONNECTIONS, SMTPFactory
-from fe_mail.smtp.server import TLS
 from fe_mail.smtp.session import MAX_RECIPIENTS, MAX_SIZE_OCTETS, MAX_TRANSACTIONS, Rules
 
 __all__ = ["MXFactory"]
@@ -40,12 +41,12 @@ class MXFactory(SMTPFactory):
             max_recipients=max_recipients,
             max_transactions=max_transactions,
         )
+        limits = Limits(in_all=max_connections, per_address=max_connections_per_address)
         super().__init__(
             rules,
             reception,
             None,
             clock=clock,
             tls=tls,
-            max_connections=max_connections,
-            max_connections_per_address=max_connections_per_address,
+            limits=limits,
         )

@@ -1,83 +1,55 @@
 """
 The protocol class: Twisted's ESMTP with our own framing, state and commands.
 
-It owns the transport and nothing else: it feeds the session, wakes the conversation, pauses the
-client when too much waits in either direction, and keeps the time. Nothing of the base's line
+It owns the transport and nothing else: it feeds the session, wakes the conversation at the pace
+of ``PacedConnection``, and tells the registry who comes and goes. Nothing of the base's line
 parsing or command dispatch is used (its faults are known: commands that overlap, bodies executed
 as commands, clear text carried into TLS).
 
 RFC 5321 §4.5.3.2 (timeouts); RFC 3207.
 """
 
-import ipaddress
-from collections.abc import Callable
-from typing import Any, Protocol
-
-from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IOpenSSLContextFactory,
-    IOpenSSLServerConnectionCreator,
-    IPushProducer,
-    IReactorTime,
-    ISSLTransport,
-    ITLSTransport,
-)
+from twisted.internet.interfaces import IReactorTime, ISSLTransport, ITLSTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.mail.smtp import ESMTP
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from fe_mail.accounts.login import Login
+from fe_mail.connection.encryption import TLS, describe_tls
+from fe_mail.connection.pacing import PacedConnection
+from fe_mail.connection.registry import Connections, Reason
 from fe_mail.model.envelope import Peer
 from fe_mail.model.ids import new_id
+from fe_mail.model.network import plain_address
 from fe_mail.queue.reception import Reception
 from fe_mail.smtp import authentication, introduction, transaction
-from fe_mail.smtp.conversation import ConnectionEnded, Conversation
-from fe_mail.smtp.session import SHUTTING_DOWN, Rules, Session
+from fe_mail.smtp.conversation import Conversation
+from fe_mail.smtp.session import Rules, Session
 from fe_mail.smtp.wire import Answer
 
-__all__ = ["TLS", "Registry", "SMTPServer", "plain_address"]
+__all__ = ["SMTPServer"]
 
 IDLE_TIMEOUT_SECONDS = 300  # RFC 5321 §4.5.3.2.7
-CLOSE_TIMEOUT_SECONDS = 30  # for the client to read our last words
 
 COMMANDS = {**introduction.COMMANDS, **transaction.COMMANDS, **authentication.COMMANDS}
 
-TLS = IOpenSSLServerConnectionCreator | IOpenSSLContextFactory
 _TIMED_OUT = Answer(421, "4.4.2", "Timeout, closing the connection")
+_LAST_WORDS = {
+    Reason.STOPPING: Answer(421, "4.3.2", "The server is shutting down, try again later"),
+    Reason.FULL: Answer(421, "4.7.0", "Too many connections, try again later"),
+    Reason.ADDRESS: Answer(421, "4.7.0", "Too many connections from your address"),
+    Reason.ALIAS: Answer(421, "4.7.0", "Too many connections of this address"),
+    Reason.REVOKED: Answer(421, "4.7.0", "The password was changed, log in again"),
+}
 
 
-def plain_address(host: str) -> str:
-    """An IP address without its scope; IPv4 as such when it comes through an IPv6 socket."""
-    text = host.partition("%")[0]
-    try:
-        mapped = getattr(ipaddress.ip_address(text), "ipv4_mapped", None)
-    except ValueError:
-        return host
-    return str(mapped or text)
-
-
-class Registry(Protocol):
-    """Where connections are counted."""
-
-    def admit(self, server: "SMTPServer", address: str) -> Answer | None:
-        """Count a connection; an answer refuses it."""
-
-    def leave(self, server: "SMTPServer") -> None:
-        """It ended."""
-
-
-@implementer(IPushProducer)
-class SMTPServer(ESMTP):
+class SMTPServer(PacedConnection, ESMTP):
     """One connection of an SMTP client."""
 
     log = Logger()
     noisy = False
-    transport: Any
 
     def __init__(
         self,
@@ -87,33 +59,19 @@ class SMTPServer(ESMTP):
         login: Login | None,
         clock: IReactorTime,
         tls: TLS | None,
-        registry: Registry,
+        registry: Connections,
     ) -> None:
         ESMTP.__init__(self, contextFactory=tls)
+        PacedConnection.__init__(self, clock)
         self.host = rules.hostname
-        self._rules = rules
         self._reception = reception
         self._login = login
-        self._clock = clock
         self._registry = registry
-        self._waiting: Deferred[None] | None = None  # for input
-        self._blocked: Deferred[None] | None = None  # until the client reads
-        self._output_is_full = self._input_is_paused = False
-        self._is_closing = self._is_gone = False
-        self._is_fresh = True  # waiting for something new, not for the rest of a line
         self._tls_name = ""
         self.session = Session(rules)
         self.conversation: Conversation | None = None
 
     # Twisted's side
-
-    def callLater(self, period: float, func: Callable[[], Any]) -> IDelayedCall:
-        """The clock that we were given."""
-        return self._clock.callLater(period, func)
-
-    def setTimeout(self, period: float | None) -> None:
-        """Start, change or (None) stop the timer."""
-        TimeoutMixin.setTimeout(self, period)
 
     def connectionMade(self) -> None:
         """Greet, or turn away."""
@@ -132,7 +90,7 @@ class SMTPServer(ESMTP):
             outcome=outcome,
         )
         if refusal is not None:
-            self.write(refusal.to_wire())
+            self.write(_LAST_WORDS[refusal].to_wire())
             self.close()
             return
         peer = Peer(
@@ -153,101 +111,42 @@ class SMTPServer(ESMTP):
         self.log.failure("SMTP session {session_id} broke", failure, session_id=session_id)
         self.close()
 
-    def dataReceived(self, data: bytes) -> None:
-        """Octets of the client."""
-        if self._is_closing:
-            return
-        self.session.receive(data)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
-            if self.conversation is not None:
-                self.conversation.flush()  # it waits for something slow: say what is known
-        if self.session.is_full and not self._input_is_paused:
-            self._input_is_paused = True
-            self.transport.pauseProducing()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The conversation ends where it waits; what it is doing just now is finished."""
-        self._is_gone = self._is_closing = True
-        self.setTimeout(None)
+        """The client is gone."""
         self._registry.leave(self)
-        self._release(ConnectionEnded())
+        super().connectionLost(reason)
 
-    def timeoutConnection(self) -> None:
-        """Time counts only while we wait for the client."""
-        if self._is_closing:
-            self.transport.abortConnection()
-        elif self._blocked is not None:
-            self.close()
-            self.transport.abortConnection()
-        elif self._waiting is not None and self.conversation is not None:
+    # For the pace
+
+    @property
+    def is_input_full(self) -> bool:
+        """More commands or content wait than is good."""
+        return self.session.is_full
+
+    @property
+    def idle_seconds(self) -> float:
+        """The same in every state."""
+        return IDLE_TIMEOUT_SECONDS
+
+    def take(self, data: bytes) -> None:
+        """To the session."""
+        self.session.receive(data)
+
+    def woken(self) -> None:
+        """The conversation waits for something slow: say what is known."""
+        if self.conversation is not None:
+            self.conversation.flush()
+
+    def say_timeout(self) -> None:
+        """RFC 5321 §3.8: 421 before closing."""
+        if self.conversation is not None:
             self.conversation.interrupt(_TIMED_OUT)
-        else:
-            self.setTimeout(IDLE_TIMEOUT_SECONDS)
-
-    def pauseProducing(self) -> None:
-        """The client does not read."""
-        self._output_is_full = True
-
-    def resumeProducing(self) -> None:
-        """It does again."""
-        self._output_is_full = False
-        blocked, self._blocked = self._blocked, None
-        if blocked is not None:
-            blocked.callback(None)
-
-    def stopProducing(self) -> None:
-        """The transport is done; ``connectionLost`` follows."""
 
     # The conversation's side
-
-    def write(self, octets: bytes) -> None:
-        """Send."""
-        self.transport.write(octets)
 
     def seconds(self) -> float:
         """The time."""
         return self._clock.seconds()
-
-    async def more(self) -> None:
-        """Wait for input; octets that complete nothing buy no time."""
-        if self._is_closing:
-            raise ConnectionEnded
-        if self._is_fresh:
-            self.setTimeout(IDLE_TIMEOUT_SECONDS)
-            self._is_fresh = False
-        self._waiting = Deferred()
-        await self._waiting
-
-    async def writable(self) -> None:
-        """Wait until the client reads what it was sent."""
-        if self._is_closing:
-            raise ConnectionEnded
-        if not self._output_is_full:
-            return
-        self.setTimeout(IDLE_TIMEOUT_SECONDS)
-        self._blocked = Deferred()
-        await self._blocked
-
-    def consumed(self) -> None:
-        """Read on, if there is room again."""
-        self._is_fresh = True
-        if self._input_is_paused and not self.session.is_full and not self._is_closing:
-            self._input_is_paused = False
-            self.transport.resumeProducing()
-
-    def close(self) -> None:
-        """Close when everything is written; cut if the client does not read it."""
-        if self._is_closing:
-            return
-        self._is_closing = True
-        self.setTimeout(CLOSE_TIMEOUT_SECONDS)
-        self.transport.unregisterProducer()
-        if self._input_is_paused:
-            self.transport.resumeProducing()
-        self.transport.loseConnection()
-        self._release(ConnectionEnded())
 
     def start_tls(self) -> None:
         """Begin the handshake."""
@@ -257,30 +156,19 @@ class SMTPServer(ESMTP):
     def tls_name(self) -> str:
         """Version and cipher suite, once the handshake is done."""
         if not self._tls_name:
-            connection = getattr(self.transport, "getHandle", lambda: None)()
-            if isinstance(connection, SSL.Connection) and connection.get_cipher_name():
-                version = connection.get_protocol_version_name()
-                self._tls_name = f"{version} {connection.get_cipher_name()}"
+            self._tls_name = describe_tls(self.transport)
         return self._tls_name
 
-    def _release(self, reason: ConnectionEnded) -> None:
-        waiting, self._waiting = self._waiting, None
-        blocked, self._blocked = self._blocked, None
-        for deferred in (waiting, blocked):
-            if deferred is not None:
-                deferred.errback(Failure(reason))
+    def signed_in(self, alias_id: str) -> Answer | None:
+        """The session belongs to this alias from now on; an answer ends it."""
+        why = self._registry.signed_in(self, alias_id)
+        return None if why is None else _LAST_WORDS[why]
 
-    # The factory's side
+    # The registry's side
 
-    def drain(self) -> None:
+    def finish(self, why: Reason) -> None:
         """Take no new transaction; close now if none is running."""
-        self.session.is_draining = True
-        is_silent = self._waiting is not None and self.session.is_idle
+        self.session.farewell = _LAST_WORDS[why]
+        is_silent = bool(self._input) and self.session.is_idle
         if is_silent and self.conversation is not None:
-            self.conversation.interrupt(SHUTTING_DOWN)
-
-    def cut(self) -> None:
-        """Close whatever is running."""
-        self.close()
-        if not self._is_gone:
-            self.transport.abortConnection()
+            self.conversation.interrupt(_LAST_WORDS[why])

@@ -46,7 +46,6 @@ from fe_mail.smtp.framing import (
 from fe_mail.smtp.wire import Answer, ContentDecoder
 
 __all__ = [
-    "SHUTTING_DOWN",
     "STARTTLS_FOLLOWED",
     "Event",
     "Response",
@@ -70,7 +69,6 @@ _IN_TRANSACTION = Answer(503, "5.5.1", "Not during a mail transaction")
 _IN_CHUNKS = Answer(503, "5.5.1", "Not between BDAT chunks")
 _NO_SUCH = Answer(502, "5.5.1", "Command not implemented")
 _TOO_MANY_ERRORS = Answer(421, "4.7.0", "Too many errors, closing the connection")
-SHUTTING_DOWN = Answer(421, "4.3.2", "The server is shutting down, try again later")
 # Clear text must never be carried into TLS (RFC 3207 §4.2, CVE-2011-0411).
 STARTTLS_FOLLOWED = Answer(554, "5.5.1", "Nothing may follow STARTTLS", closes=True)
 
@@ -136,7 +134,7 @@ class Session:
         self.rules = rules
         self.is_secure = is_secure
         self.is_logged_in = False
-        self.is_draining = False
+        self.farewell: Answer | None = None  # set: nothing new begins, this is said instead
         self.helo = ""
         self.is_extended = False
         self.transaction: Transaction | None = None
@@ -196,8 +194,8 @@ class Session:
             lost = line.octets[:4].upper() == b"BDAT"
             text = error.message
             return self._count_error(Answer(error.reply_code, error.enhanced, text, closes=lost))
-        if self.is_draining and self.transaction is None and not isinstance(command, Quit):
-            return SHUTTING_DOWN
+        if self.farewell and self.transaction is None and not isinstance(command, Quit):
+            return self.farewell
         objection = self._objection(command)
         if isinstance(command, Bdat):
             return self._begin_chunk(command, objection)

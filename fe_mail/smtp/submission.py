@@ -7,18 +7,25 @@ RFC 6409 (submission), RFC 8314 (TLS: implicit on 465, STARTTLS on 587), RFC 495
 from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.login import Login
+from fe_mail.connection.encryption import TLS
+from fe_mail.connection.registry import Limits
+from fe_mail.ports import Bus
 from fe_mail.queue.reception import Reception
 from fe_mail.smtp.factory import MAX_CONNECTIONS, SMTPFactory
-from fe_mail.smtp.server import TLS
 from fe_mail.smtp.session import MAX_RECIPIENTS, MAX_SIZE_OCTETS, MAX_TRANSACTIONS, Rules
 
 __all__ = ["SubmissionFactory"]
 
 MAX_CONNECTIONS_PER_ADDRESS = 30
+MAX_CONNECTIONS_PER_ALIAS = 30
 
 
 class SubmissionFactory(SMTPFactory):
-    """Builds submission servers; ``allow_plaintext_auth`` is for tests on loopback."""
+    """
+    Builds submission servers; ``allow_plaintext_auth`` is for tests on loopback.
+
+    With a ``bus``, sessions of an alias end when its password changes.
+    """
 
     def __init__(
         self,
@@ -28,12 +35,14 @@ class SubmissionFactory(SMTPFactory):
         hostname: str,
         clock: IReactorTime,
         tls: TLS | None = None,
+        bus: Bus | None = None,
         allow_plaintext_auth: bool = False,
         max_size_octets: int = MAX_SIZE_OCTETS,
         max_recipients: int = MAX_RECIPIENTS,
         max_transactions: int = MAX_TRANSACTIONS,
         max_connections: int = MAX_CONNECTIONS,
         max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
+        max_connections_per_alias: int = MAX_CONNECTIONS_PER_ALIAS,
     ) -> None:
         rules = Rules(
             hostname=hostname,
@@ -45,12 +54,17 @@ class SubmissionFactory(SMTPFactory):
             max_recipients=max_recipients,
             max_transactions=max_transactions,
         )
+        limits = Limits(
+            in_all=max_connections,
+            per_address=max_connections_per_address,
+            per_alias=max_connections_per_alias,
+        )
         super().__init__(
             rules,
             reception,
             login,
             clock=clock,
             tls=tls,
-            max_connections=max_connections,
-            max_connections_per_address=max_connections_per_address,
+            limits=limits,
+            bus=bus,
         )

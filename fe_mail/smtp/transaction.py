@@ -4,10 +4,11 @@ MAIL, RCPT, DATA, BDAT and RSET: the mail transaction.
 RFC 5321 §3.3, §4.1.1.2-§4.1.1.5; RFC 3030 (CHUNKING); RFC 1870 (SIZE); RFC 3461 (DSN).
 """
 
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.route import Refusal
 from fe_mail.smtp.command import Bdat, Data, Mail, Rcpt, Rset
 from fe_mail.smtp.content import Incoming
-from fe_mail.smtp.conversation import Commands, ConnectionEnded, Conversation
+from fe_mail.smtp.conversation import Commands, Conversation
 from fe_mail.smtp.wire import Answer
 
 __all__ = ["COMMANDS"]

@@ -44,7 +44,7 @@ class BigMessageTests(POP3TestCase):
         server.pauseProducing()
         server.dataReceived(b"RETR 4\r\n")
         for _ in range(200):
-            if not server._blocked:
+            if not server._output:
                 break
             self.assertLess(len(transport.value()), 1 << 20)
             received += transport.value()
@@ -160,6 +160,18 @@ class LimitTests(POP3TestCase):
         _, transport = self.signed_in()
         self.bus.publish(f"credentials:{self.alias.id}", {})
         self.clock.advance(0)
+        self.assertEqual(transport.value(), b"-ERR [AUTH] The password was changed.\r\n")
+        self.assertTrue(transport.disconnecting)
+
+    def test_connections_per_alias(self) -> None:
+        """One mailbox cannot take all connections."""
+        self.factory = self.make_factory(max_connections_per_alias=1)
+        self.signed_in()
+        server, transport = self.connect()
+        server.dataReceived(f"USER {USER}\r\nPASS {PASSWORD}\r\nSTAT\r\n".encode())
+        self.assertTrue(
+            transport.value().endswith(b"-ERR [SYS/TEMP] Too many connections of this mailbox.\r\n")
+        )
         self.assertTrue(transport.disconnecting)
 
     def test_store_unavailable(self) -> None:

@@ -1,6 +1,7 @@
 """Tests of the protocol class: order, back-pressure, failures, limits, the end of everything."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -9,18 +10,15 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.connection.pacing import CLOSE_SECONDS
+from fe_mail.connection.registry import DRAIN_SECONDS
 from fe_mail.model import errors
 from fe_mail.model.route import Refusal
 from fe_mail.queue.reception import Reply
 from fe_mail.smtp.errors import answer_to_error, answer_to_login
-from fe_mail.smtp.factory import DRAIN_TIMEOUT_SECONDS, customer
 from fe_mail.smtp.framing import MAX_WAITING_CONTENT_OCTETS
-from fe_mail.smtp.server import (
-    CLOSE_TIMEOUT_SECONDS,
-    IDLE_TIMEOUT_SECONDS,
-    SMTPServer,
-    plain_address,
-)
+from fe_mail.smtp.server import IDLE_TIMEOUT_SECONDS, SMTPServer
 from fe_mail.smtp.transaction import MESSAGE_SECONDS
 from tests.smtp.fakes import (
     FakeLogin,
@@ -361,7 +359,7 @@ class TimeTests(ServerCase):
         """A client that never closes is cut."""
         server, transport = self.connect()
         server.dataReceived(b"QUIT\r\n")
-        self.clock.advance(CLOSE_TIMEOUT_SECONDS)
+        self.clock.advance(CLOSE_SECONDS)
         self.assertTrue(transport.disconnected)
         self.lose(server)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -391,20 +389,55 @@ class CountTests(ServerCase):
         self.assertEqual(self.said(transport), ["421 4.7.0 Too many connections, try again later"])
         self.assertEqual(self.reception.steps, ["connected"])
 
-    def test_ipv6_counts_by_network(self) -> None:
-        """A customer has a /64."""
-        self.assertEqual(customer("2001:db8::1"), customer("2001:db8::ffff"))
-        self.assertNotEqual(customer("2001:db8::1"), customer("2001:db8:0:1::1"))
 
-    def test_mapped_addresses(self) -> None:
-        """An IPv4 client of an IPv6 socket is known by its IPv4 address."""
-        for host, ip in (
-            ("::ffff:192.0.2.1", "192.0.2.1"),
-            ("192.0.2.1", "192.0.2.1"),
-            ("fe80::1%eth0", "fe80::1"),
-            ("/run/socket", "/run/socket"),
-        ):
-            self.assertEqual(plain_address(host), ip)
+class SignedInTests(ServerCase):
+    """What a login means for the connection."""
+
+    LOGIN = b"EHLO c\r\nAUTH PLAIN AGFsaWNlQGEudGVzdABzZWNyZXQ=\r\n"
+
+    def open(self, **options: Any) -> Callable[[], tuple[SMTPServer, Transport]]:
+        """A submission listener under TLS."""
+        self.bus = MemoryBus(self.clock)
+        self.factory = make_submission(self.reception, self.clock, bus=self.bus, **options)
+        return connector(self.factory, is_secure=True)
+
+    def test_per_alias(self) -> None:
+        """One alias too many is told after its login; a place becomes free again."""
+        connect = self.open(max_connections_per_alias=1)
+        first, _ = connect()
+        first.dataReceived(self.LOGIN)
+        second, transport = connect()
+        second.dataReceived(self.LOGIN)
+        self.assertEqual(self.said(transport)[-1], "421 4.7.0 Too many connections of this address")
+        self.assertTrue(transport.disconnecting)
+        self.lose(first)
+        self.lose(second)
+        third, transport = connect()
+        third.dataReceived(self.LOGIN)
+        self.assertEqual(self.said(transport)[-1][:3], "235")
+
+    def test_password_changed(self) -> None:
+        """A session ends when the credentials of its alias change; one of another does not."""
+        connect = self.open()
+        (server, transport), (_, other) = connect(), connect()
+        server.dataReceived(self.LOGIN)
+        self.bus.publish("credentials:a1")
+        self.clock.advance(0)
+        self.assertEqual(
+            self.said(transport)[-1], "421 4.7.0 The password was changed, log in again"
+        )
+        self.assertTrue(transport.disconnecting)
+        self.assertFalse(other.disconnecting)
+
+    def test_password_changed_meanwhile(self) -> None:
+        """A transaction that runs is judged by the reception, and nothing follows it."""
+        server, transport = self.open()()
+        server.dataReceived(self.LOGIN + ENVELOPE[len(b"HELO c.test\r\n") :] + b"DATA\r\n")
+        self.bus.publish("credentials:a1")
+        self.clock.advance(0)
+        self.said(transport)
+        server.dataReceived(b"hello\r\n.\r\n")
+        self.assertEqual([line[:9] for line in self.said(transport)], ["250 2.0.0", "421 4.7.0"])
 
 
 class DrainTests(ServerCase):
@@ -441,7 +474,7 @@ class DrainTests(ServerCase):
         server, transport = self.connect()
         server.dataReceived(ENVELOPE + b"DATA\r\n")
         drained = Deferred.fromCoroutine(self.factory.drain())
-        self.clock.advance(DRAIN_TIMEOUT_SECONDS)
+        self.clock.advance(DRAIN_SECONDS)
         self.assertTrue(transport.disconnected)
         self.lose(server)
         self.successResultOf(drained)

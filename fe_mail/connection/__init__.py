@@ -1,0 +1,1 @@
+"""What every listener shares: connections counted and ended, and the pace of a conversation."""
