@@ -10,7 +10,7 @@ run: $(READY)      ## fe-mail in demo mode, on unprivileged ports of loopback
 	$(BIN)/twistd --nodaemon --pidfile= fe-mail --demo $(ARGS)
 
 test: $(READY)     ## unit, contract and end-to-end tests
-	$(BIN)/python -W error::DeprecationWarning:fe_mail -b -m twisted.trial $(if $(JOBS),-j$(JOBS)) $(or $(TESTS),tests)
+	$(BIN)/python -m twisted.trial $(if $(JOBS),-j$(JOBS)) $(or $(TESTS),tests)
 
 check: $(READY)    ## ruff, mypy --strict, layers, generated files
 	$(BIN)/ruff check .
