@@ -159,9 +159,11 @@ class Connections:
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
         timer = self._clock.callLater(DRAIN_SECONDS, self._cut)
-        await done
-        if timer.active():
-            timer.cancel()
+        try:
+            await done
+        finally:
+            if timer.active():
+                timer.cancel()
 
     def _cut(self) -> None:
         if self._places:

@@ -6,10 +6,8 @@ Also the switch that lets one port serve the web UI and the API, by path or by H
 
 # Twisted's own methods carry no types.
 # mypy: disable-error-code="no-untyped-call"
-from collections import Counter
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -19,6 +17,7 @@ from twisted.web.http import Request as BaseRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
+from fe_mail.connection.registry import Connections, Limits, Reason
 from fe_mail.http.request import CappedRequest, header
 from fe_mail.http.work import Work
 
@@ -35,12 +34,21 @@ class Channel(HTTPChannel):
     """One connection; tells the site when it is gone."""
 
     site: "HTTPSite"
-    address = ""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         super().connectionLost(reason)
-        self.site.left(self)
+        self.site.registry.leave(self)
+
+    def finish(self, why: Reason) -> None:
+        """Close after the requests that run."""
+        self.persistent = False
+        if not self.requests:
+            self.loseConnection()
+
+    def cut(self) -> None:
+        """Close, whatever the requests do."""
+        self.transport.abortConnection()
 
 
 class HTTPSite(Site):
@@ -72,57 +80,28 @@ class HTTPSite(Site):
             parsePOSTFormSubmission=False,
         )
         self._work = work or Work()
-        self._max_connections = max_connections
-        self._max_per_address = max_per_address
-        self._channels: set[Channel] = set()
-        self._addresses: Counter[str] = Counter()
-        self._draining: Deferred[None] | None = None
+        limits = Limits(in_all=max_connections, per_address=max_per_address)
+        self.registry = Connections("HTTP", limits, clock=clock)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Accept, unless there are too many connections or we are stopping."""
         address = str(getattr(addr, "host", ""))
-        crowded = 0 < self._max_per_address <= self._addresses[address]
-        if self._draining or crowded or len(self._channels) >= self._max_connections:
-            _log.info("HTTP connection refused: too many.", remote=address)
+        if self.registry.refusal(address) is not None:
             return None
         channel = super().buildProtocol(addr)
         assert isinstance(channel, Channel)
-        channel.address = address
-        self._channels.add(channel)
-        self._addresses[address] += 1
+        self.registry.admit(channel, address)
         return channel
-
-    def left(self, channel: Channel) -> None:
-        """A connection is gone."""
-        if channel not in self._channels:
-            return
-        self._channels.discard(channel)
-        self._addresses[channel.address] -= 1
-        if not self._addresses[channel.address]:
-            del self._addresses[channel.address]
-        self._settle()
 
     @property
     def connections(self) -> int:
         """How many are open."""
-        return len(self._channels)
+        return len(self.registry)
 
-    def drain(self) -> Deferred[None]:
-        """Take no new connections, let running requests finish, then close."""
-        if self._draining is None:
-            self._draining = Deferred()
-            for channel in tuple(self._channels):
-                channel.persistent = False
-                if not channel.requests:
-                    channel.loseConnection()
-            self._settle()
-        waiting: Deferred[None] = Deferred()
-        self._draining.addCallback(lambda _: waiting.callback(None))
-        return waiting.addCallback(lambda _: self._work.finished())
-
-    def _settle(self) -> None:
-        if self._draining and not self._channels and not self._draining.called:
-            self._draining.callback(None)
+    async def drain(self) -> None:
+        """Let running requests finish, then close; cut what takes too long."""
+        await self.registry.drain()
+        await self._work.finished()
 
     def log(self, request: BaseRequest) -> None:
         """The access log: what was asked and answered, without the query."""

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from fe_mail.connection.registry import DRAIN_SECONDS
 from fe_mail.http.request import (
     MAX_BODY_OCTETS,
     MAX_DISCARDED_OCTETS,
@@ -132,7 +133,7 @@ class ConnectionTests(SiteTestCase):
         """Idle connections close, a running request is answered first, new ones are refused."""
         idle, busy = self.connect(), self.connect()
         busy.dataReceived(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-        drained = self.site.drain()
+        drained = Deferred.fromCoroutine(self.site.drain())
         self.assertIsNone(self.connect())
         self.assertTrue(idle.transport.disconnecting)
         self.assertFalse(busy.transport.disconnecting)
@@ -143,7 +144,25 @@ class ConnectionTests(SiteTestCase):
         self.assertTrue(busy.transport.disconnecting)
         busy.connectionLost()
         self.successResultOf(drained)
-        self.successResultOf(self.site.drain())
+        self.successResultOf(Deferred.fromCoroutine(self.site.drain()))
+
+    def test_drain_has_a_limit(self) -> None:
+        """A request that never ends cannot hold up the stop."""
+        busy = self.connect()
+        busy.dataReceived(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        drained = Deferred.fromCoroutine(self.site.drain())
+        self.clock.advance(DRAIN_SECONDS)
+        self.assertTrue(busy.transport.disconnecting)
+        busy.connectionLost()
+        self.successResultOf(drained)
+
+    def test_ipv6_counts_by_network(self) -> None:
+        """A subscriber with a /64 is one address."""
+        site = self.site_of(self.echo, max_per_address=2)
+        self.connect(site, "2001:db8::1")
+        self.connect(site, "2001:db8::2")
+        self.assertIsNone(self.connect(site, "2001:db8::3"))
+        self.assertIsNotNone(self.connect(site, "2001:db8:0:1::3"))
 
     def test_drain_waits_for_work(self) -> None:
         """Work that outlives its client is waited for."""
@@ -153,7 +172,7 @@ class ConnectionTests(SiteTestCase):
             await gate
 
         self.work.shield(wait())
-        drained = self.site.drain()
+        drained = Deferred.fromCoroutine(self.site.drain())
         self.assertNoResult(drained)
         gate.callback(None)
         self.successResultOf(drained)
