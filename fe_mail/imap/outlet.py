@@ -7,9 +7,10 @@ slowly, so a slow client costs its transport's buffer and one chunk, never a mai
 
 from typing import Final
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from zope.interface import implementer
+
+from fe_mail.connection.pacing import Wait
 
 __all__ = ["Disconnected", "Outlet"]
 
@@ -30,7 +31,7 @@ class Outlet:
         self._size = 0
         self._is_paused = False
         self._is_closed = False
-        self._resumed: Deferred[None] | None = None
+        self._blocked = Wait()
         self._registered = IConsumer.providedBy(transport)
         if self._registered:
             IConsumer(transport).registerProducer(self, True)
@@ -61,8 +62,7 @@ class Outlet:
         if self._is_closed:
             raise Disconnected
         if self._is_paused:
-            self._resumed = Deferred()
-            await self._resumed
+            await self._blocked.sleep()
 
     def close(self) -> None:
         """Flush and stop; the transport may close."""
@@ -76,7 +76,7 @@ class Outlet:
         """The connection is gone."""
         self._is_closed = True
         self._pending.clear()
-        self._wake(Disconnected())
+        self._blocked.wake(Disconnected())
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
@@ -85,16 +85,8 @@ class Outlet:
     def resumeProducing(self) -> None:
         """The transport's buffer is empty again."""
         self._is_paused = False
-        self._wake(None)
+        self._blocked.wake()
 
     def stopProducing(self) -> None:
         """The transport is gone."""
         self.lost()
-
-    def _wake(self, error: Exception | None) -> None:
-        waiting, self._resumed = self._resumed, None
-        if waiting is not None:
-            if error is None:
-                waiting.callback(None)
-            else:
-                waiting.errback(error)

@@ -26,6 +26,9 @@ from twisted.logger import Logger
 from twisted.mail.imap4 import IMAP4Server
 from twisted.python.failure import Failure
 
+from fe_mail.connection.encryption import TLS, describe_tls
+from fe_mail.connection.pacing import Wait
+from fe_mail.connection.registry import Connections, Reason
 from fe_mail.imap.command import State
 from fe_mail.imap.dispatch import perform
 from fe_mail.imap.framing import Frame, Framer, GoAhead, Refused, Request
@@ -34,9 +37,7 @@ from fe_mail.imap.reply import no
 from fe_mail.imap.session import Farewell, Services, Session
 from fe_mail.model.envelope import Peer
 from fe_mail.model.ids import new_id
-
-if TYPE_CHECKING:
-    from fe_mail.imap.factory import IMAPFactory
+from fe_mail.model.network import plain_address
 
 __all__ = ["IMAPServer"]
 
@@ -47,9 +48,17 @@ IDLE_LOOK_SECONDS: Final = 60  # a hint may be lost
 MAX_WAITING_OCTETS: Final = 256 * 1024  # of input, while a command runs
 MAX_ANONYMOUS_WAITING_OCTETS: Final = 64 * 1024
 
+_LAST_WORDS: Final = {
+    Reason.STOPPING: ("The server is about to restart.", b"UNAVAILABLE"),
+    Reason.FULL: ("Too many connections.", b"LIMIT"),
+    Reason.ADDRESS: ("Too many connections from your address.", b"LIMIT"),
+    Reason.ALIAS: ("Too many connections of this mailbox.", b"LIMIT"),
+    Reason.REVOKED: ("The password was changed.", b"AUTHENTICATIONFAILED"),
+}
+
 
 class IMAPServer(IMAP4Server):
-    """One client. ``refusal`` set: say BYE and nothing else."""
+    """One client. One that the registry refuses gets a BYE and nothing else."""
 
     log = Logger()
     timeOut = LOGIN_SECONDS
@@ -64,19 +73,18 @@ class IMAPServer(IMAP4Server):
         self,
         services: Services,
         *,
-        tls: Any = None,
+        registry: Connections,
+        tls: TLS | None = None,
         allow_plaintext_auth: bool = False,
-        refusal: str = "",
     ) -> None:
         super().__init__(contextFactory=tls)  # type: ignore[no-untyped-call]  # untyped base
-        self.factory: IMAPFactory | None = None
         self._clock: IReactorTime = services.clock
         self._allow_plaintext_auth = allow_plaintext_auth
-        self._refusal = refusal
+        self._registry = registry
         self._services = services
         self._framer = Framer()
         self._farewell: Farewell | None = None
-        self._waiting: Deferred[None] | None = None
+        self._input = Wait()
         self._has_hint = False
         self._is_reading_paused = False
         self._is_lost = False
@@ -94,8 +102,9 @@ class IMAPServer(IMAP4Server):
         if set_keep_alive is not None:
             set_keep_alive(True)
         self.setTimeout(LOGIN_SECONDS)
-        if self._refusal:
-            self._farewell = Farewell(self._refusal, b"LIMIT")
+        refusal = self._registry.admit(self, self.peer().ip)
+        if refusal is not None:
+            self.finish(refusal)
         conversation = Deferred.fromCoroutine(self._converse())
         conversation.addErrback(self._failed)
 
@@ -104,9 +113,12 @@ class IMAPServer(IMAP4Server):
         if self.session.state is not State.NOT_AUTHENTICATED:
             self.resetTimeout()
         self._framer.feed(data)
-        if self._waiting is not None:
-            self._resume()
-        elif self._framer.waiting_octets > self._max_waiting() and not self._is_reading_paused:
+        is_busy = not self._input.wake()
+        if is_busy and self._framer.waiting_octets > self._max_waiting():
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused:
             self._is_reading_paused = True
             self.transport.pauseProducing()
 
@@ -118,13 +130,12 @@ class IMAPServer(IMAP4Server):
         self.setTimeout(None)
         self._is_lost = True
         self._outlet.lost()
-        self._resume()
-        if self.factory is not None:
-            self.factory.connection_closed(self)
+        self._input.wake()
+        self._registry.leave(self)
 
     def timeoutConnection(self) -> None:
         """Too slow to log in, idle for too long, or not reading what it asked for."""
-        if self._waiting is not None and not self._is_finished:
+        if self._input and not self._is_finished:
             self.say_farewell(Farewell("Autologout; idle for too long."))
         else:
             self.abort()
@@ -187,14 +198,8 @@ class IMAPServer(IMAP4Server):
         if self._is_reading_paused:
             self._is_reading_paused = False
             self.transport.resumeProducing()
-        self._waiting = Deferred()
-        await self._waiting
+        await self._input.sleep()
         self._check_end()
-
-    def _resume(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
 
     def _finish(self) -> None:
         self._is_finished = True
@@ -263,16 +268,16 @@ class IMAPServer(IMAP4Server):
     def wake(self) -> None:
         """A hint came; it matters to who waits for one."""
         self._has_hint = True
-        self._resume()
+        self._input.wake()
 
     def peer(self) -> Peer:
         """Who is at the other end."""
         address = self.transport.getPeer()
         return Peer(
-            ip=getattr(address, "host", ""),
+            ip=plain_address(str(getattr(address, "host", ""))),
             port=getattr(address, "port", 0),
             protocol="IMAP",
-            tls=_describe_tls(self.transport),
+            tls=describe_tls(self.transport),
             session_id=self._session_id,
         )
 
@@ -298,30 +303,30 @@ class IMAPServer(IMAP4Server):
         """From now on the limits and timeouts of a known user hold."""
         self._framer.is_authenticated = True
         self.setTimeout(AUTOLOGOUT_SECONDS)
-        if self.factory is not None and self.session.identity is not None:
-            self.factory.logged_in(self)
+        assert self.session.identity is not None
+        refusal = self._registry.signed_in(self, self.session.identity.alias.id)
+        if refusal is not None:
+            self.finish(refusal)
 
     def say_farewell(self, farewell: Farewell) -> None:
         """End the session as soon as no command is running."""
         if self._farewell is None:
             self._farewell = farewell
-        self._resume()
+        self._input.wake()
 
     def abort(self) -> None:
         """Close at once."""
         self._outlet.lost()
         self._is_lost = True
         self.transport.abortConnection()
-        self._resume()
+        self._input.wake()
 
+    # The registry's side.
 
-def _describe_tls(transport: Any) -> str:
-    """``TLSv1.3 TLS_AES_256_GCM_SHA384``, empty without TLS."""
-    if not ISSLTransport.providedBy(transport):
-        return ""
-    handle = getattr(transport, "getHandle", lambda: None)()
-    version = getattr(handle, "get_protocol_version_name", None)
-    cipher = getattr(handle, "get_cipher_name", None)
-    if version is None or cipher is None:
-        return "TLS"
-    return f"{version()} {cipher() or ''}".strip()
+    def finish(self, why: Reason) -> None:
+        """End the session as soon as no command is running, and say why."""
+        self.say_farewell(Farewell(*_LAST_WORDS[why]))
+
+    def cut(self) -> None:
+        """Close whatever is running."""
+        self.abort()

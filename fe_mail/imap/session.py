@@ -166,7 +166,6 @@ class Session:
         self._subscriptions += [
             subscribe(f"mailbox:{alias_id}", self._mailbox_changed),
             subscribe(f"sealed:{alias_id}", self._mail_waits),
-            subscribe(f"credentials:{alias_id}", self._credentials_changed),
         ]
         self.wire.authenticated()
         log.info("IMAP login of {alias}", alias=identity.alias.address, **self._ids())
@@ -200,9 +199,6 @@ class Session:
         self._has_sealed = True
         self._is_stale = True
         self.wire.wake()
-
-    def _credentials_changed(self, payload: Mapping[str, str]) -> None:
-        self.wire.say_farewell(Farewell("The password was changed.", b"AUTHENTICATIONFAILED"))
 
     def select(self, view: SelectedFolder) -> None:
         """Begin to look at a folder."""

@@ -185,7 +185,7 @@ class ImaplibTests(TestCase):
             client.select()
             _, answer = client.fetch("1", "(RFC822)")
             self.assertEqual(answer[0][1], raw)  # type: ignore[index]
-            (session,) = [each.session for each in self.factory._open]
+            (session,) = [each.session for each in self.factory.registry]
             self.assertIn("TLS", session.wire.peer().tls)
 
         return self.run_client(work, implicit=True)

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from fe_mail.imap import factory as factory_module
+from fe_mail.connection.registry import DRAIN_SECONDS
 from fe_mail.imap.server import MAX_WAITING_OCTETS, IMAPServer
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
@@ -238,9 +238,21 @@ class EndingTests(IMAPTestCase):
         self.assertIn(b"* BYE [UNAVAILABLE] The server is about to restart.", waiting.rest())
         self.assertNoResult(done)
         late = Connection(*self.connect())
-        self.assertEqual(late.rest(), b"* BYE [LIMIT] The server is about to restart.\r\n")
+        self.assertEqual(late.rest(), b"* BYE [UNAVAILABLE] The server is about to restart.\r\n")
         for connection in (waiting, late):
             connection.protocol.connectionLost(GONE)  # type: ignore[attr-defined]
+        self.successResultOf(done)
+
+    def test_drain_has_a_limit(self) -> None:
+        """A client that does not read its answer cannot hold up the stop."""
+        self.add(message("big", body="x" * 78 + "\r\n" * 40_000))
+        connection = self.logged_in("INBOX")
+        connection.transport.producer.pauseProducing()
+        connection.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+        done = Deferred.fromCoroutine(self.factory.drain())
+        self.clock.advance(DRAIN_SECONDS)
+        self.assertTrue(connection.transport.disconnected)
+        connection.protocol.connectionLost(GONE)  # type: ignore[attr-defined]
         self.successResultOf(done)
 
     def test_mailbox_that_does_not_open(self) -> None:
@@ -275,7 +287,7 @@ class LimitTests(IMAPTestCase):
 
     def test_per_address(self) -> None:
         """One too many from an address hears why."""
-        self.patch(factory_module, "MAX_CONNECTIONS_PER_ADDRESS", 2)
+        self.factory = self.make_factory(max_connections_per_address=2)
         first, _, third = (Connection(*self.connect()) for _ in range(3))
         self.assertIn(b"ready", first.rest())
         self.assertEqual(third.rest(), b"* BYE [LIMIT] Too many connections from your address.\r\n")
@@ -286,7 +298,7 @@ class LimitTests(IMAPTestCase):
 
     def test_per_alias(self) -> None:
         """One mailbox cannot take all connections."""
-        self.patch(factory_module, "MAX_CONNECTIONS_PER_ALIAS", 1)
+        self.factory = self.make_factory(max_connections_per_alias=1)
         self.logged_in()
         second = self.logged_in()
         self.assertTrue(second.is_closed)
