@@ -48,7 +48,7 @@ class Channel(HTTPChannel):
 
     def cut(self) -> None:
         """Close, whatever the requests do."""
-        self.transport.abortConnection()
+        self.forceAbortClient()
 
 
 class HTTPSite(Site):

@@ -127,6 +127,7 @@ class PacingTests(SynchronousTestCase):
         self.assertEqual(self.transport.value(), b"")
         self.clock.advance(CLOSE_SECONDS)
         self.assertTrue(self.transport.disconnected)
+        self.failureResultOf(self.echo.done, ConnectionEnded)
 
     def test_closing_reads_on(self) -> None:
         """A transport that is paused would never notice that the client hung up."""
