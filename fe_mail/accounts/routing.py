@@ -3,9 +3,10 @@ Where an address goes: the one resolver that RCPT, the queue and the web UI ask.
 
 Within a domain the named alias decides; if there is none, every regex alias that matches; if
 there is none, the catch-all; and ``postmaster`` of a domain without any goes to its first admin
-(RFC 5321 §4.5.1). Recipients at hosted domains are resolved in turn, so an alias may lead to an
-alias or a mailbox; loops end, and what they leave is delivered. A tag (``user+tag``, RFC 5233)
-plays no part in the look-up and is put on every e-mail address that mail is forwarded to.
+(RFC 5321 §4.5.1), at the server's own host names to the server's. Recipients at hosted domains
+are resolved in turn, so an alias may lead to an alias or a mailbox; loops end, and what they
+leave is delivered. A tag (``user+tag``, RFC 5233) plays no part in the look-up and is put on
+every e-mail address that mail is forwarded to.
 
 When nothing is left to deliver to, the mildest of the refusals on the way is the answer: mail
 comes back later rather than never. Enhanced status codes: RFC 3463 §3.2, §3.3, §3.5.
@@ -22,6 +23,7 @@ from fe_mail.accounts.patterns import match_pattern, substitute
 from fe_mail.model.account import Alias, Domain, RouteRows
 from fe_mail.model.address import Address, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid, NotFound
+from fe_mail.model.page import Query
 from fe_mail.model.queue import Target
 from fe_mail.model.route import Refusal, Route
 from fe_mail.ports import AccountStore
@@ -61,21 +63,43 @@ class _Walk:
 
 
 class Router:
-    """``max_forwarded`` is the server's limit where a domain has none of its own."""
+    """
+    ``max_forwarded`` is the server's limit where a domain has none of its own; ``own_hosts`` are
+    the names of the server itself, where nobody but ``postmaster`` lives.
+    """
 
-    def __init__(self, accounts: AccountStore, *, max_forwarded: int = MAX_FORWARDED) -> None:
+    def __init__(
+        self,
+        accounts: AccountStore,
+        *,
+        max_forwarded: int = MAX_FORWARDED,
+        own_hosts: Iterable[str] = (),
+    ) -> None:
         self._accounts = accounts
         self._max_forwarded = max_forwarded
+        self._own_hosts = frozenset(own_hosts)
 
     async def route(self, address: Address) -> Route:
         """All targets of an address, or why there are none."""
         walk = _Walk(max_forwarded=self._max_forwarded)
         claim = await self._claim(walk, address)
-        if claim is None:
+        if claim is not None:
+            walk.max_forwarded = claim.domain.max_recipients_per_alias or self._max_forwarded
+            await self._follow(walk, claim, address, depth=0)
+        elif address.base == "postmaster" and address.domain in self._own_hosts:
+            await self._reach_operator(walk, address)
+        else:
             return Route(address=str(address), is_hosted=False, trail=tuple(walk.trail))
-        walk.max_forwarded = claim.domain.max_recipients_per_alias or self._max_forwarded
-        await self._follow(walk, claim, address, depth=0)
         return _conclude(walk, address)
+
+    async def _reach_operator(self, walk: _Walk, address: Address) -> None:
+        """Whoever registered first runs the server."""
+        users = await self._accounts.users(Query(limit=MAX_LOOKUPS))
+        admins = [user.email for user in users.items if user.group == "admin"]
+        if admins:
+            await self._forward(walk, admins[0], address, depth=0)
+        else:
+            walk.refusals.append(UNKNOWN)
 
     async def _claim(self, walk: _Walk, address: Address) -> RouteRows | None:
         walk.seen.add(_key(address))

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -122,13 +122,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def _run(reactor: Any, options: argparse.Namespace) -> None:
+    directory = find_directory(options.directory, dict(os.environ))
+    if not directory.is_dir():
+        _refuse(f"{directory} does not exist; --directory names the server's directory.")
     try:
-        directory = find_directory(options.directory, dict(os.environ))
         config = load(directory, {**_demo_defaults(directory), **os.environ})
     except ConfigError as error:
-        for problem in error.problems:
-            print(f"fe-mail: {problem}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _refuse(*error.problems)
+    except OSError as error:
+        _refuse(f"The configuration cannot be read or written: {error}.")
     services = Inside(reactor, config)
     try:
         await services.start()
@@ -136,10 +138,19 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
     except MailError as error:
         print(f"fe-mail: {error.message}", file=sys.stderr)
         code = 1
+    except OSError as error:
+        print(f"fe-mail: {error}", file=sys.stderr)
+        code = 1
     finally:
         await services.stop()
     if code:
         raise SystemExit(code)
+
+
+def _refuse(*problems: str) -> NoReturn:
+    for problem in problems:
+        print(f"fe-mail: {problem}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _demo_defaults(directory: Path) -> dict[str, str]:

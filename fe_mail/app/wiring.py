@@ -106,7 +106,11 @@ class Inside:
         )
         accounts, keyring = stores.accounts, stores.keyring
         self.login = Login(accounts, keyring, stores.cache, reactor)
-        self.router = Router(accounts, max_forwarded=config.limits.forwarded)
+        self.router = Router(
+            accounts,
+            max_forwarded=config.limits.forwarded,
+            own_hosts=(names.mx_host, names.smtp_host),
+        )
         self.users = Users(accounts, keyring, stores.cache, reactor, run=stores.run_costly)
         self.domains = Domains(
             accounts,

@@ -211,6 +211,13 @@ class TargetTests(RoutingTestCase):
         self.add_alias(self.domain, "postmaster", "pm@t.test")
         self.assertEqual(self.forwards("postmaster@example.org"), ["pm@t.test"])
 
+    def test_postmaster_of_the_server(self) -> None:
+        """``<Postmaster>`` of the MX itself is the server's admin; nobody else lives there."""
+        self.router = Router(self.accounts, own_hosts=["mx.example.net"])
+        self.assertEqual(self.forwards("Postmaster@mx.example.net"), [self.admin.email])
+        for address in ("alice@mx.example.net", "postmaster@elsewhere.test"):
+            self.assertFalse(self.now(self.router.route(parse_address(address))).is_hosted)
+
 
 class TagTests(RoutingTestCase):
     """Sub-addressing."""

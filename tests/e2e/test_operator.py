@@ -143,6 +143,12 @@ class QueueTests(CommandCase):
         self.assertIn(b"retry@elsewhere.example", bounce)
         self.assertIn(b"message/delivery-status", bounce)
 
+    def test_a_directory_that_is_not_there(self) -> None:
+        """A misspelt directory is named, not made."""
+        self.directory = self.server.directory / "misspelt"
+        self.assertIn("misspelt does not exist", self.command("user", "list", expect=2))
+        self.assertFalse(self.directory.exists())
+
 
 class UpgradeTests(CommandCase):
     """Files of a newer fe-mail."""
@@ -156,9 +162,17 @@ class UpgradeTests(CommandCase):
         server.start()
         server.stop()
         self.directory = server.directory
-        connection = apsw.Connection(str(self.directory / "sqlite-data" / "accounts.sqlite"))
-        connection.execute("UPDATE version SET version = version + 1")
-        connection.close()
+        for name in ("accounts.sqlite", "mailboxes/sealed.sqlite"):
+            connection = apsw.Connection(str(self.directory / "sqlite-data" / name))
+            connection.execute("UPDATE version SET version = version + 1")
+            self.refused(server)
+            connection.execute("UPDATE version SET version = version - 1")
+            connection.close()
+        server.start()
+
+    def refused(self, server: DemoServer) -> None:
+        """Both say why, and nothing else."""
+        server.lines.clear()
         said = self.command("user", "list", expect=1)
         self.assertIn("newer version of fe-mail", said)
         self.assertRaises(AssertionError, server.start)
