@@ -16,12 +16,11 @@ A success clears the count of that name at that address; not the address's budge
 account would buy endless guesses at others. Names that do not exist are treated alike.
 """
 
-import ipaddress
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.model.errors import RateLimited
+from fe_mail.model.network import network_of
 from fe_mail.ports import Cache, Keyring
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "SLOW_SECONDS",
     "WINDOW_SECONDS",
     "FailureLimits",
-    "network_of",
 ]
 
 WINDOW_SECONDS = 3600.0
@@ -48,19 +46,6 @@ GUESSED_PAIR_LIMIT = 3
 SLOW_SECONDS = 2.0
 KNOWN_SECONDS = 30 * 86400.0
 _PURPOSE = "login-limits"
-
-
-def network_of(ip: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 of an IPv6 one."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return ip
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address) & ~((1 << 64) - 1), 64)))
 
 
 class FailureLimits:

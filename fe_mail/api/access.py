@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from fe_mail.http.request import header, network_of
+from fe_mail.http.request import header
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
     AuthenticationFailed,
@@ -20,6 +20,7 @@ from fe_mail.model.errors import (
     PermissionDenied,
     RateLimited,
 )
+from fe_mail.model.network import network_of
 
 if TYPE_CHECKING:
     from fe_mail.api.call import Call

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from fe_mail.app.proxy import ProxyFactory
+from fe_mail.model.network import parse_ip
 
 __all__ = ["Door", "Listener", "endpoint_strings"]
 
@@ -73,9 +74,8 @@ class Door(Factory):
         host = getattr(addr, "host", "")
         if not self._networks or not host:
             return False
-        ip = ipaddress.ip_address(host.partition("%")[0])
-        mapped = getattr(ip, "ipv4_mapped", None)
-        return any((mapped or ip) in network for network in self._networks)
+        ip = parse_ip(host)
+        return ip is not None and any(ip in network for network in self._networks)
 
 
 class Listener(Service):

@@ -18,6 +18,8 @@ from urllib.parse import unquote
 from twisted.web import server
 from werkzeug.routing import UnicodeConverter, ValidationError
 
+from fe_mail.model.network import parse_ip, plain_address
+
 __all__ = [
     "MAX_BODY_OCTETS",
     "MAX_DISCARDED_OCTETS",
@@ -25,7 +27,6 @@ __all__ = [
     "Proxies",
     "Segment",
     "header",
-    "network_of",
 ]
 
 MAX_BODY_OCTETS = 1_048_576
@@ -125,17 +126,6 @@ def header(request: server.Request, name: bytes) -> str:
     return value[0].decode("utf-8", "replace").strip() if value else ""
 
 
-def network_of(remote: str) -> str:
-    """What a limit counts by: an IPv4 address, or the /64 that one IPv6 subscriber has."""
-    try:
-        address = ipaddress.ip_address(remote)
-    except ValueError:
-        return remote
-    if address.version == 4:
-        return remote
-    return str(ipaddress.ip_network((address, 64), strict=False))
-
-
 class Proxies:
     """
     The reverse proxies whose word about the client counts.
@@ -147,28 +137,21 @@ class Proxies:
         self._networks = tuple(ipaddress.ip_network(network) for network in networks)
 
     def _trusts(self, host: str) -> bool:
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
-        return any(address in network for network in self._networks)
+        address = parse_ip(host)
+        return address is not None and any(address in network for network in self._networks)
 
     def remote(self, request: server.Request) -> str:
         """The client's address: the last one in X-Forwarded-For that is no proxy of ours."""
         host = str(getattr(request.getClientAddress(), "host", "") or "")
         if not self._trusts(host):
-            return host
+            return plain_address(host)
         chain = header(request, b"X-Forwarded-For")
         for hop in reversed([part.strip() for part in chain.split(",") if part.strip()]):
             host = hop
             if not self._trusts(hop):
                 break
-        try:
-            return str(ipaddress.ip_address(host))
-        except ValueError:
-            return ""
+        address = parse_ip(host)
+        return "" if address is None else str(address)
 
     def is_secure(self, request: server.Request) -> bool:
         """True when the client speaks TLS, to us or to a trusted proxy."""

@@ -13,8 +13,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from fe_mail.http.bodies import parse_body
-from fe_mail.http.request import CappedRequest, header, network_of
+from fe_mail.http.request import CappedRequest, header
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError, PermissionDenied
+from fe_mail.model.network import network_of
 from fe_mail.web.app import LANGUAGE_SECONDS, Web
 from fe_mail.web.gate import Gatekeeper
 from fe_mail.web.i18n import DEFAULT_LANGUAGE, KNOWN_LANGUAGES, LANGUAGES, N_, negotiate

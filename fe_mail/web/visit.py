@@ -18,10 +18,11 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from fe_mail.http.bodies import parse_body, parse_query
-from fe_mail.http.request import CappedRequest, Segment, header, network_of
+from fe_mail.http.request import CappedRequest, Segment, header
 from fe_mail.http.services import Services
 from fe_mail.model.account import User
 from fe_mail.model.errors import AuthenticationFailed, MailError, NotFound, TooBig
+from fe_mail.model.network import network_of
 from fe_mail.model.sentence import Paragraph, Sentence
 from fe_mail.web.i18n import N_
 from fe_mail.web.results import Page, Redirect, Result

@@ -8,7 +8,6 @@ from fe_mail.accounts.limits import (
     PROOF_COST,
     WINDOW_SECONDS,
     FailureLimits,
-    network_of,
 )
 from fe_mail.model.errors import RateLimited
 from tests.accounts.fakes import AccountsTestCase
@@ -26,14 +25,6 @@ class LimitsTests(AccountsTestCase):
         """Some failures."""
         for _ in range(times):
             self.now(self.limits.failed(ip, name, password))
-
-    def test_networks(self) -> None:
-        """IPv4 by address (mapped too), IPv6 by /64, anything else as it is."""
-        for ip, network in (
-            ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("", ""), ("unix", "unix"),
-        ):  # fmt: skip
-            self.assertEqual(network_of(ip), network)
 
     def test_proofs_have_a_budget(self) -> None:
         """Proofs for ever other names use up the address's budget in the end."""

@@ -16,7 +16,6 @@ from fe_mail.http.request import (
     MAX_DISCARDED_OCTETS,
     CappedRequest,
     Proxies,
-    network_of,
 )
 from fe_mail.http.site import HTTPSite, Switch
 from fe_mail.http.work import Work
@@ -238,12 +237,6 @@ class ProxyTests(SiteTestCase):
         """What is no address is nobody's."""
         seen = self.seen(b"<script>", "10.0.0.1", "10.0.0.0/8")
         self.assertTrue(seen.startswith(b" 1"), seen)
-
-    def test_network(self) -> None:
-        """A limit counts an IPv6 subscriber once."""
-        self.assertEqual("192.0.2.1", network_of("192.0.2.1"))
-        self.assertEqual(network_of("2001:db8::1"), network_of("2001:db8::ffff:2"))
-        self.assertEqual("", network_of(""))
 
 
 class SwitchTests(SiteTestCase):
