@@ -8,6 +8,7 @@ what a peer sends can neither forge a line nor steer a terminal.
 
 import json
 import re
+import signal
 import sys
 import time
 import unicodedata
@@ -28,6 +29,7 @@ from zope.interface import implementer
 
 __all__ = ["HumanObserver", "JSONObserver", "escape", "make_observer"]
 
+LOG_MODE = 0o640  # addresses stand in it
 # Field names that identify a message or a session, shown at the end of a human line.
 TRACE_FIELDS = ("session_id", "message_id")
 _COLORS = {LogLevel.warn: "33", LogLevel.error: "31", LogLevel.critical: "31;1"}
@@ -119,6 +121,19 @@ class JSONObserver:
         self._stream.flush()
 
 
+def _open_log(path: str) -> LogFile:
+    """A file for its owner's eyes. SIGUSR1 begins a new one, as with twistd's own log."""
+    file: LogFile = LogFile.fromFullPath(path, rotateLength=None, defaultMode=LOG_MODE)
+
+    def rotate(*_: object) -> None:
+        from twisted.internet import reactor
+
+        reactor.callFromThread(file.rotate)  # type: ignore[attr-defined]  # a module
+
+    signal.signal(signal.SIGUSR1, rotate)
+    return file
+
+
 def make_observer(
     level: str, form: str, logfile: str | None, daemon: bool
 ) -> Callable[[LogEvent], None]:
@@ -130,7 +145,7 @@ def make_observer(
         stream, terminal = sys.stdout, sys.stdout.isatty()
     else:
         path = logfile if logfile not in (None, "-") else "fe-mail.log"
-        stream, terminal = LogFile.fromFullPath(str(path), rotateLength=None), False
+        stream, terminal = _open_log(str(path)), False
     human = form == "human" or (form == "auto" and terminal)
     observer = HumanObserver(stream, terminal) if human else JSONObserver(stream)
     predicate = LogLevelFilterPredicate(LogLevel.levelWithName(level))

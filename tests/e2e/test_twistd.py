@@ -1,6 +1,9 @@
 """twistd itself: plugins, help, a wrong configuration, signals, single roles, the .tac file."""
 
+import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +32,12 @@ def run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         timeout=60,
         check=False,
     )
+
+
+def kill(pid: int) -> None:
+    """End a process, unless it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 class CommandTests(SynchronousTestCase):
@@ -71,6 +80,33 @@ class CommandTests(SynchronousTestCase):
         done = run("--nodaemon", "fe-mail", "--demo", "--role", "caldav")
         self.assertEqual(done.returncode, 2)
         self.assertIn("--role knows only", done.stderr)
+
+
+class DaemonTests(SynchronousTestCase):
+    """Without ``--nodaemon``."""
+
+    def test_in_the_background(self) -> None:
+        """It logs JSON to a file that is not for everybody; SIGUSR1 begins a new one."""
+        directory = Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
+        self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        done = subprocess.run(
+            [TWISTD, "--pidfile=pid", "fe-mail", "--demo", "--directory", "data"],
+            cwd=directory,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0)
+        wait_for("the demo", lambda: (directory / "data" / "demo.json").exists(), 60)
+        pid = int((directory / "pid").read_text())
+        self.addCleanup(kill, pid)
+        log, old = directory / "fe-mail.log", directory / "fe-mail.log.1"
+        self.assertEqual(log.stat().st_mode & 0o777 & ~0o640, 0)
+        os.kill(pid, signal.SIGUSR1)
+        wait_for("a new log", old.exists)
+        self.assertTrue([json.loads(line) for line in old.read_text().splitlines()])
+        os.kill(pid, signal.SIGTERM)
+        wait_for("the end", lambda: log.exists() and "Stopped." in log.read_text(), 40)
+        wait_for("the pid file to go", lambda: not (directory / "pid").exists())
 
 
 class SignalTests(SynchronousTestCase):
