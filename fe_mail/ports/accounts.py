@@ -1,0 +1,165 @@
+"""Users, domains, aliases, and what belongs to them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fe_mail.model.account import (
+    Alias,
+    Credential,
+    Domain,
+    LogEntry,
+    Member,
+    RouteRows,
+    User,
+    WebSession,
+)
+from fe_mail.model.ids import AliasId, DomainId, UserId
+from fe_mail.model.page import Page, Query
+
+__all__ = ["AccountStore"]
+
+
+class AccountStore(Protocol):
+    """
+    Users, domains, members, aliases, credentials, web sessions, settings, logs.
+
+    ``update_*`` take the names of attributes and their new values, set ``updated_at`` and return
+    the new row; an unknown attribute is a programming error (TypeError). Rows that do not exist
+    raise ``NotFound``, also those that a new row refers to; a taken unique name raises
+    ``AlreadyExists``. What a store fills in or keeps (id, members, counts, ``updated_at``, the
+    domain of an alias) is no attribute to update. Lists: ``adapters/account_rules.py``.
+    """
+
+    async def add_user(self, user: User) -> User:
+        """Add; the very first user of a server gets group ``admin``. Unique: email (no case)."""
+
+    async def user(self, user_id: UserId) -> User:
+        """By id."""
+
+    async def user_by_email(self, email: str) -> User:
+        """By e-mail address, without case."""
+
+    async def user_by_token(self, api_token_hash: str) -> User:
+        """By the sha256 hex of an API token."""
+
+    async def update_user(self, user_id: UserId, now: float, **changes: object) -> User:
+        """Change attributes."""
+
+    async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
+        """
+        Remove with memberships and sessions; domains left without an admin go too.
+
+        The user's aliases in other domains pass to the domain's first admin, so that no mail is
+        lost. Returns the ids of the aliases that went.
+        """
+
+    async def users(self, query: Query) -> Page[User]:
+        """All users, oldest first."""
+
+    async def add_domain(self, domain: Domain) -> Domain:
+        """Add with its members. ``AlreadyExists`` when one of the members has the name already."""
+
+    async def domain(self, domain_id: DomainId) -> Domain:
+        """By id, with members and counts."""
+
+    async def domains_named(self, name: str) -> tuple[Domain, ...]:
+        """Every account's claim on a name, oldest first."""
+
+    async def update_domain(self, domain_id: DomainId, now: float, **changes: object) -> Domain:
+        """Change attributes."""
+
+    async def set_member(self, domain_id: DomainId, member: Member) -> Domain:
+        """Add a member or change its group. ``AlreadyExists``: has a domain of this name."""
+
+    async def delete_domain(self, domain_id: DomainId) -> tuple[AliasId, ...]:
+        """Remove with aliases and credentials; returns the ids of the aliases that went."""
+
+    async def domains(self, user_id: UserId | None, query: Query) -> Page[Domain]:
+        """The domains of which the user is a member, or all for None."""
+
+    async def add_alias(self, alias: Alias) -> Alias:
+        """Add. Unique: name within the domain."""
+
+    async def alias(self, alias_id: AliasId) -> Alias:
+        """By id."""
+
+    async def alias_named(self, domain_id: DomainId, name: str) -> Alias:
+        """By domain and lower-case name."""
+
+    async def aliases_at(self, local: str, domain_name: str) -> tuple[tuple[Alias, Domain], ...]:
+        """
+        For login: every alias of this exact address with its domain.
+
+        Verified domains first, in the order of ``route_rows``.
+        """
+
+    async def update_alias(self, alias_id: AliasId, now: float, **changes: object) -> Alias:
+        """Change attributes."""
+
+    async def delete_alias(self, alias_id: AliasId) -> Alias:
+        """Remove with credentials; returns what it was."""
+
+    async def aliases(
+        self, domain_id: DomainId, query: Query, user_id: UserId | None = None
+    ) -> Page[Alias]:
+        """The aliases of a domain; with ``user_id`` only that user's."""
+
+    async def route_rows(self, local: str, domain_name: str) -> tuple[RouteRows, ...]:
+        """
+        Every claim on the domain with what routing ``local`` needs.
+
+        Verified ones (``has_txt_record``) first, then those of server admins, then by age.
+        Disabled aliases are included; ``*`` and regex aliases are never ``named``.
+        """
+
+    async def credentials(self, alias_id: AliasId) -> tuple[Credential, ...]:
+        """All credentials of an alias, oldest first."""
+
+    async def set_credentials(
+        self,
+        alias_id: AliasId,
+        add: Sequence[Credential],
+        remove: Sequence[str],
+        now: float,
+        sealing_key: bytes | None = None,
+    ) -> None:
+        """
+        Add and remove in one transaction; what is gone already is removed no less.
+
+        With ``sealing_key`` the alias gets a new mailbox, so that all older credentials go.
+        """
+
+    async def touch_credential(self, credential_id: str, now: float) -> None:
+        """Record that it was used; one that is gone is ignored."""
+
+    async def add_session(self, session: WebSession) -> None:
+        """Add a browser session."""
+
+    async def session(self, session_id: str, now: float) -> tuple[WebSession, User]:
+        """A session that has not expired, with its user."""
+
+    async def delete_session(self, session_id: str) -> None:
+        """Sign out; unknown ids are ignored."""
+
+    async def delete_sessions(self, user_id: UserId) -> None:
+        """Sign a user out everywhere."""
+
+    async def setting(self, name: str) -> str:
+        """A setting of the server, empty if unset."""
+
+    async def set_setting(self, name: str, value: str) -> None:
+        """Store a setting."""
+
+    async def log(self, entry: LogEntry) -> None:
+        """Append to the log; an entry of the same id is written once."""
+
+    async def logs(
+        self, domain_id: str, query: Query, alias_id: str = "", kind: str = ""
+    ) -> Page[LogEntry]:
+        """A domain's log, newest first; an empty ``domain_id`` (or alias, kind) means all."""
+
+    async def purge(self, now: float, log_retention_seconds: float) -> None:
+        """Drop expired sessions, and log entries older than ``log_retention_seconds``."""
+
+    async def check(self) -> tuple[str, ...]:
+        """Every broken invariant, one sentence each."""

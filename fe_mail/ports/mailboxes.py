@@ -1,0 +1,138 @@
+"""One encrypted mailbox per alias: the unlocked one, and the store of all."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fe_mail.model.ids import AliasId
+from fe_mail.model.mailbox import (
+    Appended,
+    Changes,
+    CopyResult,
+    Delivery,
+    ExpungeResult,
+    FetchedMessage,
+    FlagAction,
+    FlagResult,
+    Folder,
+    FolderStatus,
+    FolderView,
+    NewMessage,
+    Quota,
+    Want,
+)
+from fe_mail.model.search import Key
+
+__all__ = ["MailboxStore", "OpenMailbox"]
+
+
+class OpenMailbox(Protocol):
+    """
+    An unlocked mailbox. Many sessions may share one; ``close`` gives it back.
+
+    Every mutation publishes ``mailbox:<alias id>`` on the bus after its commit.
+    """
+
+    @property
+    def alias_id(self) -> AliasId:
+        """Whose mailbox this is."""
+
+    def close(self) -> None:
+        """Give the handle back; the last one closes the file after a while."""
+
+    async def take_in(self) -> int:
+        """Move sealed mail into its folders; returns how many. Idempotent."""
+
+    async def folders(self) -> tuple[Folder, ...]:
+        """All folders, by name, INBOX first."""
+
+    async def status(self, names: Sequence[str]) -> tuple[FolderStatus, ...]:
+        """Counts of the named folders; those that do not exist are left out."""
+
+    async def create_folder(self, name: str, special_use: str = "") -> Folder:
+        """Create with missing parents. ``AlreadyExists``, ``Invalid``, ``TooBig`` (count)."""
+
+    async def delete_folder(self, name: str) -> None:
+        """Delete with its messages; one with children stays as \\Noselect. Not INBOX."""
+
+    async def rename_folder(self, old: str, new: str) -> None:
+        """Rename with children; INBOX gives its messages away and stays (RFC 9051 §6.3.6)."""
+
+    async def subscribe_folder(self, name: str, subscribed: bool) -> None:
+        """Set the subscription. ``NotFound``."""
+
+    async def select(self, name: str, claim_recent: bool = True) -> FolderView:
+        """Everything a session needs to begin. ``NotFound``."""
+
+    async def append(self, name: str, messages: Sequence[NewMessage]) -> Appended:
+        """Append all or none, in order. ``NotFound``, ``OverQuota``, ``TooBig``."""
+
+    async def fetch(
+        self, folder_id: int, uids: Sequence[int], want: Want
+    ) -> tuple[FetchedMessage, ...]:
+        """The messages that exist, in UID order; those that are gone are left out."""
+
+    async def read(self, folder_id: int, uid: int, start: int, end: int) -> bytes:
+        """Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone."""
+
+    async def store_flags(
+        self,
+        folder_id: int,
+        uids: Sequence[int],
+        action: FlagAction,
+        flags: frozenset[str],
+        unchanged_since: int | None = None,
+    ) -> FlagResult:
+        """Change flags. A message whose flags are as wished already keeps its ModSeq."""
+
+    async def copy(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+        """Copy with flags and dates, all or none. ``NotFound`` (target), ``OverQuota``."""
+
+    async def move(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+        """Copy and expunge in one transaction (RFC 6851); needs no quota."""
+
+    async def expunge(self, folder_id: int, uids: Sequence[int] | None = None) -> ExpungeResult:
+        """Remove messages that have \\Deleted; with ``uids`` only among them (UID EXPUNGE)."""
+
+    async def remove(self, folder_id: int, uids: Sequence[int]) -> ExpungeResult:
+        """Remove messages whatever their flags (POP3 QUIT)."""
+
+    async def search(self, folder_id: int, key: Key) -> tuple[tuple[int, int], ...]:
+        """(uid, modseq) of the matches in UID order."""
+
+    async def changes(self, folder_id: int, since: int) -> Changes:
+        """What happened in the folder after ModSeq ``since``."""
+
+    async def quota(self) -> Quota:
+        """Octets used and allowed, kept incrementally."""
+
+    async def check(self) -> tuple[str, ...]:
+        """Every broken invariant, one sentence each."""
+
+
+class MailboxStore(Protocol):
+    """One encrypted mailbox per alias, and the sealed mail that waits for locked ones."""
+
+    async def create(self, alias_id: AliasId, mailbox_key: bytes) -> bytes:
+        """A new mailbox with the default folders; returns its public sealing key."""
+
+    async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> OpenMailbox:
+        """Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``."""
+
+    async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
+        """
+        Durable when it returns: appended if this process has the mailbox open, else sealed.
+
+        ``OverQuota`` (counting what waits sealed). The same delivery id twice is one message.
+        """
+
+    async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
+        """The limit that append and deliver enforce; 0: none."""
+
+    async def used_octets(self, alias_id: AliasId) -> int:
+        """Octets of stored and sealed mail, without needing a key; 0 if there is no mailbox."""
+
+    async def destroy(self, alias_id: AliasId) -> None:
+        """Remove the mailbox and everything sealed for it."""
+
+    async def check(self) -> tuple[str, ...]:
+        """Broken invariants of what can be checked without keys, one sentence each."""
