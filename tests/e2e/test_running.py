@@ -31,6 +31,7 @@ from fe_mail.app.tls import make_self_signed
 from tests.e2e.support import DemoServer, shared_server, wait_for
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
+PROGRAM = Path(sys.executable).with_name("fe-mail")
 PROXY_HEADER = b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 25\r\n"
 
 # What systemd does: descriptors from 3 on, their names, and the process they are for.
@@ -264,6 +265,63 @@ def _rest(connection: socket.socket) -> bytes:
         while part := connection.recv(4096):
             got += part
     return got
+
+
+class QuotaTests(SynchronousTestCase):
+    """A mailbox of one megabyte."""
+
+    def test_full(self) -> None:
+        """APPEND is refused; mail from outside waits, and comes in when there is room."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        (server.directory / ".env").write_text("DEFAULT_QUOTA=1MB\n")
+        server.start()
+        bob, _ = server.alias("bob")
+        big = b"Subject: big\r\n\r\n" + (b"x" * 70 + b"\r\n") * 14_000
+        reader = server.imap("bob")
+        self.assertEqual(reader.append("Archive", "", "", big)[0], "OK")
+        answer, said = reader.append("Archive", "", "", big)
+        self.assertEqual(answer, "NO")
+        self.assertIn(b"[OVERQUOTA]", said[0])
+        with server.mx() as client:
+            client.sendmail("x@client.test", [bob], b"Subject: waits\r\n" + big)
+        (held,) = wait_for("the refusal", lambda: self.events(server, "452 4.2.2"))
+        reader.select("Archive")
+        reader.store("1:*", "+FLAGS", "(\\Deleted)")
+        reader.expunge()
+        done = subprocess.run(
+            [PROGRAM, "-D", str(server.directory), "queue", "retry", held["message_id"]],
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0)
+        server.inbox("bob", "waits")
+        reader.logout()
+
+    def events(self, server: DemoServer, status: str) -> list[dict[str, Any]]:
+        """Deliveries that ended so."""
+        return [each for each in events(server) if each.get("status", "").startswith(status)]
+
+
+class OtherProcessTests(SynchronousTestCase):
+    """What the command line changes, the running server knows at once."""
+
+    def test_a_session_ends_with_its_alias(self) -> None:
+        """Whoever is signed in to an alias that is removed hears BYE."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        server.start()
+        alice, _ = server.alias("alice")
+        client = server.imap("alice")
+        client.select("INBOX")
+        client.send(b"x IDLE\r\n")
+        self.assertIn(b"+", client.readline())
+        command = [PROGRAM, "-D", str(server.directory), "alias", "remove", alice]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self.assertIn(b"* BYE", client.readline())
+        client.shutdown()
+        with self.assertRaises(imaplib.IMAP4.error):
+            server.imap("alice")
 
 
 class TraceTests(SynchronousTestCase):
