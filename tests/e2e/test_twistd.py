@@ -1,6 +1,7 @@
 """twistd itself: plugins, help, a wrong configuration, signals, single roles, the .tac file."""
 
 import contextlib
+import imaplib
 import json
 import os
 import shutil
@@ -38,6 +39,12 @@ def kill(pid: int) -> None:
     """End a process, unless it is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def count(client: imaplib.IMAP4_SSL) -> int:
+    """How many messages the session knows of, having looked for news."""
+    client.noop()
+    return len(client.search(None, "ALL")[1][0].split())
 
 
 class CommandTests(SynchronousTestCase):
@@ -209,6 +216,38 @@ class RoleTests(SynchronousTestCase):
         self.assertIn(b"2 EXISTS", client.readline())
         self.assertLess(time.monotonic() - began, 5)
         client.shutdown()
+
+    def test_two_processes_read_one_mailbox(self) -> None:
+        """What one of them changes, the other one's open session is told, flags and all."""
+        both = DemoServer()
+        self.addCleanup(both.destroy)
+        both.start()
+        both.stop()
+        servers = [DemoServer(both.directory), DemoServer(both.directory)]
+        clients = []
+        for server in servers:
+            server.start("--role", "imap")
+            self.addCleanup(server.kill)
+            client = server.imap("bob")
+            client.select("INBOX")
+            clients.append(client)
+        first, second = clients
+        for number in range(2, 12):
+            here, there = (first, second) if number % 2 else (second, first)
+            keyword = f"$Mark{number}"
+            body = f"Subject: {number}\r\n\r\nbody\r\n".encode()
+            self.assertEqual(here.append("INBOX", keyword, "", body)[0], "OK")
+            wait_for("the news", lambda c=there, n=number: count(c) == n)  # type: ignore[misc]
+            _, fetched = there.fetch(str(number), "(FLAGS BODY.PEEK[])")
+            assert isinstance(fetched[0], tuple)
+            self.assertEqual(fetched[0][1], body)
+            self.assertIn(keyword.encode(), b" ".join([fetched[0][0], fetched[1]]))
+        first.store("1:5", "+FLAGS", "\\Deleted")
+        first.expunge()
+        wait_for("the expunge", lambda: count(second) == 6)
+        self.assertEqual(second.search(None, "ALL"), first.search(None, "ALL"))
+        for client in clients:
+            client.logout()
 
     def test_tac_file(self) -> None:
         """``twistd -y conf/fe-mail.tac`` starts the same application."""
