@@ -1,5 +1,6 @@
 """Domains: the list, a new one, and the set-up page with its DNS records and live check."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -20,6 +21,14 @@ __all__ = ["add", "ask_new", "home", "index", "remove", "set_up", "verify"]
 _ONE = "/my-account/domains/<segment:domain_id>"
 
 
+_TITLES: Mapping[str, str] = {
+    "mx": N_("Incoming mail"),
+    "verification": N_("Ownership"),
+    "spf": N_("Permitted senders (SPF)"),
+    "dkim": N_("Signature (DKIM)"),
+    "return_path": N_("Returned mail"),
+    "dmarc": N_("Protection against forgery (DMARC)"),
+}
 _EXPLANATIONS: Mapping[str, str] = {
     "mx": N_("Tells the world to bring the mail of this domain here."),
     "verification": N_("Proves that the domain is yours."),
@@ -32,12 +41,27 @@ _EXPLANATIONS: Mapping[str, str] = {
 
 @attrs.frozen
 class Card:
-    """One record on the set-up page, and how it stands."""
+    """
+    One record on the set-up page, and how it stands.
+
+    ``number`` counts the records of one purpose. ``state`` is ``correct``, ``wrong``,
+    ``undecided``, or, unchecked, ``required`` or ``recommended``.
+    """
 
     record: DNSRecord
-    explanation: str
-    passed: bool
+    number: int
+    state: str
     result: RecordCheck | None
+
+    @property
+    def title(self) -> str:
+        """What the record is for, in a few words."""
+        return _TITLES.get(self.record.purpose, self.record.type)
+
+    @property
+    def explanation(self) -> str:
+        """And in one sentence."""
+        return _EXPLANATIONS.get(self.record.purpose, "")
 
 
 @page("GET", "/my-account")
@@ -91,10 +115,12 @@ def _set_up_page(
     results: Sequence[RecordCheck],
     error: MailError | None = None,
 ) -> Page:
+    cards = _cards(domain, visit.services.domains.records(domain), results)
     values = {
         "domain": domain,
         "is_admin": is_admin(visit.owner, domain),
-        "cards": _cards(domain, visit.services.domains.records(domain), results),
+        "cards": cards,
+        "is_ready": all(card.state == "correct" for card in cards),
     }
     return Page("domains/show.html", values, error=error)
 
@@ -102,16 +128,26 @@ def _set_up_page(
 def _cards(
     domain: Domain, records: Sequence[DNSRecord], results: Sequence[RecordCheck]
 ) -> list[Card]:
-    """Several MX records share one result; it stands under the first."""
+    """Several MX records share one result; what it says stands under the first."""
     flags = _flags(domain)
     found = {result.purpose: result for result in results}
+    numbers: Counter[str] = Counter()
     cards = []
     for record in records:
-        result = found.pop(record.purpose, None)
-        passed = result.passed if result else not results and flags.get(record.purpose, False)
-        explanation = _EXPLANATIONS.get(record.purpose, "")
-        cards.append(Card(record, explanation, passed, result))
+        numbers[record.purpose] += 1
+        number, result = numbers[record.purpose], found.get(record.purpose)
+        state = _state(record, result, flags.get(record.purpose, False))
+        cards.append(Card(record, number, state, result if number == 1 else None))
     return cards
+
+
+def _state(record: DNSRecord, result: RecordCheck | None, was_right: bool) -> str:
+    if result is None:
+        unchecked = "required" if record.required else "recommended"
+        return "correct" if was_right else unchecked
+    if result.is_undecided:
+        return "undecided"
+    return "correct" if result.passed else "wrong"
 
 
 def _flags(domain: Domain) -> dict[str, bool]:

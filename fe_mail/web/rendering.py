@@ -7,10 +7,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
+from markupsafe import Markup, escape
 
 from fe_mail.web.i18n import LANGUAGES, Catalogs
 
-__all__ = ["STATIC_TYPES", "Renderer", "octets", "static_files"]
+__all__ = ["STATIC_TYPES", "Renderer", "octets", "soft", "static_files"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -36,6 +37,13 @@ def octets(size: int) -> str:
 def day(seconds: float) -> str:
     """A date, the same in every language (ISO 8601)."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+
+
+def soft(text: str) -> Markup:
+    """An address that may break before its ``@``, or a name before its dots: not inside words."""
+    escaped = str(escape(text))
+    joint = "@" if "@" in escaped else "."
+    return Markup(escaped.replace(joint, f"<wbr>{joint}"))  # noqa: S704 - escaped
 
 
 def static_files() -> dict[str, bytes]:
@@ -66,7 +74,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         environment.policies["ext.i18n.trimmed"] = True
-        environment.filters.update(octets=octets, day=day)
+        environment.filters.update(octets=octets, day=day, soft=soft)
         environment.globals["static"] = lambda name: f"/static/{name}?v={self.version}"
         install = getattr(environment, "install_gettext_translations")  # noqa: B009 - added by the extension
         install(catalogs.translations(language), newstyle=True)
