@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from twisted.web.resource import IResource
 
+from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
 from fe_mail.http.request import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
@@ -15,7 +16,6 @@ from fe_mail.web.gate import Gate, Gatekeeper
 from fe_mail.web.i18n import Catalogs
 
 __all__ = ["ROUTES", "create_web_resource"]
-
 
 # Importing a module registers its routes.
 ROUTES = (public, signing, domains, aliases, account)
