@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
+from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
 from fe_mail.api import account, aliases, domains, health
 from fe_mail.api.app import API, APIResource
 from fe_mail.http.request import Proxies
 from fe_mail.http.services import Services
-from fe_mail.http.site import MAX_CONNECTIONS_PER_ADDRESS, HTTPSite
 from fe_mail.http.work import Work
 
-__all__ = ["DEFAULT_QUOTA_OCTETS", "ROUTES", "create_api_resource", "create_api_site"]
-
-DEFAULT_QUOTA_OCTETS = 10 * 1024**3
+__all__ = ["ROUTES", "create_api_resource"]
 
 # Importing a module registers its routes.
 ROUTES = (health, account, domains, aliases)
@@ -48,27 +46,3 @@ def create_api_resource(
         translate_to=translate,
     )
     return APIResource(api)
-
-
-def create_api_site(
-    services: Services,
-    *,
-    web_url: str,
-    mail_host: str,
-    trusted_proxies: Sequence[str] = (),
-    default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
-    translate: Callable[[str, str], str] = _untranslated,
-) -> HTTPSite:
-    """The API alone on a port of its own; arguments as for ``create_api_resource``."""
-    work = Work()
-    resource = create_api_resource(
-        services,
-        web_url=web_url,
-        mail_host=mail_host,
-        work=work,
-        trusted_proxies=trusted_proxies,
-        default_quota_octets=default_quota_octets,
-        translate=translate,
-    )
-    per_address = 0 if trusted_proxies else MAX_CONNECTIONS_PER_ADDRESS
-    return HTTPSite(resource, clock=services.clock, work=work, max_per_address=per_address)

@@ -5,6 +5,7 @@ The roles of a process on the inside: factories for its listeners, the queue's r
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
@@ -18,7 +19,7 @@ from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.http.services import Services
-from fe_mail.http.site import HTTPSite, Switch
+from fe_mail.http.site import PROXIED_LIMITS, HTTPSite, Switch
 from fe_mail.http.work import Work
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.jobs.runner import JobRunner
@@ -30,6 +31,7 @@ from fe_mail.queue.bounces import Bounces
 from fe_mail.queue.inbound import InboundReception
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.queue.submission import SubmissionReception
+from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
 from fe_mail.web.clients import ClientSettings, Server
@@ -40,8 +42,7 @@ from fe_mail.web.site import create_web_resource
 __all__ = ["IMPLICIT_TLS", "Edges"]
 
 IMPLICIT_SUBMISSION_PORTS = (465, 2465)
-PEER_CONNECTIONS = 10  # of one address to the MX at a time
-DEMO_CONNECTIONS = 200  # in the demo everybody has the same address
+DEMO_MX_LIMITS = attrs.evolve(MX_LIMITS, per_address=200)  # everybody has the same address
 IMPLICIT_TLS = frozenset({"imaps", "pop3s", "https"})
 
 
@@ -140,7 +141,7 @@ class Edges:
             tls=self._tls,
             max_size_octets=limits.message_octets,
             max_recipients=limits.recipients,
-            max_connections_per_address=DEMO_CONNECTIONS if self._demo else PEER_CONNECTIONS,
+            limits=DEMO_MX_LIMITS if self._demo else MX_LIMITS,
         )
         return {"mx": factory}
 
@@ -249,14 +250,14 @@ class Edges:
         both = Switch(web, self._api_resource(work), frozenset({self._config.names.api_host}))
         clock = self.inside.clock
         return {
-            "web": HTTPSite(web, clock=clock, work=work, max_per_address=0),
+            "web": HTTPSite(web, clock=clock, work=work, limits=PROXIED_LIMITS),
             "https": HTTPSite(both, clock=clock, work=work),
         }
 
     def _api(self) -> Mapping[str, Any]:
         work = Work()
         api = self._api_resource(work)
-        return {"api": HTTPSite(api, clock=self.inside.clock, work=work, max_per_address=0)}
+        return {"api": HTTPSite(api, clock=self.inside.clock, work=work, limits=PROXIED_LIMITS)}
 
     def _clients(self) -> ClientSettings:
         names, listen = self._config.names, self._config.listen

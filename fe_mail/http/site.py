@@ -21,10 +21,10 @@ from fe_mail.connection.registry import Connections, Limits, Reason
 from fe_mail.http.request import CappedRequest, header
 from fe_mail.http.work import Work
 
-__all__ = ["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS", "HTTPSite", "Switch"]
+__all__ = ["LIMITS", "PROXIED_LIMITS", "HTTPSite", "Switch"]
 
-MAX_CONNECTIONS = 2000
-MAX_CONNECTIONS_PER_ADDRESS = 200
+LIMITS = Limits(in_all=2000, per_address=200)
+PROXIED_LIMITS = Limits(in_all=2000, per_address=0)  # a proxy holds connections for many clients
 IDLE_SECONDS = 60.0
 
 _log = Logger()
@@ -55,8 +55,7 @@ class HTTPSite(Site):
     """
     A ``Site`` with our request, limits on connections and a structured access log.
 
-    ``work`` are the coroutines that outlive the request that started them. Reverse proxies
-    hold many connections for many clients: ``max_per_address`` 0 switches that limit off.
+    ``work`` are the coroutines that outlive the request that started them.
     """
 
     protocol = Channel  # type: ignore[assignment]  # Twisted declares its ALPN wrapper here
@@ -69,8 +68,7 @@ class HTTPSite(Site):
         *,
         clock: IReactorTime,
         work: Work | None = None,
-        max_connections: int = MAX_CONNECTIONS,
-        max_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
+        limits: Limits = LIMITS,
     ) -> None:
         super().__init__(
             resource,
@@ -80,7 +78,6 @@ class HTTPSite(Site):
             parsePOSTFormSubmission=False,
         )
         self._work = work or Work()
-        limits = Limits(in_all=max_connections, per_address=max_per_address)
         self.registry = Connections("HTTP", limits, clock=clock)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:

@@ -5,31 +5,28 @@ The listener's side of IMAP: makes connections, limits them, lets them end in pe
 from typing import Final
 
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import ServerFactory
 
 from fe_mail.accounts.login import Login
 from fe_mail.connection.encryption import TLS
+from fe_mail.connection.factory import CountedFactory
 from fe_mail.connection.registry import Connections, Limits
 from fe_mail.imap.server import IMAPServer
 from fe_mail.imap.session import Services
 from fe_mail.ports import Bus, MailboxStore
 
-__all__ = ["IMAPFactory"]
+__all__ = ["LIMITS", "IMAPFactory"]
 
-MAX_CONNECTIONS: Final = 10_000
-MAX_CONNECTIONS_PER_ADDRESS: Final = 200  # a family or an office behind one router
-MAX_CONNECTIONS_PER_ALIAS: Final = 60
+# Per address: a family or an office behind one router.
+LIMITS: Final = Limits(in_all=10_000, per_address=200, per_alias=60)
 
 
-class IMAPFactory(ServerFactory):
+class IMAPFactory(CountedFactory):
     """
     Makes an ``IMAPServer`` for each connection.
 
     ``tls`` is a context factory for STARTTLS; with implicit TLS it is not needed. Passwords are
     taken in clear only with ``allow_plaintext_auth``, which is for tests.
     """
-
-    noisy = False
 
     def __init__(
         self,
@@ -41,26 +38,14 @@ class IMAPFactory(ServerFactory):
         clock: IReactorTime,
         tls: TLS | None = None,
         allow_plaintext_auth: bool = False,
-        max_connections: int = MAX_CONNECTIONS,
-        max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
-        max_connections_per_alias: int = MAX_CONNECTIONS_PER_ALIAS,
+        limits: Limits = LIMITS,
     ) -> None:
+        super().__init__(Connections("IMAP", limits, clock=clock, bus=bus))
         self._services = Services(
             login=login, mailboxes=mailboxes, bus=bus, clock=clock, hostname=hostname
         )
         self._tls = tls
         self._allow_plaintext_auth = allow_plaintext_auth
-        limits = Limits(
-            in_all=max_connections,
-            per_address=max_connections_per_address,
-            per_alias=max_connections_per_alias,
-        )
-        self.registry = Connections("IMAP", limits, clock=clock, bus=bus)
-
-    @property
-    def connections(self) -> int:
-        """Open connections."""
-        return len(self.registry)
 
     def buildProtocol(self, addr: IAddress | None) -> IMAPServer:
         """A connection; one over a limit hears why and is closed."""
@@ -72,7 +57,3 @@ class IMAPFactory(ServerFactory):
         )
         protocol.factory = self
         return protocol
-
-    async def drain(self) -> None:
-        """Let running commands finish, end all sessions; cut what takes too long."""
-        await self.registry.drain()

@@ -12,9 +12,9 @@ from fe_mail.queue.reception import Reception
 from fe_mail.smtp.factory import MAX_CONNECTIONS, SMTPFactory
 from fe_mail.smtp.session import MAX_RECIPIENTS, MAX_SIZE_OCTETS, MAX_TRANSACTIONS, Rules
 
-__all__ = ["MXFactory"]
+__all__ = ["LIMITS", "MXFactory"]
 
-MAX_CONNECTIONS_PER_ADDRESS = 10
+LIMITS = Limits(in_all=MAX_CONNECTIONS, per_address=10)
 
 
 class MXFactory(SMTPFactory):
@@ -30,8 +30,7 @@ class MXFactory(SMTPFactory):
         max_size_octets: int = MAX_SIZE_OCTETS,
         max_recipients: int = MAX_RECIPIENTS,
         max_transactions: int = MAX_TRANSACTIONS,
-        max_connections: int = MAX_CONNECTIONS,
-        max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
+        limits: Limits = LIMITS,
     ) -> None:
         rules = Rules(
             hostname=hostname,
@@ -41,7 +40,6 @@ class MXFactory(SMTPFactory):
             max_recipients=max_recipients,
             max_transactions=max_transactions,
         )
-        limits = Limits(in_all=max_connections, per_address=max_connections_per_address)
         super().__init__(
             rules,
             reception,

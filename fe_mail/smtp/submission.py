@@ -14,10 +14,9 @@ from fe_mail.queue.reception import Reception
 from fe_mail.smtp.factory import MAX_CONNECTIONS, SMTPFactory
 from fe_mail.smtp.session import MAX_RECIPIENTS, MAX_SIZE_OCTETS, MAX_TRANSACTIONS, Rules
 
-__all__ = ["SubmissionFactory"]
+__all__ = ["LIMITS", "SubmissionFactory"]
 
-MAX_CONNECTIONS_PER_ADDRESS = 30
-MAX_CONNECTIONS_PER_ALIAS = 30
+LIMITS = Limits(in_all=MAX_CONNECTIONS, per_address=30, per_alias=30)
 
 
 class SubmissionFactory(SMTPFactory):
@@ -40,9 +39,7 @@ class SubmissionFactory(SMTPFactory):
         max_size_octets: int = MAX_SIZE_OCTETS,
         max_recipients: int = MAX_RECIPIENTS,
         max_transactions: int = MAX_TRANSACTIONS,
-        max_connections: int = MAX_CONNECTIONS,
-        max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
-        max_connections_per_alias: int = MAX_CONNECTIONS_PER_ALIAS,
+        limits: Limits = LIMITS,
     ) -> None:
         rules = Rules(
             hostname=hostname,
@@ -53,11 +50,6 @@ class SubmissionFactory(SMTPFactory):
             max_size_octets=max_size_octets,
             max_recipients=max_recipients,
             max_transactions=max_transactions,
-        )
-        limits = Limits(
-            in_all=max_connections,
-            per_address=max_connections_per_address,
-            per_alias=max_connections_per_alias,
         )
         super().__init__(
             rules,

@@ -6,8 +6,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from fe_mail.api.site import create_api_site
+from fe_mail.api.site import create_api_resource
 from fe_mail.http.request import MAX_BODY_OCTETS
+from fe_mail.http.site import HTTPSite
+from fe_mail.http.work import Work
 from fe_mail.model.account import User
 from fe_mail.web.i18n import Catalogs
 from tests.http.world import Answer, Client, HTTPTestCase
@@ -26,12 +28,15 @@ class APITestCase(HTTPTestCase):
     def setUp(self) -> None:
         """An account and its token."""
         super().setUp()
-        self.site = create_api_site(
+        work = Work()
+        resource = create_api_resource(
             self.services,
+            work=work,
             web_url="https://mail.example.net",
             mail_host="mail.example.net",
             translate=Catalogs().negotiated,
         )
+        self.site = HTTPSite(resource, clock=self.clock, work=work)
         self.kim = self.add_user()
         self.client = self.client_of(self.kim)
 

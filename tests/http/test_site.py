@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from fe_mail.connection.registry import DRAIN_SECONDS
+from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.http.request import (
     MAX_BODY_OCTETS,
     MAX_DISCARDED_OCTETS,
@@ -55,7 +55,7 @@ class SiteTestCase(SynchronousTestCase):
         self.work = Work()
         self.site = self.site_of(self.echo)
 
-    def site_of(self, resource: Resource, **limits: int) -> HTTPSite:
+    def site_of(self, resource: Resource, **limits: Limits) -> HTTPSite:
         """A site."""
         return HTTPSite(resource, clock=self.clock, work=self.work, **limits)
 
@@ -118,7 +118,7 @@ class ConnectionTests(SiteTestCase):
 
     def test_limits(self) -> None:
         """Per address and in all; a place is free again when a connection ends."""
-        site = self.site_of(self.echo, max_connections=3, max_per_address=2)
+        site = self.site_of(self.echo, limits=Limits(in_all=3, per_address=2))
         first = self.connect(site)
         self.connect(site)
         self.assertIsNone(self.connect(site))
@@ -157,7 +157,7 @@ class ConnectionTests(SiteTestCase):
 
     def test_ipv6_counts_by_network(self) -> None:
         """A subscriber with a /64 is one address."""
-        site = self.site_of(self.echo, max_per_address=2)
+        site = self.site_of(self.echo, limits=Limits(in_all=9, per_address=2))
         self.connect(site, "2001:db8::1")
         self.connect(site, "2001:db8::2")
         self.assertIsNone(self.connect(site, "2001:db8::3"))

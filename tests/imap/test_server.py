@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from fe_mail.connection.registry import DRAIN_SECONDS
+from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.imap.server import MAX_WAITING_OCTETS, IMAPServer
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
@@ -287,7 +287,7 @@ class LimitTests(IMAPTestCase):
 
     def test_per_address(self) -> None:
         """One too many from an address hears why."""
-        self.factory = self.make_factory(max_connections_per_address=2)
+        self.factory = self.make_factory(limits=Limits(in_all=9, per_address=2))
         first, _, third = (Connection(*self.connect()) for _ in range(3))
         self.assertIn(b"ready", first.rest())
         self.assertEqual(third.rest(), b"* BYE [LIMIT] Too many connections from your address.\r\n")
@@ -298,7 +298,7 @@ class LimitTests(IMAPTestCase):
 
     def test_per_alias(self) -> None:
         """One mailbox cannot take all connections."""
-        self.factory = self.make_factory(max_connections_per_alias=1)
+        self.factory = self.make_factory(limits=Limits(in_all=9, per_address=9, per_alias=1))
         self.logged_in()
         second = self.logged_in()
         self.assertTrue(second.is_closed)

@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import directlyProvides
 
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
+from fe_mail.connection.registry import Limits
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Want
 from fe_mail.pop3.framing import Stuffer
@@ -137,7 +138,7 @@ class LimitTests(POP3TestCase):
 
     def test_connections_per_address(self) -> None:
         """One address cannot take all connections; a /64 is one address."""
-        self.factory = self.make_factory(max_connections_per_address=2)
+        self.factory = self.make_factory(limits=Limits(in_all=9, per_address=2))
         for ip in ("2001:db8::1", "2001:db8::2"):
             self.connect(ip)
         _, transport = self.connect("2001:db8::3")
@@ -148,7 +149,7 @@ class LimitTests(POP3TestCase):
 
     def test_leaving_counts(self) -> None:
         """A connection that ended makes room."""
-        self.factory = self.make_factory(max_connections=1)
+        self.factory = self.make_factory(limits=Limits(in_all=1, per_address=9))
         server, _ = self.connect()
         server.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.factory.connections, 0)
@@ -165,7 +166,7 @@ class LimitTests(POP3TestCase):
 
     def test_connections_per_alias(self) -> None:
         """One mailbox cannot take all connections."""
-        self.factory = self.make_factory(max_connections_per_alias=1)
+        self.factory = self.make_factory(limits=Limits(in_all=9, per_address=9, per_alias=1))
         self.signed_in()
         server, transport = self.connect()
         server.dataReceived(f"USER {USER}\r\nPASS {PASSWORD}\r\nSTAT\r\n".encode())

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.connection.pacing import CLOSE_SECONDS
-from fe_mail.connection.registry import DRAIN_SECONDS
+from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.model import errors
 from fe_mail.model.route import Refusal
 from fe_mail.queue.reception import Reply
@@ -370,7 +370,7 @@ class CountTests(ServerCase):
 
     def test_per_address(self) -> None:
         """The limit holds per address, and a place becomes free again."""
-        factory = make_mx(self.reception, self.clock, max_connections_per_address=2)
+        factory = make_mx(self.reception, self.clock, limits=Limits(in_all=9, per_address=2))
         connect = connector(factory)
         (first, _), _ = connect(), connect()
         third, transport = connect()
@@ -383,7 +383,7 @@ class CountTests(ServerCase):
 
     def test_in_all(self) -> None:
         """So does the one for everybody."""
-        factory = make_mx(self.reception, self.clock, max_connections=1)
+        factory = make_mx(self.reception, self.clock, limits=Limits(in_all=1, per_address=9))
         connector(factory)()
         _, transport = connector(factory)()
         self.assertEqual(self.said(transport), ["421 4.7.0 Too many connections, try again later"])
@@ -403,7 +403,7 @@ class SignedInTests(ServerCase):
 
     def test_per_alias(self) -> None:
         """One alias too many is told after its login; a place becomes free again."""
-        connect = self.open(max_connections_per_alias=1)
+        connect = self.open(limits=Limits(in_all=9, per_address=9, per_alias=1))
         first, _ = connect()
         first.dataReceived(self.LOGIN)
         second, transport = connect()

@@ -5,9 +5,10 @@ from html import unescape
 from urllib.parse import quote, urlencode
 
 from fe_mail.http.site import HTTPSite
+from fe_mail.http.work import Work
 from fe_mail.web.clients import ClientSettings, Server
 from fe_mail.web.gate import Gate
-from fe_mail.web.site import create_web_site
+from fe_mail.web.site import create_web_resource
 from tests.http.world import PASSWORD, Answer, Client, HTTPTestCase
 
 __all__ = ["ORIGIN", "Browser", "WebTestCase"]
@@ -56,9 +57,15 @@ class WebTestCase(HTTPTestCase):
     def setUp(self) -> None:
         """The site and a browser."""
         super().setUp()
-        self.site: HTTPSite = create_web_site(
-            self.services, clients=CLIENTS, gate=self.gate, trusted_proxies=self.proxies
+        work = Work()
+        resource = create_web_resource(
+            self.services,
+            clients=CLIENTS,
+            work=work,
+            gate=self.gate,
+            trusted_proxies=self.proxies,
         )
+        self.site = HTTPSite(resource, clock=self.clock, work=work)
         self.browser = self.new_browser()
 
     def new_browser(self, base: str = ORIGIN) -> Browser:
