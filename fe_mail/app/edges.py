@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import HOLD_REASON
-from fe_mail.app.single import OnlyOne
+from fe_mail.app.single import Company
 from fe_mail.app.wiring import Inside
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
@@ -66,7 +66,7 @@ class Edges:
             [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
         )
         self._catalogs = Catalogs()
-        self._only_runner = OnlyOne(self._config.data_path / "queue.runner")
+        self._runners = Company(self._config.data_path / "queue.runner")
         self.factories: dict[str, Any] = self._factories(roles)
         self.runner = self._runner() if "smtp-bree" in roles else None
         self.jobs = self._jobs() if "bree" in roles else None
@@ -88,10 +88,12 @@ class Edges:
 
     async def _recover(self) -> None:
         """The only runner need not wait for the leases of one that was killed."""
-        if self._only_runner.acquire():
-            ended = await self.inside.stores.queue.end_leases()
+        run, queue = self.inside.stores.run, self.inside.stores.queue
+        if await run(self._runners.join):
+            ended = await queue.end_leases()
             if ended:
                 self.log.info("{count} deliveries were under way and begin again.", count=ended)
+        await run(self._runners.share)
 
     async def stop(self) -> None:
         """Deliver nothing more; what runs finishes."""
@@ -99,7 +101,7 @@ class Edges:
             await self.jobs.stop()
         if self.runner:
             await self.runner.stop()
-            self._only_runner.release()
+            self._runners.leave()
 
     # Mail ---------------------------------------------------------------------------------------
 
