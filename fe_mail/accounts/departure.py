@@ -9,12 +9,10 @@ own it.
 from fe_mail.accounts.users import Users
 from fe_mail.model.account import User
 from fe_mail.model.errors import PermissionDenied
-from fe_mail.model.page import Query
+from fe_mail.model.page import every
 from fe_mail.ports import AccountStore, Bus, MailboxStore
 
 __all__ = ["Departure"]
-
-PAGE_SIZE = 500
 
 
 class Departure:
@@ -40,11 +38,7 @@ class Departure:
             await self._mailboxes.destroy(alias_id)
 
     async def _has_other_admin(self, user: User) -> bool:
-        page = 1
-        while True:
-            found = await self._accounts.users(Query(page=page, limit=PAGE_SIZE))
-            if any(other.group == "admin" and other.id != user.id for other in found.items):
+        async for other in every(self._accounts.users):
+            if other.group == "admin" and other.id != user.id:
                 return True
-            if page >= found.page_count:
-                return False
-            page += 1
+        return False

@@ -11,6 +11,7 @@ import re
 import secrets
 import string
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
@@ -26,7 +27,7 @@ from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
 from fe_mail.model.ids import AliasId, DomainId, new_id
-from fe_mail.model.page import Page, Query
+from fe_mail.model.page import Page, Query, every
 from fe_mail.model.sentence import Sentence
 from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore, Resolver
 
@@ -34,7 +35,6 @@ __all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "RecordCheck", "Verificati
 
 DKIM_PURPOSE = "dkim"
 MAX_RETENTION_DAYS = 30
-PAGE_SIZE = 500
 _SELECTOR_HEX_DIGITS = 10
 _VERIFICATION_LENGTH = 10
 _ALPHANUMERICS = string.ascii_letters + string.digits
@@ -195,16 +195,10 @@ class Domains:
 
     async def _apply_quota(self, domain: Domain) -> None:
         """Tell every mailbox of the domain how much it may hold now."""
-        page = 1
-        while True:
-            found = await self._accounts.aliases(domain.id, Query(page=page, limit=PAGE_SIZE))
-            for alias in found.items:
-                if alias.sealing_key:
-                    limit = quota_of(alias, domain, self._site)
-                    await self._mailboxes.set_quota(alias.id, limit)
-            if page >= found.page_count:
-                return
-            page += 1
+        async for alias in every(partial(self._accounts.aliases, domain.id)):
+            if alias.sealing_key:
+                limit = quota_of(alias, domain, self._site)
+                await self._mailboxes.set_quota(alias.id, limit)
 
     def _checked(self, settings: Mapping[str, object]) -> dict[str, object]:
         checks = {**_CHECKS, "max_quota_per_alias": self._quota}

@@ -5,13 +5,14 @@ RFC-less by nature; the promises are those of ``docs/architecture.rst``: nothing
 lost, nothing is kept that nobody needs, no key is missing.
 """
 
+from functools import partial
+
 from fe_mail.app.wiring import Stores
 from fe_mail.model.errors import MailError
-from fe_mail.model.page import Query
+from fe_mail.model.page import every
 
 __all__ = ["broken_invariants"]
 
-PAGE_SIZE = 500
 READ_OCTETS = 1 << 20
 
 
@@ -46,18 +47,13 @@ async def _spool(stores: Stores) -> list[str]:
 async def _secrets(stores: Stores) -> list[str]:
     """The server's key opens what it protected."""
     problems = []
-    page = 1
-    while True:
-        domains = await stores.accounts.domains(None, Query(page=page, limit=PAGE_SIZE))
-        for domain in domains.items:
-            if not domain.dkim_private_key:
-                continue
-            try:
-                stores.keyring.reveal(domain.dkim_private_key, "dkim")
-            except MailError:
-                problems.append(
-                    f"keys: HELPER_ENCRYPTION_KEY does not open the DKIM key of {domain.name}."
-                )
-        if page >= domains.page_count:
-            return problems
-        page += 1
+    async for domain in every(partial(stores.accounts.domains, None)):
+        if not domain.dkim_private_key:
+            continue
+        try:
+            stores.keyring.reveal(domain.dkim_private_key, "dkim")
+        except MailError:
+            problems.append(
+                f"keys: HELPER_ENCRYPTION_KEY does not open the DKIM key of {domain.name}."
+            )
+    return problems

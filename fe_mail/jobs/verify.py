@@ -6,18 +6,18 @@ newcomer's records are noticed soon.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from twisted.logger import Logger
 
 from fe_mail.model.errors import MailError
 from fe_mail.model.ids import DomainId
-from fe_mail.model.page import Query
+from fe_mail.model.page import every
 from fe_mail.ports import AccountStore
 
 __all__ = ["RECHECK_SECONDS", "verify_domains"]
 
 RECHECK_SECONDS = 2 * 3600.0
-PAGE_SIZE = 500
 log = Logger()
 
 
@@ -25,21 +25,15 @@ async def verify_domains(
     accounts: AccountStore, verify: Callable[[DomainId], Awaitable[object]], now: float
 ) -> None:
     """Call ``verify`` with the id of every domain that is due; one failure stops nothing."""
-    page = 1
-    while True:
-        domains = await accounts.domains(None, Query(page=page, limit=PAGE_SIZE))
-        for domain in domains.items:
-            settled = domain.has_mx_record and domain.has_txt_record and domain.has_smtp
-            if settled and now - domain.last_checked_at < RECHECK_SECONDS:
-                continue
-            try:
-                await verify(domain.id)
-            except MailError as error:
-                log.info(
-                    "The DNS of {domain} could not be checked: {reason}",
-                    domain=domain.name,
-                    reason=error.message,
-                )
-        if page >= domains.page_count:
-            return
-        page += 1
+    async for domain in every(partial(accounts.domains, None)):
+        settled = domain.has_mx_record and domain.has_txt_record and domain.has_smtp
+        if settled and now - domain.last_checked_at < RECHECK_SECONDS:
+            continue
+        try:
+            await verify(domain.id)
+        except MailError as error:
+            log.info(
+                "The DNS of {domain} could not be checked: {reason}",
+                domain=domain.name,
+                reason=error.message,
+            )

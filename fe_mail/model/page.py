@@ -1,10 +1,13 @@
-"""A page of a longer list, and the query that asks for it."""
+"""A page of a longer list, the query that asks for it, and the walk through all pages."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
 import attrs
 
-__all__ = ["Page", "Query"]
+__all__ = ["Page", "Query", "every"]
+
+WALK_SIZE = 500  # items of a page when all are wanted
 
 T = TypeVar("T")
 
@@ -38,3 +41,15 @@ class Page(Generic[T]):
     def page_count(self) -> int:
         """Number of pages, at least 1."""
         return max(1, -(-self.total // max(1, self.limit)))
+
+
+async def every(ask: Callable[[Query], Awaitable[Page[T]]]) -> AsyncIterator[T]:
+    """All items of a list, asked for page by page, so that no list is held as a whole."""
+    number = 1
+    while True:
+        page = await ask(Query(page=number, limit=WALK_SIZE))
+        for item in page.items:
+            yield item
+        if number >= page.page_count:
+            return
+        number += 1
