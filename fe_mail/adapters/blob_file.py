@@ -36,7 +36,6 @@ __all__ = [
     "derive_cipher",
     "open_content",
     "remove_abandoned",
-    "sync_directory",
 ]
 
 CHUNK_OCTETS = 64 * 1024
@@ -167,15 +166,6 @@ class BlobContent:
     def close(self) -> None:
         """Done."""
         self.file.close()
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring names that were given or taken to the disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_abandoned(path: Path) -> None:

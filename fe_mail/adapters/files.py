@@ -28,8 +28,8 @@ from fe_mail.adapters.blob_file import (
     derive_cipher,
     open_content,
     remove_abandoned,
-    sync_directory,
 )
+from fe_mail.adapters.durability import sync
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.errors import Conflict, Corrupt, NotFound, Unavailable
 from fe_mail.model.ids import BlobId, new_id
@@ -146,7 +146,7 @@ class FileBlobs:
             for index, unfinished in enumerate(group):
                 if results[index] is None:
                     results[index] = _failure_of(step, unfinished)
-        _translated(lambda: sync_directory(self._directory))
+        _translated(lambda: sync(self._directory))
         return results
 
 

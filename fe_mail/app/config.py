@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from fe_mail.adapters.durability import sync
 from fe_mail.app.variables import (
     AREAS,
     REFERENCE_ONLY,
@@ -170,7 +171,7 @@ def _interpolate(raw: str, given: Mapping[str, str], depth: int = 0) -> str:
 
 
 def _append(path: Path, made: Mapping[str, str]) -> None:
-    """Add secrets to ``.env``: written beside it, fsynced, renamed, never readable by others."""
+    """Add secrets to ``.env``: written beside it, renamed, durable, never readable by others."""
     old = path.read_text("utf-8") if path.exists() else ""
     if old and not old.endswith("\n"):
         old += "\n"
@@ -183,6 +184,7 @@ def _append(path: Path, made: Mapping[str, str]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync(path.parent)
 
 
 def example() -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import apsw
 
+from fe_mail.adapters.durability import sync
 from fe_mail.model.errors import AuthenticationFailed, Corrupt, SchemaTooNew
 
 __all__ = ["BUSY_TIMEOUT_SECONDS", "MEMORY", "SCHEMA_DIRECTORY", "migrate", "open_connection"]
@@ -188,14 +189,6 @@ def _copy_before(path: str | Path, target: int, key: bytes | None) -> None:
         with destination.backup("main", source, "main") as backup:
             backup.step()
         destination.pragma("journal_mode", "delete")  # one file, nothing beside it
-    _sync(unfinished)
+    sync(unfinished)
     unfinished.rename(copy)
-    _sync(copy.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(copy.parent)

@@ -13,7 +13,6 @@ delivery's id is remembered in the mailbox, in the transaction that appends it, 
 between "taken in" and "no longer sealed", or a queue that tries again, makes no second copy.
 """
 
-import os
 import re
 import secrets
 from pathlib import Path
@@ -22,6 +21,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.adapters.durability import sync
 from fe_mail.adapters.mailbox_rules import check_size
 from fe_mail.adapters.sqlite.failures import translated
 from fe_mail.adapters.sqlite.mailbox.file import SCHEMA, MailboxFile, fill_new
@@ -231,20 +231,12 @@ def _create(path: Path, mailbox_key: bytes, now: float) -> bytes:
             public = fill_new(connection, now)
         finally:
             connection.close()
-    _sync(unfinished)
+    sync(unfinished)
     unfinished.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
     return public
 
 
 def _remove(path: Path) -> None:
     for suffix in _SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
