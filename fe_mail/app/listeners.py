@@ -7,7 +7,8 @@ before ``open`` is turned away. Peers in the configured networks must speak the 
 """
 
 import ipaddress
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -27,12 +28,19 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from fe_mail.app.proxy import ProxyFactory
 from fe_mail.model.network import parse_ip
 
-__all__ = ["Door", "Listener", "endpoint_strings"]
+__all__ = ["Door", "Listener", "all_interfaces", "endpoint_strings"]
 
 _LOOPBACK = "127.0.0.1"
+_IPV4_ANY, _IPV6_ANY = "0.0.0.0", "::"  # noqa: S104  # a mail server is for everybody
+_COLON = "\\:"  # in an endpoint string
 
 
-def endpoint_strings(listen: Sequence[str], port: int, loopback: bool = False) -> tuple[str, ...]:
+def endpoint_strings(
+    listen: Sequence[str],
+    port: int,
+    loopback: bool = False,
+    find_interfaces: Callable[[], Sequence[str]] | None = None,
+) -> tuple[str, ...]:
     """The endpoint strings of a listener: those given, else the port on IPv6 and IPv4 alike."""
     if listen:
         return tuple(listen)
@@ -40,7 +48,22 @@ def endpoint_strings(listen: Sequence[str], port: int, loopback: bool = False) -
         return ()
     if loopback:
         return (f"tcp:{port}:interface={_LOOPBACK}",)
-    return (f"tcp:{port}:interface=\\:\\:",)
+    interfaces = (find_interfaces or all_interfaces)()
+    return tuple(f"tcp:{port}:interface={each.replace(':', _COLON)}" for each in interfaces)
+
+
+def all_interfaces() -> tuple[str, ...]:
+    """
+    What to bind for IPv6 and IPv4 on this host: one socket may take both, or IPv6 alone
+    (``net.ipv6.bindv6only``), or there is no IPv6.
+    """
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((_IPV6_ANY, 0))
+            is_ipv6_alone = probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    except OSError:
+        return (_IPV4_ANY,)
+    return (_IPV4_ANY, _IPV6_ANY) if is_ipv6_alone else (_IPV6_ANY,)
 
 
 class Door(Factory):

@@ -1,12 +1,14 @@
 """Doors: closed before the stores are ready, and whom they believe a PROXY header."""
 
+import socket
+
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.app.listeners import Door, endpoint_strings
+from fe_mail.app.listeners import Door, all_interfaces, endpoint_strings
 from fe_mail.app.proxy import HEADER_SECONDS
 
 
@@ -99,5 +101,23 @@ class DoorTests(SynchronousTestCase):
         """Given strings win; 0 is off; loopback where nobody outside may come."""
         self.assertEqual(endpoint_strings(("unix:/x",), 25), ("unix:/x",))
         self.assertEqual(endpoint_strings((), 0), ())
-        self.assertEqual(endpoint_strings((), 25), ("tcp:25:interface=\\:\\:",))
+        for interfaces, expected in (
+            (["::"], ["tcp:25:interface=\\:\\:"]),
+            (["0.0.0.0"], ["tcp:25:interface=0.0.0.0"]),
+            (["0.0.0.0", "::"], ["tcp:25:interface=0.0.0.0", "tcp:25:interface=\\:\\:"]),
+        ):
+            made = endpoint_strings((), 25, find_interfaces=lambda i=interfaces: i)  # type: ignore[misc]
+            self.assertEqual(made, tuple(expected))
         self.assertEqual(endpoint_strings((), 3000, True), ("tcp:3000:interface=127.0.0.1",))
+
+    def test_all_interfaces(self) -> None:
+        """What is found on this host can be bound, and is reached over IPv4."""
+        ports = []
+        for interface in all_interfaces():
+            family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+            listening = socket.socket(family)
+            self.addCleanup(listening.close)
+            listening.bind((interface, 0))
+            listening.listen()
+            ports.append(listening.getsockname()[1])
+        socket.create_connection(("127.0.0.1", ports[0]), 5).close()
