@@ -1,8 +1,8 @@
 """
 Demo mode: a domain, an admin, two mailboxes with a welcome message each, and ``demo.json``.
 
-Names are answered from a table in which every hosted domain's MX is this server; so mail between
-them is delivered for real, through the MX and the queue. Mail for anybody else is held.
+Mail between hosted domains is delivered for real, through the MX and the queue (``demo_names``
+answers for the DNS). Mail for anybody else is held.
 ``demo.json`` is there only while the demo runs; ``accounts.json`` keeps its passwords between runs.
 """
 
@@ -15,17 +15,14 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.app.config import Config
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, ADMIN_EMAIL, DEMO_ALIASES, DEMO_DOMAIN
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
-from fe_mail.model.dns import MX, Answer
 from fe_mail.model.errors import NotFound, Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
-from fe_mail.ports import AccountStore
 
-__all__ = ["HOLD_REASON", "DemoResolver", "announce", "forget_facts", "prepare"]
+__all__ = ["HOLD_REASON", "announce", "forget_facts", "prepare"]
 
 FACTS_NAME = "demo.json"
 HOLD_REASON = "demo"
@@ -61,21 +58,6 @@ is held in the queue, so nothing leaves this machine.
 """
 
 
-class DemoResolver(TableResolver):
-    """Every domain of the store has this server as its MX; other names do not exist."""
-
-    def __init__(self, accounts: AccountStore, mx_host: str) -> None:
-        super().__init__({(mx_host, "A"): [LOOPBACK]})
-        self._accounts = accounts
-        self._mx_host = mx_host
-
-    async def mx(self, name: str) -> Answer[MX]:
-        """This server, for hosted domains."""
-        if await self._accounts.domains_named(name):
-            return Answer(records=(MX(10, self._mx_host),), ttl=60)
-        return await super().mx(name)
-
-
 def forget_facts(config: Config) -> None:
     """Remove ``demo.json``: it tells that every listener accepts connections."""
     (config.directory / FACTS_NAME).unlink(missing_ok=True)
@@ -104,10 +86,7 @@ async def _make(services: Inside) -> dict[str, Any]:
     password = secrets.token_urlsafe(12)
     admin = await services.users.register(ADMIN_EMAIL, password)
     domain = await services.domains.create(admin, DEMO_DOMAIN, catchall=False)
-    now = services.clock.seconds()
-    domain = await services.stores.accounts.update_domain(
-        domain.id, now, has_mx_record=True, has_txt_record=True, has_smtp=True
-    )
+    domain = (await services.domains.verify(admin, domain)).domain
     aliases = [await _make_alias(services, admin, domain, name) for name in DEMO_ALIASES]
     return {
         "api_token": await services.users.api_token(admin),

@@ -21,12 +21,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogPublisher
 
 from fe_mail.app.config import Config
-from fe_mail.app.demo import DemoResolver, announce, forget_facts, prepare
+from fe_mail.app.demo import announce, forget_facts, prepare
+from fe_mail.app.demo_names import DemoResolver
 from fe_mail.app.edges import Edges
 from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
-from fe_mail.app.wiring import Inside, Stores
+from fe_mail.app.wiring import Inside, Stores, make_site
 from fe_mail.model.errors import MailError, Unavailable
 from fe_mail.model.queue import DeliveryState, QueueFilter
 
@@ -60,7 +61,7 @@ class FeMailService(Service):
         self.certificates = CertificateDirectory(config.ssl_path)
         self.metrics = Metrics(reactor)
         stores = Stores(reactor, config)
-        resolver = DemoResolver(stores.accounts, config.names.mx_host) if demo else None
+        resolver = DemoResolver(stores.accounts, make_site(config)) if demo else None
         self.inside = Inside(reactor, config, stores, resolver)
         self.edges = Edges(self.inside, roles, self.certificates, demo)
         self.listeners = self._make_listeners()

@@ -31,7 +31,7 @@ from fe_mail.app.config import Config
 from fe_mail.model.errors import MailError
 from fe_mail.ports import Resolver
 
-__all__ = ["Inside", "Stores"]
+__all__ = ["Inside", "Stores", "make_site"]
 
 DATABASE_THREADS = 6
 MAILBOX_THREADS = 8
@@ -96,14 +96,7 @@ class Inside:
         self.stores = stores = stores or Stores(reactor, config)
         names = config.names
         self.resolver: Resolver = resolver or _resolver(reactor, config)
-        self.site = Site(
-            hostname=names.mx_host,
-            exchange_domains=names.exchange_domains,
-            web_host=names.web_host,
-            addresses=config.operation.server_addresses,
-            default_quota_octets=config.limits.quota_octets,
-            max_forwarded=config.limits.forwarded,
-        )
+        self.site = make_site(config)
         accounts, keyring = stores.accounts, stores.keyring
         self.login = Login(accounts, keyring, stores.cache, reactor)
         self.router = Router(
@@ -149,3 +142,16 @@ def _resolver(reactor: Any, config: Config, max_cached: int = MAX_CACHED) -> DNS
         host, _, port = word.rpartition("#") if "#" in word else (word, "", "53")
         servers.append((host, int(port)))
     return DNSResolver(reactor, servers=servers, max_cached=max_cached)
+
+
+def make_site(config: Config) -> Site:
+    """What the accounts know of this server."""
+    names = config.names
+    return Site(
+        hostname=names.mx_host,
+        exchange_domains=names.exchange_domains,
+        web_host=names.web_host,
+        addresses=config.operation.server_addresses,
+        default_quota_octets=config.limits.quota_octets,
+        max_forwarded=config.limits.forwarded,
+    )
