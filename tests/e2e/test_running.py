@@ -8,6 +8,7 @@ import contextlib
 import imaplib
 import json
 import os
+import re
 import shutil
 import signal
 import smtplib
@@ -28,7 +29,7 @@ from cryptography import x509
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.app.tls import make_self_signed
-from tests.e2e.support import DemoServer, shared_server, wait_for
+from tests.e2e.support import DemoServer, require, shared_server, wait_for
 
 TWISTD = str(Path(sys.executable).with_name("twistd"))
 PROGRAM = Path(sys.executable).with_name("fe-mail")
@@ -393,6 +394,25 @@ class DemoTests(SynchronousTestCase):
             request = urllib.request.Request(url, headers=fields)
             with urllib.request.urlopen(request, timeout=20) as answer:
                 self.assertEqual(answer.status, 200)
+
+    def test_printed_commands(self) -> None:
+        """What the table offers to copy works as it stands."""
+        require("swaks", "swaks")
+        require("curl", "curl")
+        server = shared_server()
+        table = "".join(line for line in list(server.lines) if not line.startswith("{"))
+        commands = dict(re.findall(r"^  (Send|Read|API): +(.*)$", table.replace("\\\n", " "), re.M))
+        self.assertEqual(set(commands), {"Send", "Read", "API"})
+        said = {}
+        for name, command in commands.items():
+            done = subprocess.run(
+                ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+            )
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            said[name] = done.stdout
+        self.assertIn("Queued as", said["Send"])
+        self.assertIn("Subject: Welcome, Bob", said["Read"])
+        self.assertEqual([each["name"] for each in json.loads(said["API"])], ["demo.test"])
 
     def test_kept_between_runs_until_fresh(self) -> None:
         """Passwords and mail stay; ``--fresh`` begins anew. Ready in less than 5 seconds."""
