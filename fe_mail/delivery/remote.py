@@ -11,7 +11,6 @@ Everything is temporary unless proven permanent.
 RFC 5321 §5.1 (locating the host), §4.1.3 (literals); RFC 7505 (null MX); RFC 3463.
 """
 
-import ipaddress
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
@@ -21,11 +20,12 @@ from twisted.logger import Logger
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.dns import MX
 from fe_mail.model.errors import Invalid, MailError, Unavailable
+from fe_mail.model.network import is_public
 from fe_mail.model.outbound import Attempt, OutboundRecipient, RemoteReply, TLSWish, Transmission
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.ports import BlobReader, Blobs, Exchange, Resolver
 
-__all__ = ["MAX_ADDRESSES", "MAX_HOSTS", "SMTP_PORT", "RemoteCourier", "is_public"]
+__all__ = ["MAX_ADDRESSES", "MAX_HOSTS", "SMTP_PORT", "RemoteCourier"]
 
 log = Logger()
 
@@ -185,28 +185,6 @@ class RemoteCourier:
 
     def _content(self, claim: Claim) -> Callable[[], Awaitable[BlobReader]]:
         return lambda: self._blobs.open(claim.message.blob)
-
-
-def is_public(ip: str) -> bool:
-    """True for an address of the public Internet; also looks into IPv4-mapped and NAT64 ones."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or _nat64(address)
-        if inner is not None and not is_public(str(inner)):
-            return False
-        if address.ipv4_mapped is not None:
-            return True
-    return address.is_global and not address.is_multicast
-
-
-def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address inside ``64:ff9b::/96`` (RFC 6052)."""
-    if address in ipaddress.IPv6Network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
 
 
 def _outcome(transmission: Transmission) -> Outcome:

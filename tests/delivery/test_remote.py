@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.delivery.forward import ForwardCourier
-from fe_mail.delivery.remote import RemoteCourier, is_public
+from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.address import parse_address
+from fe_mail.model.network import is_public
 from fe_mail.model.outbound import RemoteReply, Stage, TLSWish
 from fe_mail.model.queue import Claim, Outcome, OutcomeKind, QueuedDelivery, QueuedMessage, Target
 from tests.queue.base import MESSAGE, PostOfficeTestCase

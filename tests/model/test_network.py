@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.model.network import network_of, parse_ip, plain_address
+from fe_mail.model.network import is_public, network_of, parse_ip, plain_address
 
 
 class NetworkTests(SynchronousTestCase):
@@ -33,3 +33,16 @@ class NetworkTests(SynchronousTestCase):
         """Nonsense is none, without an error."""
         for host in ("", "host.example", "1.2.3", "%eth0", "::ffff:"):
             self.assertIsNone(parse_ip(host))
+
+    def test_public(self) -> None:
+        """Only the Internet: not what is ours, reserved, or one of those inside another address."""
+        for ip in (
+            *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "0.0.0.0"),
+            *("100.64.0.1", "192.0.0.8", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+            *("::", "::1", "::7f00:1", "fe80::1", "fec0::1", "fc00::1", "ff02::1", "2001:db8::1"),
+            *("::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:a00:1::", "3fff::1"),
+            *("2001::1", "5f00::1", "100::1", "fe80::1%eth0", "localhost", "", "1.2.3"),
+        ):
+            self.assertFalse(is_public(ip), ip)
+        for ip in ("198.41.0.4", "2001:500:2::c", "::ffff:198.41.0.4", "64:ff9b::c629:4"):
+            self.assertTrue(is_public(ip), ip)
