@@ -17,6 +17,7 @@ from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.exchange import MemoryExchange
+from fe_mail.adapters.memory.http import MemoryHTTP
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.memory.resolver import TableResolver
@@ -30,6 +31,7 @@ __all__ = [
     "MemoryBus",
     "MemoryCache",
     "MemoryExchange",
+    "MemoryHTTP",
     "MemoryMailboxStore",
     "MemoryQueue",
     "QuickKeyring",
@@ -66,6 +68,7 @@ FAKES: dict[str, Callable[..., Any]] = {
     "Bus": MemoryBus,
     "Cache": MemoryCache,
     "Exchange": MemoryExchange,
+    "HTTPPost": MemoryHTTP,
     "Keyring": QuickKeyring,
     "MailboxStore": MemoryMailboxStore,
     "Offload": InlineThreads,

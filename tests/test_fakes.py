@@ -15,6 +15,7 @@ from tests.adapters import (
     test_bus,
     test_cache,
     test_dns,
+    test_http_client,
     test_mailboxes,
     test_queue,
     test_smtp_client,
@@ -25,6 +26,7 @@ from tests.contracts.blobs import BlobsContract
 from tests.contracts.bus import BusContract
 from tests.contracts.cache import CacheContract
 from tests.contracts.exchange import ExchangeContract
+from tests.contracts.http import HTTPPostContract
 from tests.contracts.keyring import KeyringContract
 from tests.contracts.mailboxes import MailboxStoreContract
 from tests.contracts.offload import OffloadContract
@@ -77,6 +79,11 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         lambda: test_cache.MemoryCacheTests().store(Clock()),
     ),
     "Exchange": (ExchangeContract, test_smtp_client.MemoryExchangeTests, _exchange),
+    "HTTPPost": (
+        HTTPPostContract,
+        test_http_client.MemoryHTTPTests,
+        lambda: test_http_client.MemoryHTTPTests().client(),
+    ),
     "Keyring": (KeyringContract, QuickKeyringTests, lambda: QuickKeyringTests().keyring()),
     "MailboxStore": (
         MailboxStoreContract,

@@ -14,6 +14,7 @@ from fe_mail.ports.blobs import BlobReader, Blobs, BlobWriter
 from fe_mail.ports.bus import Bus
 from fe_mail.ports.cache import Cache
 from fe_mail.ports.exchange import Exchange
+from fe_mail.ports.http import HTTPPost
 from fe_mail.ports.keyring import Keyring
 from fe_mail.ports.mailboxes import MailboxStore, OpenMailbox
 from fe_mail.ports.offload import Offload
@@ -28,6 +29,7 @@ __all__ = [
     "Bus",
     "Cache",
     "Exchange",
+    "HTTPPost",
     "Keyring",
     "MailboxStore",
     "Offload",
