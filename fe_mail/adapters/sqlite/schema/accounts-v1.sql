@@ -56,6 +56,7 @@ CREATE TABLE domains (
     smtp_port INTEGER NOT NULL,
     retention_days INTEGER NOT NULL,
     bounce_webhook TEXT NOT NULL,
+    webhook_key BLOB NOT NULL,             -- encrypted
     allowlist TEXT NOT NULL,
     denylist TEXT NOT NULL,
     restricted_alias_names TEXT NOT NULL,
