@@ -1,16 +1,18 @@
 """
 SASL exchanges of the server, the same for SMTP, IMAP and POP3: PLAIN, LOGIN, SCRAM-SHA-256.
 
-An edge moves base64 and framing only. It calls ``step`` with the client's response (None when
-AUTH came without an initial one, ``b""`` for ``=``) and sends on the challenge that it gets,
-until an ``Identity`` comes back. ``Invalid``: malformed; ``AuthenticationFailed``: refused.
+An edge moves lines only: ``converse`` calls ``step`` with the client's response (None when AUTH
+came without an initial one, ``b""`` for ``=``) and sends on the challenge that it gets, until an
+``Identity`` comes back. ``Invalid``: malformed; ``AuthenticationFailed``: refused.
 
 RFC 4422 §3 (exchange); RFC 4616 (PLAIN); RFC 5802, RFC 7677 (SCRAM-SHA-256). LOGIN has no RFC;
 old clients want it. A client may ask for an authorization identity only if it is its own.
 """
 
+import base64
+import binascii
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from fe_mail.accounts import scram
@@ -27,9 +29,12 @@ __all__ = [
     "PlainExchange",
     "SASLExchange",
     "ScramExchange",
+    "converse",
+    "decode_response",
 ]
 
 MAX_PLAIN_OCTETS = 2048
+MAX_STEPS = 10  # of one exchange
 
 
 class SASLExchange(Protocol):
@@ -69,6 +74,33 @@ def _text(octets: bytes) -> str:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
         raise Invalid("The SASL response is not valid UTF-8.") from None
+
+
+async def converse(
+    exchange: SASLExchange, response: bytes | None, ask: Callable[[bytes], Awaitable[bytes]]
+) -> Identity:
+    """
+    Run an exchange to its end; ``response`` is the initial one, decoded.
+
+    ``ask`` sends a challenge, in base64, and waits for the client's next line; ``*`` cancels.
+    """
+    for _ in range(MAX_STEPS):
+        answer = await exchange.step(response)
+        if isinstance(answer, Identity):
+            return answer
+        line = await ask(base64.b64encode(answer))
+        if line == b"*":
+            raise Invalid("Canceled.")
+        response = decode_response(line)
+    raise Invalid("The exchange takes too long.")
+
+
+def decode_response(line: bytes) -> bytes:
+    """Strict base64, without line breaks (RFC 4648 §4)."""
+    try:
+        return binascii.a2b_base64(line, strict_mode=True)
+    except binascii.Error:
+        raise Invalid("The response is not base64.") from None
 
 
 class PlainExchange:

@@ -6,12 +6,10 @@ session, so nothing sent before TLS is ever executed in it (CVE-2011-0411).
 RFC 9051 §6.2, §11.2; RFC 4959 (SASL-IR); RFC 5530 (response codes).
 """
 
-import base64
 from typing import Final
 
-from fe_mail.accounts.sasl import SASLExchange
+from fe_mail.accounts.sasl import converse
 from fe_mail.imap.command import Authenticate, Login, StartTLS
-from fe_mail.imap.parser import decode_base64
 from fe_mail.imap.reply import Reply, bad, no, ok
 from fe_mail.imap.session import Farewell, Session
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
@@ -20,7 +18,6 @@ from fe_mail.model.identity import Identity
 __all__ = ["COMMANDS"]
 
 MAX_FAILURES: Final = 5  # of one connection
-MAX_STEPS: Final = 10  # of one exchange
 PROTOCOL: Final = "imap"
 
 
@@ -58,28 +55,18 @@ async def authenticate(session: Session, command: Authenticate) -> Reply:
     if command.mechanism not in session.services.login.mechanisms:
         return no("Unknown mechanism.", b"CANNOT")
     exchange = session.services.login.begin(command.mechanism, session.wire.peer(), PROTOCOL)
+
+    async def ask(challenge: bytes) -> bytes:
+        session.wire.write(b"+ %s\r\n" % challenge)
+        return await session.wire.line()
+
     try:
-        identity = await _exchange(session, exchange, command.initial)
+        identity = await converse(exchange, command.initial, ask)
     except AuthenticationFailed as error:
         return _failed(session, error)
     except Invalid as error:
         return bad(error.message)
-    return bad("Canceled.") if identity is None else await _logged_in(session, identity)
-
-
-async def _exchange(
-    session: Session, exchange: SASLExchange, response: bytes | None
-) -> Identity | None:
-    for _ in range(MAX_STEPS):
-        answer = await exchange.step(response)
-        if isinstance(answer, Identity):
-            return answer
-        session.wire.write(b"+ %s\r\n" % base64.b64encode(answer))
-        line = await session.wire.line()
-        if line == b"*":
-            return None
-        response = decode_base64(line)
-    raise Invalid("The exchange takes too long.")
+    return await _logged_in(session, identity)
 
 
 async def _logged_in(session: Session, identity: Identity) -> Reply:

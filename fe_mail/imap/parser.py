@@ -19,7 +19,7 @@ from fe_mail.imap.scanner import MAX_MODSEQ, Malformed, Scanner
 from fe_mail.imap.search_key import SearchParser
 from fe_mail.model.mailbox import FlagAction
 
-__all__ = ["COMMANDS", "UID_COMMANDS", "decode_base64", "parse", "parse_tag"]
+__all__ = ["COMMANDS", "UID_COMMANDS", "parse", "parse_tag"]
 
 MAX_ID_FIELDS: Final = 30  # RFC 2971 §3.3
 MAX_ID_NAME_OCTETS: Final = 30
@@ -57,7 +57,7 @@ def parse(request: Request) -> tuple[bytes, Command]:
     return tag, found
 
 
-def decode_base64(octets: bytes) -> bytes:
+def _decode_base64(octets: bytes) -> bytes:
     """Strict base64, without line breaks (RFC 4648 §4)."""
     try:
         return base64.b64decode(octets, validate=True)
@@ -105,7 +105,7 @@ def _authenticate(scan: Scanner) -> Command:
     scan.space()
     initial = scan.text[scan.at :]
     scan.at = len(scan.text)
-    return command.Authenticate(mechanism, b"" if initial == b"=" else decode_base64(initial))
+    return command.Authenticate(mechanism, b"" if initial == b"=" else _decode_base64(initial))
 
 
 def _login(scan: Scanner) -> Command:

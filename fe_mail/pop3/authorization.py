@@ -7,13 +7,10 @@ the handshake is cut off: it would be executed as if it had come encrypted (CVE-
 RFC 1939 §4, §7; RFC 2449 §5, §6; RFC 2595 §4 (STLS); RFC 5034 (AUTH); RFC 3206.
 """
 
-import base64
-import binascii
-
+from fe_mail.accounts.sasl import converse, decode_response
 from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.errors import (
     AuthenticationFailed,
-    Invalid,
     MailError,
     NotFound,
     PermissionDenied,
@@ -116,21 +113,13 @@ async def _exchange(session: Session, mechanism: str, initial: list[bytes]) -> I
     exchange = session.services.login.begin(mechanism, session.link.peer, _PROTOCOL)
     response = None
     if initial:
-        response = b"" if initial[0] == b"=" else _decode(initial[0])
-    while not isinstance(result := await exchange.step(response), Identity):
-        session.say(b"+ " + base64.b64encode(result) + b"\r\n")
-        line = await session.line(MAX_AUTH_OCTETS)
-        if line == b"*":
-            raise Invalid("Canceled.")
-        response = _decode(line)
-    return result
+        response = b"" if initial[0] == b"=" else decode_response(initial[0])
 
+    async def ask(challenge: bytes) -> bytes:
+        session.say(b"+ " + challenge + b"\r\n")
+        return await session.line(MAX_AUTH_OCTETS)
 
-def _decode(text: bytes) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Invalid("The response is not base64.") from None
+    return await converse(exchange, response, ask)
 
 
 async def _refused(session: Session, error: MailError) -> None:

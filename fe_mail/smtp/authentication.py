@@ -5,11 +5,9 @@ The mechanisms are ``Login``'s; here are the lines, the cancellation with ``*``,
 RFC 4954 §4 and §6. What a client sends in an exchange is never logged.
 """
 
-import binascii
-
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.sasl import converse, decode_response
 from fe_mail.model.errors import MailError
-from fe_mail.model.identity import Identity
 from fe_mail.smtp.command import Auth
 from fe_mail.smtp.conversation import Commands, Conversation
 from fe_mail.smtp.errors import answer_to_login
@@ -17,12 +15,7 @@ from fe_mail.smtp.wire import Answer
 
 __all__ = ["COMMANDS"]
 
-MAX_STEPS = 10  # of one exchange
 PROTOCOL = "smtp"
-
-_CANCELLED = Answer(501, "5.7.0", "Authentication cancelled")
-_NOT_BASE64 = Answer(501, "5.5.2", "The response is not valid base64")
-_TOO_LONG = Answer(501, "5.5.2", "The exchange is too long")
 
 
 async def auth(talk: Conversation, command: Auth) -> Answer:
@@ -42,31 +35,22 @@ async def auth(talk: Conversation, command: Auth) -> Answer:
 
 async def _exchange(talk: Conversation, login: Login, command: Auth) -> Answer:
     exchange = login.begin(command.mechanism, talk.peer, PROTOCOL)
-    encoded = b"" if command.initial == b"=" else command.initial
-    for _ in range(MAX_STEPS):
-        if encoded == b"*":
-            return _CANCELLED
-        try:
-            response = None if encoded is None else binascii.a2b_base64(encoded, strict_mode=True)
-        except binascii.Error:
-            return _NOT_BASE64
-        result = await exchange.step(response)
-        if isinstance(result, Identity):
-            refusal = talk.link.signed_in(result.alias.id)
-            if refusal is not None:
-                return refusal
-            talk.identity = result
-            talk.session.logged_in()
-            return Answer(235, "2.7.0", "Authentication successful")
-        encoded = await _challenge(talk, result)
-    return _TOO_LONG
+    response = None
+    if command.initial is not None:
+        response = b"" if command.initial == b"=" else decode_response(command.initial)
 
+    async def ask(challenge: bytes) -> bytes:
+        talk.session.expect_response(True)
+        talk.say(Answer(334, "", challenge.decode("ascii")))
+        return await talk.response()
 
-async def _challenge(talk: Conversation, challenge: bytes) -> bytes:
-    talk.session.expect_response(True)
-    text = binascii.b2a_base64(challenge, newline=False).decode("ascii")
-    talk.say(Answer(334, "", text))
-    return await talk.response()
+    identity = await converse(exchange, response, ask)
+    refusal = talk.link.signed_in(identity.alias.id)
+    if refusal is not None:
+        return refusal
+    talk.identity = identity
+    talk.session.logged_in()
+    return Answer(235, "2.7.0", "Authentication successful")
 
 
 COMMANDS: Commands = {Auth: auth}
