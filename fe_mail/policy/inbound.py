@@ -29,6 +29,8 @@ __all__ = [
     "MessageFacts",
     "RecipientFacts",
     "connect_table",
+    "huge_header",
+    "looping",
     "note_unknown",
     "sender_table",
 ]
@@ -105,13 +107,15 @@ RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
 )
 
 
-async def _looping(facts: MessageFacts) -> Refusal | None:
+async def looping(facts: MessageFacts) -> Refusal | None:
+    """A message that went from host to host too often."""
     if facts.received_count <= MAX_RECEIVED_FIELDS:
         return None
     return Refusal(code=554, enhanced="5.4.6", text="The message is going round in a loop.")
 
 
-async def _huge_header(facts: MessageFacts) -> Refusal | None:
+async def huge_header(facts: MessageFacts) -> Refusal | None:
+    """A header that does not end, or is too long to be read at every hop."""
     if facts.has_header_end and facts.header_octets <= MAX_HEADER_OCTETS:
         return None
     return Refusal(code=554, enhanced="5.6.0", text="The header of the message is too long.")
@@ -126,8 +130,8 @@ async def _bounce_to_many(facts: MessageFacts) -> Refusal | None:
 
 
 MESSAGE: tuple[Rule[MessageFacts], ...] = (
-    Rule("inbound.message.loop", "More Received fields than any real path has.", _looping),
-    Rule("inbound.message.header", "A header bigger than any real one.", _huge_header),
+    Rule("inbound.message.loop", "More Received fields than any real path has.", looping),
+    Rule("inbound.message.header", "A header bigger than any real one.", huge_header),
     Rule(
         "inbound.message.bounce-to-many",
         "Mail with the null reverse-path is a report to one sender.",

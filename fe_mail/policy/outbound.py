@@ -11,12 +11,10 @@ import attrs
 from fe_mail.model.address import Address
 from fe_mail.model.identity import Identity
 from fe_mail.model.route import Refusal, Route
-from fe_mail.policy.inbound import MessageFacts
+from fe_mail.policy.inbound import MessageFacts, huge_header, looping
 from fe_mail.policy.limits import (
     DAILY_MESSAGES,
     DAY_SECONDS,
-    MAX_HEADER_OCTETS,
-    MAX_RECEIVED_FIELDS,
     MAX_RECIPIENTS,
 )
 from fe_mail.policy.rules import Rule
@@ -127,15 +125,11 @@ RECIPIENT: tuple[Rule[SubmittedRecipient], ...] = (
 
 
 async def _looping(facts: SubmissionFacts) -> Refusal | None:
-    if facts.message.received_count <= MAX_RECEIVED_FIELDS:
-        return None
-    return Refusal(code=554, enhanced="5.4.6", text="The message is going round in a loop.")
+    return await looping(facts.message)
 
 
 async def _huge_header(facts: SubmissionFacts) -> Refusal | None:
-    if facts.message.has_header_end and facts.message.header_octets <= MAX_HEADER_OCTETS:
-        return None
-    return Refusal(code=554, enhanced="5.6.0", text="The header of the message is too long.")
+    return await huge_header(facts.message)
 
 
 async def _too_many_recipients(facts: SubmissionFacts) -> Refusal | None:
