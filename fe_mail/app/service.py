@@ -28,12 +28,13 @@ from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
 from fe_mail.app.wiring import Inside, Stores, make_site
+from fe_mail.connection.registry import DRAIN_SECONDS
 from fe_mail.model.errors import MailError, Unavailable
 from fe_mail.model.queue import DeliveryState, QueueFilter
 
 __all__ = ["FeMailService"]
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = DRAIN_SECONDS + 5  # what drains was cut by then
 CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
 COUNTED_MESSAGES = 100_000
 # The reactor needs the interpreter several times for one answer, and waits this long each time
@@ -248,7 +249,8 @@ class FeMailService(Service):
         self.metrics.stop()
         for listener in self.listeners.values():
             await listener.stop_listening()
-        draining = [_deferred(factory.drain()) for factory in set(self.edges.factories.values())]
+        factories = set(self.edges.factories.values())
+        draining = [Deferred.fromCoroutine(factory.drain()) for factory in factories]
         finished = DeferredList(draining, consumeErrors=True)
         finished.addTimeout(STOP_SECONDS, self.reactor)
         try:
@@ -265,11 +267,6 @@ class FeMailService(Service):
 
 def _connections(factory: Any) -> int:
     return int(factory.connections)
-
-
-def _deferred(draining: Any) -> "Deferred[None]":
-    """Twisted's way or ours."""
-    return draining if isinstance(draining, Deferred) else Deferred.fromCoroutine(draining)
 
 
 def _exit(code: int) -> None:
