@@ -291,7 +291,9 @@ def _restricted(value: object) -> tuple[str, ...]:
 
 
 def _webhook(value: object) -> str:
-    return validation.web_url(value, "bounce_webhook") if value else ""
+    """A URL; empty or ``false``, as JSON or as text, clears it."""
+    is_cleared = not value or value == "false"
+    return "" if is_cleared else validation.web_url(value, "bounce_webhook")
 
 
 def _number(field: str, low: int, high: int, code: str = "") -> Callable[[object], object]:

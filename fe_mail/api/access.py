@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from fe_mail.http.limits import DAY_SECONDS, limit_key
 from fe_mail.http.request import header
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CALLS", "Access", "Limit", "admit", "count"]
 
-DAY_SECONDS = 86_400
 MAX_AUTHORIZATION_CHARS = 4096
 
 
@@ -116,7 +116,7 @@ async def count(call: "Call", limit: Limit | None) -> None:
 
 async def _spend(call: "Call", limit: Limit, who: str) -> None:
     cache = call.api.services.cache
-    key = f"api:{limit.name}:{who}"
+    key = limit_key(limit.name, who)
     used = await cache.increment(key, limit.seconds)
     left_seconds = max(1, round(await cache.ttl(key)))
     reset_at = int(call.api.services.clock.seconds()) + left_seconds

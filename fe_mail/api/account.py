@@ -4,8 +4,12 @@ from fe_mail.api.access import Access, Limit
 from fe_mail.api.call import Call, route
 from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
-from fe_mail.model.errors import Invalid
+from fe_mail.http.gate import CLOSED
+from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY
+from fe_mail.http.request import header
+from fe_mail.model.errors import AuthenticationFailed, Invalid
 from fe_mail.model.identity import Identity
+from fe_mail.model.network import network_of
 from fe_mail.model.sentence import Sentence
 
 __all__ = ["change", "register", "show"]
@@ -13,9 +17,12 @@ __all__ = ["change", "register", "show"]
 _CHANGEABLE = ("email", "given_name", "family_name", "avatar_url")
 
 
-@route("POST", "/v1/account", Access.NOBODY, Limit("register", 5))
+@route("POST", "/v1/account", Access.NOBODY, Limit(ACCOUNTS, ACCOUNTS_PER_DAY))
 async def register(call: Call) -> object:
-    """A new account, with its API token."""
+    """A new account, with its API token. Before the first one, the gate's password is needed."""
+    authorization = header(call.request, b"Authorization")
+    if not await call.api.gatekeeper.admits(authorization, network_of(call.remote)):
+        raise AuthenticationFailed(CLOSED)
     users = call.services.users
     user = await users.register(_text(call, "email"), _text(call, "password"))
     shown = user_object(user, call.api.default_quota_octets)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from twisted.web.resource import Resource
 
 from fe_mail.api import call
+from fe_mail.http.gate import Gatekeeper
 from fe_mail.http.request import CappedRequest, Proxies, header
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
@@ -46,8 +47,10 @@ class API:
         proxies: Proxies,
         default_quota_octets: int,
         translate_to: Callable[[str, str], str],
+        gatekeeper: Gatekeeper,
     ) -> None:
         self.services = services
+        self.gatekeeper = gatekeeper
         self.web_url = web_url.rstrip("/")
         self.web_origin = "{0.scheme}://{0.netloc}".format(urlsplit(web_url))
         self.mail_host = mail_host

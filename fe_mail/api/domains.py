@@ -1,8 +1,8 @@
 """``/v1/domains``: list, add, read, change, remove, and check the DNS records."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from fe_mail.accounts.dns_records import RECEIVING
+from fe_mail.accounts.dns_records import RECEIVING, SENDING
 from fe_mail.api.access import Access, Limit
 from fe_mail.api.call import Answer, Call, Text, route
 from fe_mail.api.objects import domain_object
@@ -12,7 +12,17 @@ from fe_mail.model.account import Domain
 from fe_mail.model.errors import Invalid
 from fe_mail.model.sentence import Paragraph, Sentence
 
-__all__ = ["add", "catchall_of", "change", "index", "remove", "shape", "show", "verify"]
+__all__ = [
+    "add",
+    "catchall_of",
+    "change",
+    "index",
+    "remove",
+    "shape",
+    "show",
+    "verify",
+    "verify_sending",
+]
 
 _SETTINGS = (
     "plan",
@@ -44,8 +54,8 @@ def shape(call: Call, domain: Domain) -> dict[str, object]:
 
 
 def _settings(fields: Fields) -> dict[str, object]:
-    """The settings among the fields; anything else is ignored."""
-    return {name: fields[name] for name in _SETTINGS if name in fields}
+    """The settings among the fields; anything else is ignored, and null is as good as absent."""
+    return {name: fields[name] for name in _SETTINGS if fields.get(name) is not None}
 
 
 def catchall_of(fields: Mapping[str, object]) -> bool | str:
@@ -106,13 +116,24 @@ async def remove(call: Call, domain_id: str) -> object:
 
 @route("GET", "/v1/domains/<segment:domain_id>/verify-records", Access.TOKEN)
 async def verify(call: Call, domain_id: str) -> Text:
-    """Look the records up now; text when all is well, else every reason in one sentence."""
+    """Look the records for receiving up now; text when all is well, else every reason."""
+    await _check(call, domain_id, RECEIVING)
+    return Text(Sentence("The domain's DNS records have been verified."))
+
+
+@route("GET", "/v1/domains/<segment:domain_id>/verify-smtp", Access.TOKEN)
+async def verify_sending(call: Call, domain_id: str) -> Text:
+    """The same for the records for sending."""
+    await _check(call, domain_id, SENDING)
+    return Text(Sentence("The domain's DNS records for sending have been verified."))
+
+
+async def _check(call: Call, domain_id: str, purposes: Collection[str]) -> None:
     domains = call.services.domains
     domain = await domains.get(call.owner, domain_id)
     domains.require_admin(call.owner, domain)
     verification = await domains.verify(call.owner, domain)
-    wrong = [r for r in verification.results if r.purpose in RECEIVING and not r.passed]
+    wrong = [r for r in verification.results if r.purpose in purposes and not r.passed]
     if wrong:
         code = "DNS_TIMEOUT" if any(result.is_undecided for result in wrong) else ""
         raise Invalid(Paragraph(tuple(result.sentence for result in wrong), ", "), code=code)
-    return Text(Sentence("The domain's DNS records have been verified."))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
 from fe_mail.api import account, aliases, domains, health
 from fe_mail.api.app import API, APIResource
+from fe_mail.http.gate import Gate, Gatekeeper
 from fe_mail.http.request import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
@@ -27,14 +28,15 @@ def create_api_resource(
     work: Work,
     trusted_proxies: Sequence[str] = (),
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
+    gate: Gate | None = None,
     translate: Callable[[str, str], str] = _untranslated,
 ) -> APIResource:
     """
     The resource that serves ``/v1``.
 
     ``web_url`` is where the web UI is found, for the links in objects; ``mail_host`` the
-    domain of test addresses. ``translate`` takes an
-    Accept-Language header and an English sentence.
+    domain of test addresses. ``gate`` guards the registration of the first account.
+    ``translate`` takes an Accept-Language header and the template of an English sentence.
     """
     api = API(
         services,
@@ -44,5 +46,6 @@ def create_api_resource(
         proxies=Proxies(trusted_proxies),
         default_quota_octets=default_quota_octets,
         translate_to=translate,
+        gatekeeper=Gatekeeper(gate, services.users, services.cache),
     )
     return APIResource(api)

@@ -18,6 +18,7 @@ from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
+from fe_mail.http.gate import Gate
 from fe_mail.http.services import Services
 from fe_mail.http.site import PROXIED_LIMITS, HTTPSite, Switch
 from fe_mail.http.work import Work
@@ -35,7 +36,6 @@ from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
 from fe_mail.web.clients import ClientSettings, Server
-from fe_mail.web.gate import Gate
 from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
 
@@ -217,22 +217,24 @@ class Edges:
         )
 
     def _web_resource(self, work: Work) -> Any:
-        web = self._config.web
-        gate = None
-        if web.auth_basic_enabled:
-            gate = Gate(
-                username=web.auth_basic_username,
-                password=web.auth_basic_password,
-                always=web.auth_basic_always,
-            )
         return create_web_resource(
             self._services(),
             clients=self._clients(),
             work=work,
-            gate=gate,
+            gate=self._gate(),
             trusted_proxies=("127.0.0.1", "::1"),
             default_quota_octets=self._config.limits.quota_octets,
             catalogs=self._catalogs,
+        )
+
+    def _gate(self) -> Gate | None:
+        web = self._config.web
+        if not web.auth_basic_enabled:
+            return None
+        return Gate(
+            username=web.auth_basic_username,
+            password=web.auth_basic_password,
+            always=web.auth_basic_always,
         )
 
     def _api_resource(self, work: Work) -> Any:
@@ -241,6 +243,7 @@ class Edges:
             web_url=self._config.web.url,
             mail_host=self._config.names.domain,
             work=work,
+            gate=self._gate(),
             trusted_proxies=("127.0.0.1", "::1"),
             default_quota_octets=self._config.limits.quota_octets,
             translate=self._catalogs.negotiated,

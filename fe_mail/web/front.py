@@ -13,11 +13,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from fe_mail.http.bodies import parse_body
+from fe_mail.http.gate import CLOSED, Gatekeeper
 from fe_mail.http.request import CappedRequest, header
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError, PermissionDenied
 from fe_mail.model.network import network_of
 from fe_mail.web.app import LANGUAGE_SECONDS, Web
-from fe_mail.web.gate import Gatekeeper
 from fe_mail.web.i18n import DEFAULT_LANGUAGE, KNOWN_LANGUAGES, LANGUAGES, N_, negotiate
 from fe_mail.web.origin import SAFE_METHODS, is_own
 from fe_mail.web.visit import refuse
@@ -69,7 +69,7 @@ class WebResource(Resource):
                 answer = self._enter(request)
             else:
                 request.setHeader(b"WWW-Authenticate", b'Basic realm="fe-mail", charset="UTF-8"')
-                raise AuthenticationFailed(N_("This server asks for a name and a password first."))
+                raise AuthenticationFailed(CLOSED)
         except MailError as error:
             answer = refuse(self._web, request, error)
         if isinstance(answer, bytes):

@@ -1,12 +1,12 @@
 """Register, sign in, sign out."""
 
+from fe_mail.http.limits import take_account, undo_account
 from fe_mail.model.account import User
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
     Invalid,
     MailError,
-    RateLimited,
 )
 from fe_mail.web.i18n import LANGUAGES
 from fe_mail.web.origin import local_target
@@ -15,8 +15,6 @@ from fe_mail.web.visit import Access, Visit, page
 
 __all__ = ["ask_login", "ask_logout", "ask_register", "login", "logout", "register"]
 
-MAX_ACCOUNTS_PER_DAY = 5
-DAY_SECONDS = 86_400
 HOME = "/my-account/domains"
 
 
@@ -35,7 +33,7 @@ async def register(visit: Visit) -> Result:
     is_new = not await users.has_admin()
     email, password = visit.field("email"), visit.secret("password")
     try:
-        await _check_limit(visit)
+        await take_account(visit.services.cache, visit.network)
         user = await _register_or_sign_in(visit, email, password)
     except MailError as error:
         return visit.refused("register.html", error, is_new=is_new)
@@ -44,26 +42,19 @@ async def register(visit: Visit) -> Result:
     return Redirect("/my-account/domains/new", notice)
 
 
-async def _check_limit(visit: Visit) -> None:
-    key = f"web:register:{visit.network}"
-    made = int(await visit.services.cache.get(key) or b"0")
-    if made >= MAX_ACCOUNTS_PER_DAY:
-        left = round(await visit.services.cache.ttl(key))
-        raise RateLimited(retry_after_seconds=max(1, left))
-
-
 async def _register_or_sign_in(visit: Visit, email: str, password: str) -> User:
     """An address that is known, with its right password, signs in."""
     users = visit.services.users
     try:
-        user = await users.register(email, password, visit.language)
-    except AlreadyExists as taken:
+        return await users.register(email, password, visit.language)
+    except MailError as error:
+        await undo_account(visit.services.cache, visit.network)
+        if not isinstance(error, AlreadyExists):
+            raise
         try:
             return await users.sign_in(email, password, visit.remote)
         except AuthenticationFailed:
-            raise taken from None
-    await visit.services.cache.increment(f"web:register:{visit.network}", DAY_SECONDS)
-    return user
+            raise error from None
 
 
 async def _start(visit: Visit, user: User) -> None:

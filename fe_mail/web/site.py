@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from twisted.web.resource import IResource
 
 from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
+from fe_mail.http.gate import Gate, Gatekeeper
 from fe_mail.http.request import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
@@ -12,7 +13,6 @@ from fe_mail.web import account, aliases, domains, public, signing
 from fe_mail.web.app import Web
 from fe_mail.web.clients import ClientSettings
 from fe_mail.web.front import WebResource
-from fe_mail.web.gate import Gate, Gatekeeper
 from fe_mail.web.i18n import Catalogs
 
 __all__ = ["ROUTES", "create_web_resource"]

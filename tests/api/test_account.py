@@ -4,9 +4,12 @@ import json
 
 from fe_mail.api.objects import timestamp
 from fe_mail.api.settings import MAX_LABELS, merge_settings
+from fe_mail.http.gate import Gate
+from fe_mail.model.account import User
 from fe_mail.model.errors import Invalid
+from fe_mail.model.ids import UserId
 from tests.api.test_calls import APITestCase, basic
-from tests.http.world import PASSWORD, Client
+from tests.http.world import PASSWORD, Answer, Client
 
 FOLDERS = {"archive_folder": None, "sent_folder": None, "drafts_folder": None}
 
@@ -38,6 +41,17 @@ class AccountTests(APITestCase):
             with self.subTest(fields=fields):
                 self.assert_error(self.send("POST", "/v1/account", json.dumps(fields)), 400)
 
+    def test_register_limit(self) -> None:
+        """Five a day from one address, whatever comes of them."""
+        stranger = self.client_of(None)
+        for number in range(5):
+            fields = {"email": f"u{number}@example.com", "password": PASSWORD}
+            answer = stranger.request("POST", "/v1/account", json.dumps(fields).encode())
+            self.assertEqual(200, answer.status, answer.text)
+        self.assert_error(stranger.request("POST", "/v1/account", b"{}"), 429)
+        self.clock.advance(86_401)
+        self.assert_error(stranger.request("POST", "/v1/account", b"{}"), 400)
+
     def test_show(self) -> None:
         """Every key that clients need, with its type; nothing secret."""
         shown = self.client.get("/v1/account").json
@@ -60,6 +74,33 @@ class AccountTests(APITestCase):
     def test_timestamp(self) -> None:
         """Milliseconds and Z."""
         self.assertEqual("2027-01-15T08:00:00.000Z", timestamp(1_800_000_000.0))
+
+
+class GateTests(APITestCase):
+    """The password that the operator knows, before there is an admin."""
+
+    gate = Gate(username="admin", password="let-me-in")
+
+    def add_user(self, email: str = "kim@example.com") -> User:
+        """Nobody is there yet; the account of the base class is only made up."""
+        return User(id=UserId("u"), email=email, password_hash="")
+
+    def client_of(self, user: User | None) -> Client:
+        """A client without a token."""
+        return super().client_of(None)
+
+    def register(self, **headers: str) -> Answer:
+        """Try to become the admin."""
+        fields = {"email": "kim@example.com", "password": PASSWORD}
+        return self.client.request("POST", "/v1/account", json.dumps(fields).encode(), headers)
+
+    def test_first_account(self) -> None:
+        """Nobody becomes the admin past the gate of the web UI."""
+        self.assert_error(self.register(), 401)
+        self.assert_error(self.register(Authorization=basic("admin", "wrong")), 401)
+        made = self.register(Authorization=basic("admin", "let-me-in"))
+        self.assertEqual((200, "admin"), (made.status, made.json["group"]))
+        self.assert_error(self.register(), 400, "registered already")
 
 
 class AliasAccountTests(APITestCase):

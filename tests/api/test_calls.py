@@ -7,6 +7,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from fe_mail.api.site import create_api_resource
+from fe_mail.http.gate import Gate
+from fe_mail.http.limits import limit_key
 from fe_mail.http.request import MAX_BODY_OCTETS
 from fe_mail.http.site import HTTPSite
 from fe_mail.http.work import Work
@@ -25,6 +27,8 @@ def basic(username: str, password: str = "") -> str:
 class APITestCase(HTTPTestCase):
     """A client that calls with the token of the server's admin."""
 
+    gate: Gate | None = None
+
     def setUp(self) -> None:
         """An account and its token."""
         super().setUp()
@@ -34,6 +38,7 @@ class APITestCase(HTTPTestCase):
             work=work,
             web_url="https://mail.example.net",
             mail_host="mail.example.net",
+            gate=self.gate,
             translate=Catalogs().negotiated,
         )
         self.site = HTTPSite(resource, clock=self.clock, work=work)
@@ -112,6 +117,24 @@ class FormatTests(APITestCase):
         english = self.client.get("/v1/nothing")
         self.assertNotEqual(danish.json["message"], english.json["message"])
 
+    def test_language_of_values(self) -> None:
+        """Sentences with values in them are translated too."""
+        self.send("POST", "/v1/domains", '{"domain": "example.org"}')
+        for path, says in (
+            ("/v1/domains/example.org/verify-records", "findes endnu ikke i DNS."),
+            ("/v1/domains/example.org/verify-smtp", "Der er ingen DMARC-post ved _dmarc."),
+        ):
+            answer = self.client.request("GET", path, headers={"Accept-Language": "da"})
+            self.assert_error(answer, 400, says)
+            self.assertNotIn("Publish", answer.text)
+
+    def test_head(self) -> None:
+        """HEAD is GET without the body; errors keep their status."""
+        answer = self.client.request("HEAD", "/v1/domains")
+        self.assertEqual((200, b""), (answer.status, answer.body))
+        self.assertEqual("0", answer.header("X-Item-Count"))
+        self.assertEqual(404, self.client.request("HEAD", "/v1/nothing").status)
+
     def test_health(self) -> None:
         """/v1/test needs nobody and gives an address nobody has."""
         answer = self.client_of(None).get("/v1/test?label=Hi%20There")
@@ -177,7 +200,7 @@ class AccessTests(APITestCase):
         first = self.client.get("/v1/account")
         self.assertEqual("1000", first.header("X-RateLimit-Limit"))
         self.assertEqual("999", first.header("X-RateLimit-Remaining"))
-        self.now(self.cache.increment(f"api:calls:{self.kim.id}", 60, 1000))
+        self.now(self.cache.increment(limit_key("calls", self.kim.id), 60, 1000))
         refused = self.client.get("/v1/account")
         self.assert_error(refused, 429)
         self.assertTrue(0 < int(refused.header("Retry-After")) <= 60)
@@ -188,10 +211,10 @@ class AccessTests(APITestCase):
         """A route has its own limit, from which admins of the server are exempt."""
         other = self.add_user("alex@example.com")
         client = self.client_of(other)
-        self.now(self.cache.increment(f"api:domains:{other.id}", 86_400, 50))
+        self.now(self.cache.increment(limit_key("domains", other.id), 86_400, 50))
         body = b'{"domain":"example.org"}'
         self.assert_error(client.request("POST", "/v1/domains", body), 429)
-        self.now(self.cache.increment(f"api:domains:{self.kim.id}", 86_400, 50))
+        self.now(self.cache.increment(limit_key("domains", self.kim.id), 86_400, 50))
         self.assertEqual(200, self.client.request("POST", "/v1/domains", body).status)
 
 

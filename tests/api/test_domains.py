@@ -131,7 +131,11 @@ class DomainTests(APITestCase):
         path = "/v1/domains/example.org"
         set_ = self.send("PUT", path, '{"bounce_webhook": "https://example.com/x"}').json
         self.assertEqual("https://example.com/x", set_["bounce_webhook"])
+        kept = self.send("PUT", path, '{"bounce_webhook": null, "max_quota_per_alias": null}').json
+        self.assertEqual("https://example.com/x", kept["bounce_webhook"])
         self.assertNotIn("bounce_webhook", self.send("PUT", path, '{"bounce_webhook": false}').json)
+        self.send("PUT", path, '{"bounce_webhook": "https://example.com/x"}')
+        self.assertNotIn("bounce_webhook", self.form("PUT", path, "bounce_webhook=false").json)
 
     def test_delete(self) -> None:
         """The answer is the domain that is gone."""
@@ -198,6 +202,16 @@ class VerifyTests(APITestCase):
         self.assertIn("text/plain", answer.header("Content-Type"))
         domain = self.client.get("/v1/domains/example.org").json
         self.assertTrue(domain["has_mx_record"] and domain["has_txt_record"])
+
+    def test_sending(self) -> None:
+        """``verify-smtp`` does the same for the records for sending."""
+        path = "/v1/domains/example.org/verify-smtp"
+        self.assert_error(self.client.get(path), 400, "DMARC")
+        self.publish("example.org")
+        answer = self.client.get(path)
+        self.assertEqual(200, answer.status, answer.text)
+        self.assertIn("text/plain", answer.header("Content-Type"))
+        self.assertTrue(self.client.get("/v1/domains/example.org").json["has_dkim_record"])
 
     def test_no_answer(self) -> None:
         """Trouble of the DNS is 408 and changes nothing."""

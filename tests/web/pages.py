@@ -4,10 +4,10 @@ import re
 from html import unescape
 from urllib.parse import quote, urlencode
 
+from fe_mail.http.gate import Gate
 from fe_mail.http.site import HTTPSite
 from fe_mail.http.work import Work
 from fe_mail.web.clients import ClientSettings, Server
-from fe_mail.web.gate import Gate
 from fe_mail.web.site import create_web_resource
 from tests.http.world import PASSWORD, Answer, Client, HTTPTestCase
 

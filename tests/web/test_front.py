@@ -2,9 +2,9 @@
 
 from urllib.parse import urlencode
 
+from fe_mail.http.gate import MAX_FAILURES, Gate
 from fe_mail.http.request import MAX_BODY_OCTETS
 from fe_mail.web.front import CONTENT_POLICY
-from fe_mail.web.gate import MAX_FAILURES, Gate
 from tests.api.test_calls import basic
 from tests.http.world import PASSWORD
 from tests.web.pages import ORIGIN, WebTestCase

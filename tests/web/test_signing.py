@@ -1,5 +1,6 @@
 """Register, sign in, sign out, and the account's own pages."""
 
+from fe_mail.http.limits import ATTEMPTS_PER_DAY
 from fe_mail.model.page import Query
 from tests.http.world import PASSWORD
 from tests.web.pages import Browser, WebTestCase
@@ -59,6 +60,14 @@ class RegisterTests(WebTestCase):
         for number in range(5):
             self.assertEqual(302, self.new_browser().sign_up(f"u{number}@example.com").status)
         self.assertEqual(429, self.new_browser().sign_up("u5@example.com").status)
+        self.clock.advance(86_401)
+        self.assertEqual(302, self.new_browser().sign_up("u5@example.com").status)
+
+    def test_limit_of_attempts(self) -> None:
+        """What comes to nothing counts less, but nobody may ask for every address."""
+        for _ in range(ATTEMPTS_PER_DAY):
+            self.assertEqual(400, self.browser.submit("/en/register", email="x").status)
+        self.assertEqual(429, self.browser.sign_up().status)
 
 
 class LoginTests(WebTestCase):

@@ -1,9 +1,9 @@
 """
 The Basic-auth gate in front of a server that nobody owns yet.
 
-Between the first start and the first registration anybody could become its admin; so the web UI
-asks for a name and password that the operator knows. The gate opens for good, without a restart,
-as soon as an admin exists, unless it is meant to stay. RFC 7617.
+Between the first start and the first registration anybody could become its admin; so the web UI,
+and registration through the API, ask for a name and password that the operator knows. The gate
+opens for good, without a restart, as soon as an admin exists, unless it is meant to stay. RFC 7617.
 """
 
 import base64
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import attrs
 
 from fe_mail.model.errors import RateLimited
+from fe_mail.model.sentence import Sentence
 from fe_mail.ports import Cache
 
 if TYPE_CHECKING:
     from fe_mail.accounts.users import Users
 
-__all__ = ["MAX_FAILURES", "Gate", "Gatekeeper"]
+__all__ = ["CLOSED", "MAX_FAILURES", "Gate", "Gatekeeper"]
 
+CLOSED = Sentence("This server asks for a name and a password first.")
 MAX_FAILURES = 50
 WINDOW_SECONDS = 86_400
 
