@@ -36,6 +36,7 @@ from twisted.python.failure import Failure
 
 from fe_mail.model.dns import MX, Answer
 from fe_mail.model.errors import Unavailable
+from fe_mail.model.network import parse_ip
 
 __all__ = ["MAX_CACHED", "DNSResolver", "read_resolv_conf"]
 
@@ -304,17 +305,9 @@ def read_resolv_conf(path: str) -> tuple[Server, ...]:
     found: list[Server] = []
     for line in lines:
         words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver" and _is_ip(words[1]):
+        if len(words) >= 2 and words[0] == "nameserver" and parse_ip(words[1]):
             found.append((words[1], DNS_PORT))
     return tuple(found[:MAX_SERVERS]) or (("127.0.0.1", DNS_PORT),)
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _matching(query: dns.message.Message, wire: bytes) -> dns.message.Message | None:
