@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.connection.turns import Turns
 from fe_mail.model.network import network_of
 from fe_mail.ports import Bus
 
@@ -70,7 +71,8 @@ class Connections:
     """
     The open connections of the listener ``name``.
 
-    With a ``bus``, those of an alias end when its credentials change.
+    With a ``bus``, those of an alias end when its credentials change. ``turns`` is where those
+    wait who ask for much at once.
     """
 
     log = Logger()
@@ -80,6 +82,7 @@ class Connections:
     ) -> None:
         self.name = name
         self.limits = limits
+        self.turns = Turns(clock)
         self._clock = clock
         self._bus = bus
         self._places: dict[Connection, _Place] = {}

@@ -26,6 +26,7 @@ __all__ = ["LIMITS", "PROXIED_LIMITS", "HTTPSite", "Switch"]
 LIMITS = Limits(in_all=2000, per_address=200)
 PROXIED_LIMITS = Limits(in_all=2000, per_address=0)  # a proxy holds connections for many clients
 IDLE_SECONDS = 60.0
+MAX_REQUESTS = 1000  # of one connection
 
 _log = Logger()
 
@@ -34,9 +35,31 @@ class Channel(HTTPChannel):
     """One connection; tells the site when it is gone."""
 
     site: "HTTPSite"
+    _served = 0
+    _is_lost = False
+
+    def checkPersistence(self, request: BaseRequest, version: bytes) -> bool:
+        """A connection is good for many requests, not for any number."""
+        self._served += 1
+        if self._served >= MAX_REQUESTS:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def requestDone(self, request: BaseRequest) -> None:
+        """Who sent the next request already waits until others had their turn."""
+        if self._buffer or self._dataBuffer:
+            self.site.registry.turns.take().addCallback(lambda _: self._go_on(request))
+        else:
+            super().requestDone(request)
+
+    def _go_on(self, request: BaseRequest) -> None:
+        if not self._is_lost:
+            super().requestDone(request)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
+        self._is_lost = True
         super().connectionLost(reason)
         self.site.registry.leave(self)
 

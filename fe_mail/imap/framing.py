@@ -34,6 +34,7 @@ MAX_COMMAND_OCTETS: Final = 1024 * 1024  # a command without its message, after 
 MAX_ANONYMOUS_OCTETS: Final = 64 * 1024  # a whole command, before login
 MAX_SKIPPED_OCTETS: Final = 128 * 1024 * 1024  # of a refused command, then we hang up
 MAX_LITERALS: Final = 1000  # of one command
+SKIPPED_LINE_OCTETS: Final = 256  # what a line that is skipped counts for at least
 
 LITERAL = re.compile(rb"~?\{([0-9]{1,20})(\+?)\}\Z")
 APPEND = re.compile(rb"[^ ]{1,255} APPEND ", re.IGNORECASE)
@@ -209,7 +210,7 @@ class Framer:
         self._skipping = literal is not None and bool(literal[2])
         if literal is not None and self._skipping:
             self._skip_literal = int(literal[1])
-        return self._skipped_more(len(line), more=True)
+        return self._skipped_more(max(len(line), SKIPPED_LINE_OCTETS), more=True)
 
     def _skipped_more(self, count: int, more: bool) -> tuple[bool, Frame | None]:
         self._skipped += count

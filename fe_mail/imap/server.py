@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from fe_mail.connection.encryption import TLS, describe_tls
 from fe_mail.connection.pacing import Wait
 from fe_mail.connection.registry import Connections, Reason
+from fe_mail.connection.turns import BURST
 from fe_mail.imap.command import State
 from fe_mail.imap.dispatch import perform
 from fe_mail.imap.framing import Frame, Framer, GoAhead, Refused, Request
@@ -47,6 +48,8 @@ LINGER_SECONDS: Final = 30  # for a client that does not read our last words
 IDLE_LOOK_SECONDS: Final = 60  # a hint may be lost
 MAX_WAITING_OCTETS: Final = 256 * 1024  # of input, while a command runs
 MAX_ANONYMOUS_WAITING_OCTETS: Final = 64 * 1024
+MAX_ANONYMOUS_COMMANDS: Final = 100  # before login; clients need a handful
+REFUSED_WEIGHT: Final = 20  # one that is far too long counts for so many
 
 _LAST_WORDS: Final = {
     Reason.STOPPING: ("The server is about to restart.", b"UNAVAILABLE"),
@@ -89,6 +92,8 @@ class IMAPServer(IMAP4Server):
         self._is_reading_paused = False
         self._is_lost = False
         self._is_finished = False
+        self._anonymous_commands = 0
+        self._burst = 0  # commands since the last wait
         self._session_id = new_id(services.clock.seconds())
 
     # What Twisted calls.
@@ -159,12 +164,25 @@ class IMAPServer(IMAP4Server):
                     await self._more()
                 else:
                     await self._answer(frame)
+                    await self._count_command()
         except Farewell as farewell:
             code = b"[%s] " % farewell.code if farewell.code else b""
             self.session.tell(b"BYE %s%s" % (code, farewell.text.encode("ascii", "replace")))
         except Disconnected:
             pass
         self._finish()
+
+    async def _count_command(self) -> None:
+        """Who sent much at once lets others have their turn; strangers may not say much."""
+        if not self._framer.is_authenticated:
+            self._anonymous_commands += 1
+            if self._anonymous_commands > MAX_ANONYMOUS_COMMANDS:
+                raise Farewell("Too many commands before login.", b"LIMIT")
+        self._burst += 1
+        if self._burst >= BURST and self.has_input():
+            self._burst = 0
+            await self.drain()
+            await self._registry.turns.take()
 
     async def _answer(self, frame: Frame) -> None:
         if isinstance(frame, Request):
@@ -176,6 +194,7 @@ class IMAPServer(IMAP4Server):
             self._refuse(frame)
 
     def _refuse(self, frame: Refused) -> None:
+        self._anonymous_commands += REFUSED_WEIGHT
         if frame.fatal:
             raise Farewell("Too much for one command.", b"TOOBIG")
         if frame.is_message:
@@ -198,6 +217,7 @@ class IMAPServer(IMAP4Server):
         if self._is_reading_paused:
             self._is_reading_paused = False
             self.transport.resumeProducing()
+        self._burst = 0
         await self._input.sleep()
         self._check_end()
 

@@ -106,6 +106,10 @@ class POP3Server(PacedConnection, POP3):
         """To the session."""
         self.session.framer.feed(data)
 
+    async def turn(self) -> None:
+        """Let other connections have their turn."""
+        await self._registry.turns.take()
+
     def say_timeout(self) -> None:
         """The client hears why."""
         self.session.end(fail(b"[SYS/TEMP] Timeout."))

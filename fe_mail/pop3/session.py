@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from fe_mail.accounts.login import Login
 from fe_mail.connection.pacing import ConnectionEnded
+from fe_mail.connection.turns import BURST
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import MailError
 from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong
@@ -28,6 +29,7 @@ __all__ = ["Command", "Commands", "Link", "Services", "Session"]
 MAX_GATHERED_OCTETS = 65_536
 # Wrong commands and failed logins after which we hang up.
 MAX_MISTAKES = 10
+MAX_ANONYMOUS_COMMANDS = 100  # before login; clients need a handful
 MAX_FAILED_LOGINS = 3
 
 
@@ -57,6 +59,9 @@ class Link(Protocol):
 
     def consumed(self) -> None:
         """A line was taken; reading may go on."""
+
+    async def turn(self) -> None:
+        """Let other connections have their turn."""
 
     def close(self) -> None:
         """Close when everything is written."""
@@ -113,6 +118,8 @@ class Session:
         self._before_login = before_login
         self._after_login = after_login
         self._mistakes = 0
+        self._anonymous_commands = 0
+        self._burst = 0  # commands since the last wait
         self._gathered: list[bytes] = []
         self._gathered_octets = 0
         self._is_over = False
@@ -133,6 +140,7 @@ class Session:
 
     async def _step(self) -> None:
         line = await self.line()
+        await self._pace()
         name, _, text = line.partition(b" ")
         command = Command(name.upper(), text)
         commands = self._before_login if self.drop is None else self._after_login
@@ -153,6 +161,21 @@ class Session:
                 session_id=self.link.peer.session_id,
             )
             self.say(fail(b"[SYS/TEMP] Internal error."))
+
+    async def _pace(self) -> None:
+        """Who sent much at once reads the answers, and lets others have their turn."""
+        if self.drop is None:
+            self._anonymous_commands += 1
+            if self._anonymous_commands > MAX_ANONYMOUS_COMMANDS:
+                self.end(fail(b"Too many commands before login."))
+                raise ConnectionEnded
+        self._burst += 1
+        if self._burst > BURST:
+            self._burst = 1
+            self.flush()
+            await self.link.writable()
+            await self.link.turn()
+            await self.link.writable()  # or it ended meanwhile
 
     def _refuse(self, name: bytes) -> None:
         known = name in self._before_login or name in self._after_login
@@ -176,6 +199,7 @@ class Session:
             if self.farewell is not None:
                 self.end(self.farewell)
             self.flush()
+            self._burst = 0
             await self.link.more()
         self.link.consumed()
         return line

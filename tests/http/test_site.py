@@ -4,8 +4,10 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -14,10 +16,11 @@ from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.http.request import (
     MAX_BODY_OCTETS,
     MAX_DISCARDED_OCTETS,
+    MAX_SMALL_PIECES,
     CappedRequest,
     Proxies,
 )
-from fe_mail.http.site import HTTPSite, Switch
+from fe_mail.http.site import MAX_REQUESTS, HTTPSite, Switch
 from fe_mail.http.work import Work
 
 
@@ -100,6 +103,41 @@ class BodyTests(SiteTestCase):
         head = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
         self.assertIn(b"100 Continue", self.ask(self.connect(), head % 5))
         self.assertNotIn(b"100 Continue", self.ask(self.connect(), head % (MAX_BODY_OCTETS + 1)))
+
+    def test_tiny_chunks(self) -> None:
+        """Chunks of one octet are taken as long as they are not an attack."""
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunk = b"1\r\nx\r\n"
+        some = self.ask(self.connect(), head + chunk * 500 + b"0\r\n\r\n")
+        self.assertIn(b"echo 500 ", some)
+        channel = self.connect()
+        channel.dataReceived(head + chunk * (MAX_SMALL_PIECES + 200))
+        self.assertTrue(channel.transport.disconnecting)
+
+    def test_pipelining(self) -> None:
+        """Requests that wait are answered in order, one in each turn of the reactor."""
+        channel = self.connect()
+        count = 20
+        channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * count)
+        self.assertEqual(channel.transport.value().count(b" 200 "), 1)
+        self.clock.advance(0)
+        self.assertEqual(channel.transport.value().count(b" 200 "), count)
+
+    def test_left_while_waiting(self) -> None:
+        """Who leaves before it is his turn is forgotten."""
+        channel = self.connect()
+        channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        channel.connectionLost(Failure(ConnectionDone()))
+        self.clock.advance(0)
+        self.assertEqual(channel.transport.value().count(b" 200 "), 1)
+
+    def test_many_requests(self) -> None:
+        """A connection is not good for ever."""
+        channel = self.connect()
+        for _ in range(MAX_REQUESTS):
+            channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertTrue(channel.transport.disconnecting)
+        self.assertEqual(channel.transport.value().lower().count(b"connection: close"), 1)
 
     def test_endless(self) -> None:
         """Who goes on sending is cut off."""

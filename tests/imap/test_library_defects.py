@@ -196,6 +196,7 @@ class DefectTests(IMAPTestCase):
         self.add(*[message(str(number)) for number in range(3000)])
         connection = self.logged_in("INBOX")
         connection.send(b"a FETCH 1:* (UID BODY.PEEK[TEXT])\r\n" + b"b NOOP\r\n" * 3000)
+        self.turn()
         lines = self.lines(connection)
         self.assertEqual(lines.count(b"b OK Done."), 3000)
         self.assertEqual(lines.count(b"Hello."), 3000)

@@ -110,6 +110,7 @@ class FlowTests(IMAPTestCase):
         self.assertEqual(connection.transport.producerState, "paused")
         while b"a OK" not in connection.rest():
             outlet.resumeProducing()
+        self.turn()
         self.assertEqual(connection.transport.producerState, "producing")
         self.assertEqual(
             connection.rest().count(b"b OK Done."), MAX_WAITING_OCTETS // len(noop) + 1
@@ -307,6 +308,7 @@ class LimitTests(IMAPTestCase):
         """Who only sends nonsense is sent away."""
         connection = Connection(*self.connect())
         connection.send(b"GET / HTTP/1.1\r\n" * 60)
+        self.turn()
         self.assertIn(b"* BYE Too many bad commands.", connection.rest())
         self.assertTrue(connection.is_closed)
 

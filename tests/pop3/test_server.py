@@ -121,6 +121,7 @@ class LimitTests(POP3TestCase):
         """Somebody who speaks another protocol is not listened to for long."""
         server, transport = self.connect()
         server.dataReceived(b"GET / HTTP/1.1\r\n" * 50)
+        self.clock.advance(0)
         self.assertTrue(transport.disconnecting)
         self.assertEqual(transport.value().count(b"-ERR"), 10)
 
@@ -134,6 +135,7 @@ class LimitTests(POP3TestCase):
         self.assertEqual(transport.producerState, "paused")
         for _ in range(200):
             server.resumeProducing()
+            self.clock.advance(0)
         self.assertEqual(transport.producerState, "producing")
 
     def test_connections_per_address(self) -> None:
