@@ -162,7 +162,7 @@ class Router:
         for recipient in _usable_recipients(alias):
             is_url = recipient.lower().startswith(("http://", "https://"))
             if is_url:
-                walk.add("webhook", substitute(recipient, groups, _quote))
+                walk.add("webhook", substitute(recipient, groups, _quote), alias.id)
             else:
                 await self._forward(walk, substitute(recipient, groups), address, depth)
 

@@ -21,7 +21,7 @@ class DemoResolver(TableResolver):
     """Answers for the domains of the store; the table holds only this server's own address."""
 
     def __init__(self, accounts: AccountStore, site: Site) -> None:
-        super().__init__({(site.hostname, "A"): [LOOPBACK]})
+        super().__init__({(name, "A"): [LOOPBACK] for name in (site.hostname, "localhost")})
         self._accounts = accounts
         self._site = site
 

@@ -3,6 +3,7 @@ The roles of a process on the inside: factories for its listeners, the queue's r
 """
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import attrs
@@ -11,13 +12,14 @@ from twisted.logger import Logger
 
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
-from fe_mail.app.demo import HOLD_REASON
+from fe_mail.app.demo import hold_reason
 from fe_mail.app.single import Company
 from fe_mail.app.wiring import Inside
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
+from fe_mail.delivery.webhook import WebhookCourier
 from fe_mail.http.gate import Gate
 from fe_mail.http.services import Services
 from fe_mail.http.site import PROXIED_LIMITS, HTTPSite, Switch
@@ -26,7 +28,6 @@ from fe_mail.imap.factory import IMAPFactory
 from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
 from fe_mail.mailauth.srs import SRS
-from fe_mail.model.address import Address
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.bounces import Bounces
 from fe_mail.queue.inbound import InboundReception
@@ -120,9 +121,6 @@ class Edges:
                 factories.update(makers[role]())
         return factories
 
-    def _hold(self, _: Address) -> str:
-        return HOLD_REASON
-
     def _mx(self) -> Mapping[str, Any]:
         inside, stores, limits = self.inside, self.inside.stores, self._config.limits
         reception = InboundReception(
@@ -134,7 +132,7 @@ class Edges:
             inside.clock,
             hostname=self._config.names.mx_host,
             srs=self._srs,
-            hold=self._hold if self._demo else None,
+            hold=hold_reason if self._demo else None,
         )
         factory = MXFactory(
             reception,
@@ -160,7 +158,7 @@ class Edges:
             inside.clock,
             hostname=self._config.names.mx_host,
             run=stores.run,
-            hold=self._hold if self._demo else None,
+            hold=hold_reason if self._demo else None,
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
         )
@@ -292,10 +290,21 @@ class Edges:
             port=self._config.listen.mx_port if self._demo else 25,
             allow_private=self._demo,
         )
-        couriers = {
+        webhook = WebhookCourier(
+            stores.accounts,
+            stores.blobs,
+            inside.http_client(allow_private=self._demo),
+            stores.keyring,
+            inside.clock,
+            stores.run,
+            hostname=self._config.names.mx_host,
+            version=version("fe-mail"),
+        )
+        couriers: dict[str, Courier] = {
             "local": LocalCourier(stores.accounts, stores.mailboxes, stores.blobs),
             "remote": remote,
             "forward": ForwardCourier(remote, self._srs, inside.clock),
+            "webhook": webhook,
         }
         bounces = Bounces(
             inside.router,

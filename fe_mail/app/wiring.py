@@ -18,6 +18,7 @@ from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
 from fe_mail.adapters.files import FileBlobs
+from fe_mail.adapters.http_client import HTTPClient
 from fe_mail.adapters.keygen import RSAKeyGenerator
 from fe_mail.adapters.keyring import ServerKeyring
 from fe_mail.adapters.local_bus import LocalBus
@@ -29,7 +30,7 @@ from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.app.config import Config
 from fe_mail.model.errors import MailError
-from fe_mail.ports import Resolver
+from fe_mail.ports import HTTPPost, Resolver
 
 __all__ = ["Inside", "Stores", "make_site"]
 
@@ -134,6 +135,10 @@ class Inside:
     async def stop(self) -> None:
         """Close the stores."""
         await self.stores.stop()
+
+    def http_client(self, *, allow_private: bool = False) -> HTTPPost:
+        """For URLs that users chose: it goes to public addresses only, unless allowed."""
+        return HTTPClient(self.clock, self.resolver, allow_private=allow_private)
 
 
 def _resolver(reactor: Any, config: Config, max_cached: int = MAX_CACHED) -> DNSResolver:

@@ -4,7 +4,7 @@ Date and time in headers.
 Reading is tolerant (obsolete zones, two-digit years, missing seconds, asctime); it answers None
 for what is no date. Writing is always in UTC.
 
-RFC 5322 §3.3, §4.3.
+RFC 5322 §3.3, §4.3; RFC 3339 §5.6.
 """
 
 import calendar
@@ -14,7 +14,7 @@ import time
 
 import attrs
 
-__all__ = ["HeaderDate", "format_date", "parse_date"]
+__all__ = ["HeaderDate", "format_date", "format_iso_date", "parse_date"]
 
 # No date is longer, comments included.
 MAX_DATE_OCTETS = 256
@@ -83,3 +83,10 @@ def format_date(seconds: float) -> str:
         f"{_DAYS[moment.tm_wday]}, {moment.tm_mday:02d} {month} {moment.tm_year:04d} "
         f"{moment.tm_hour:02d}:{moment.tm_min:02d}:{moment.tm_sec:02d} +0000"
     )
+
+
+def format_iso_date(seconds: float) -> str:
+    """``2026-11-23T15:20:00.000Z``, as JavaScript writes it."""
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    moment = epoch + datetime.timedelta(milliseconds=int(seconds * 1000))
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

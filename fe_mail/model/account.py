@@ -90,9 +90,7 @@ class Domain:
     smtp_port: int = 25
     retention_days: int = 0
     bounce_webhook: str = ""
-    webhook_key: bytes = attrs.field(
-        default=b"", repr=False
-    )  # Keyring.protect()ed, see webhook_keys
+    webhook_key: bytes = attrs.field(default=b"", repr=False)  # Keyring.protect()ed
     allowlist: tuple[str, ...] = ()
     denylist: tuple[str, ...] = ()
     restricted_alias_names: tuple[str, ...] = ()

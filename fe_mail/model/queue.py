@@ -42,7 +42,7 @@ class Target:
 
     ``local``: ``address`` is the alias's address, ``alias_id`` its mailbox. ``forward``:
     ``address`` is the target, sent on with an SRS reverse-path. ``remote``: ``address`` is the
-    recipient itself. ``webhook``: ``address`` is the URL.
+    recipient itself. ``webhook``: ``address`` is the URL, ``alias_id`` the alias that names it.
     """
 
     courier: str

@@ -54,7 +54,8 @@ log = Logger()
 DUE_TOPIC = "queue"
 MAX_MESSAGE_ID_OCTETS = 998
 
-Hold = Callable[[Address], str]
+# Why a copy for an address must wait at this target, empty if it need not.
+Hold = Callable[[Address, Target], str]
 
 # In the order of checking; what is not listed is temporary (RFC 3463 §3.4).
 _REFUSALS: tuple[tuple[type[MailError], int, str], ...] = (
@@ -123,17 +124,23 @@ def message_id_of(fields: tuple[HeaderField, ...]) -> str:
 def deliveries_for(
     message_id: str, routed: Iterable[tuple[Recipient, Route]], now: float, hold: Hold | None = None
 ) -> tuple[QueuedDelivery, ...]:
-    """One delivery for each distinct target; what leaves this server may be held."""
-    found: dict[tuple[str, str, str], QueuedDelivery] = {}
+    """
+    One delivery for each distinct target; what leaves this server may be held.
+
+    A program behind a URL gets the message once for each recipient: it is told which.
+    """
+    found: dict[tuple[str, str, str, str], QueuedDelivery] = {}
     for recipient, route in routed:
         for target in route.targets:
-            key = (target.courier, _fold(target), target.alias_id)
+            is_hook = target.courier == "webhook"
+            reached_as = str(recipient.address) if is_hook else ""
+            key = (target.courier, _fold(target), target.alias_id, reached_as)
             if key in found:
                 continue
             leaves = target.courier != "local" and not (
                 target.courier == "remote" and route.is_hosted
             )
-            reason = hold(recipient.address) if hold and leaves else ""
+            reason = hold(recipient.address, target) if hold and leaves else ""
             found[key] = QueuedDelivery(
                 message_id=message_id,
                 number=len(found) + 1,

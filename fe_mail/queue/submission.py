@@ -62,7 +62,7 @@ MAX_SPOOLING_OCTETS = 256 * 1024 * 1024  # of all messages that are being receiv
 OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
 
-Hold = Callable[[Address], str]
+Hold = Callable[[Address, Target], str]
 
 
 class SubmissionReception:

@@ -1,0 +1,55 @@
+"""
+The key with which a domain signs its webhooks: 64 hex digits, made when they are first needed.
+
+The receiver uses the digits as they stand, as ASCII, so that they can be copied from one form
+into another. Only the domain's admins may see them; the store keeps them encrypted.
+"""
+
+import secrets
+
+from twisted.internet.defer import DeferredLock
+from twisted.internet.interfaces import IReactorTime
+
+from fe_mail.model.ids import DomainId
+from fe_mail.ports import AccountStore, Keyring
+
+__all__ = ["WEBHOOK_PURPOSE", "WebhookKeys"]
+
+WEBHOOK_PURPOSE = "webhook"
+_KEY_OCTETS = 32
+
+
+class WebhookKeys:
+    """Reads, makes and replaces keys. Who asks is for the caller to check."""
+
+    def __init__(self, accounts: AccountStore, keyring: Keyring, clock: IReactorTime) -> None:
+        self._accounts = accounts
+        self._keyring = keyring
+        self._clock = clock
+        self._making = DeferredLock()
+
+    async def key(self, domain_id: DomainId) -> str:
+        """The domain's key. ``NotFound`` when the domain is gone."""
+        domain = await self._accounts.domain(domain_id)
+        if not domain.webhook_key:
+            return await self._first(domain_id)
+        return self._keyring.reveal(domain.webhook_key, WEBHOOK_PURPOSE).decode("ascii")
+
+    async def _first(self, domain_id: DomainId) -> str:
+        """Two deliveries that need a first key at the same time must get the same one."""
+        await self._making.acquire()
+        try:
+            domain = await self._accounts.domain(domain_id)
+            if not domain.webhook_key:
+                return await self.replace(domain_id)
+            return self._keyring.reveal(domain.webhook_key, WEBHOOK_PURPOSE).decode("ascii")
+        finally:
+            self._making.release()
+
+    async def replace(self, domain_id: DomainId) -> str:
+        """A new key, valid from now on; the old one is gone."""
+        key = secrets.token_hex(_KEY_OCTETS)
+        protected = self._keyring.protect(key.encode("ascii"), WEBHOOK_PURPOSE)
+        now = self._clock.seconds()
+        await self._accounts.update_domain(domain_id, now, webhook_key=protected)
+        return key
