@@ -11,7 +11,7 @@ first); and draining takes too long (``cut``).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from fe_mail.ports import Bus
 __all__ = ["DRAIN_SECONDS", "Connection", "Connections", "Limits", "Reason"]
 
 DRAIN_SECONDS = 30.0  # for what is running, before it is cut
+GOODBYE_SECONDS = 3.0  # for a client with nothing running: many never answer the end of TLS
 
 
 class Reason(Enum):
@@ -42,8 +43,12 @@ class Reason(Enum):
 class Connection(Protocol):
     """What is asked of a connection here."""
 
-    def finish(self, why: Reason) -> None:
-        """Take nothing new; close as soon as nothing is running."""
+    def finish(self, why: Reason) -> bool:
+        """
+        Take nothing new; close as soon as nothing is running.
+
+        True if that is now, and only the client's hanging up is waited for.
+        """
 
     def cut(self) -> None:
         """Close whatever is running."""
@@ -131,9 +136,11 @@ class Connections:
         place.alias_id = alias_id
         self._aliases[alias_id] += 1
         if self._bus is not None:
-            place.unsubscribe = self._bus.subscribe(
-                f"credentials:{alias_id}", lambda _: connection.finish(Reason.REVOKED)
-            )
+
+            def revoke(_: Mapping[str, str]) -> None:
+                connection.finish(Reason.REVOKED)
+
+            place.unsubscribe = self._bus.subscribe(f"credentials:{alias_id}", revoke)
         is_over = _reached(self._aliases[alias_id] - 1, self.limits.per_alias)
         return Reason.ALIAS if is_over else None
 
@@ -155,18 +162,26 @@ class Connections:
     async def drain(self) -> None:
         """Let in nobody, let what is running finish, cut what takes too long."""
         self._is_draining = True
-        for connection in self:
-            connection.finish(Reason.STOPPING)
+        idle = [connection for connection in self if connection.finish(Reason.STOPPING)]
         if not self._places:
             return
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
-        timer = self._clock.callLater(DRAIN_SECONDS, self._cut)
+        timers = [
+            self._clock.callLater(GOODBYE_SECONDS, self._hang_up, idle),
+            self._clock.callLater(DRAIN_SECONDS, self._cut),
+        ]
         try:
             await done
         finally:
-            if timer.active():
-                timer.cancel()
+            for timer in timers:
+                if timer.active():
+                    timer.cancel()
+
+    def _hang_up(self, idle: list[Connection]) -> None:
+        for connection in idle:
+            if connection in self._places:
+                connection.cut()
 
     def _cut(self) -> None:
         if self._places:

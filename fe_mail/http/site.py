@@ -63,11 +63,13 @@ class Channel(HTTPChannel):
         super().connectionLost(reason)
         self.site.registry.leave(self)
 
-    def finish(self, why: Reason) -> None:
+    def finish(self, why: Reason) -> bool:
         """Close after the requests that run."""
         self.persistent = False
-        if not self.requests:
+        is_idle = not self.requests
+        if is_idle:
             self.loseConnection()
+        return is_idle
 
     def cut(self) -> None:
         """Close, whatever the requests do."""

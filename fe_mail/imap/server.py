@@ -343,9 +343,11 @@ class IMAPServer(IMAP4Server):
 
     # The registry's side.
 
-    def finish(self, why: Reason) -> None:
+    def finish(self, why: Reason) -> bool:
         """End the session as soon as no command is running, and say why."""
+        is_waiting = bool(self._input)
         self.say_farewell(Farewell(*_LAST_WORDS[why]))
+        return is_waiting
 
     def cut(self) -> None:
         """Close whatever is running."""

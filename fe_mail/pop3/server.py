@@ -149,8 +149,10 @@ class POP3Server(PacedConnection, POP3):
 
     # The registry's side
 
-    def finish(self, why: Reason) -> None:
+    def finish(self, why: Reason) -> bool:
         """Take no new command; close now if none is running."""
         self.session.farewell = _LAST_WORDS[why]
-        if self._input:
+        is_waiting = bool(self._input)
+        if is_waiting:
             self.session.end(_LAST_WORDS[why])
+        return is_waiting

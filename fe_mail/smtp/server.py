@@ -166,9 +166,10 @@ class SMTPServer(PacedConnection, ESMTP):
 
     # The registry's side
 
-    def finish(self, why: Reason) -> None:
+    def finish(self, why: Reason) -> bool:
         """Take no new transaction; close now if none is running."""
         self.session.farewell = _LAST_WORDS[why]
         is_silent = bool(self._input) and self.session.is_idle
         if is_silent and self.conversation is not None:
             self.conversation.interrupt(_LAST_WORDS[why])
+        return is_silent

@@ -5,23 +5,31 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.connection.registry import DRAIN_SECONDS, Connections, Limits, Reason
+from fe_mail.connection.registry import (
+    DRAIN_SECONDS,
+    GOODBYE_SECONDS,
+    Connections,
+    Limits,
+    Reason,
+)
 
 
 class Line:
     """A connection that writes down what it is told; one that is idle leaves at once."""
 
-    def __init__(self, registry: Connections, is_idle: bool = True) -> None:
+    def __init__(self, registry: Connections, is_idle: bool = True, hangs_up: bool = True) -> None:
         self.registry = registry
+        self.hangs_up = hangs_up
         self.is_idle = is_idle
         self.heard: list[Reason] = []
         self.is_cut = False
 
-    def finish(self, why: Reason) -> None:
+    def finish(self, why: Reason) -> bool:
         """Leave, unless something is running."""
         self.heard.append(why)
-        if self.is_idle:
+        if self.is_idle and self.hangs_up:
             self.registry.leave(self)
+        return self.is_idle
 
     def cut(self) -> None:
         """Leave."""
@@ -169,6 +177,21 @@ class DrainTests(RegistryTestCase):
         self.successResultOf(done)
         self.successResultOf(again)
         self.assertFalse(busy.is_cut)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_does_not_hang_up(self) -> None:
+        """Who has nothing running is cut soon, though others still finish what they do."""
+        deaf = Line(self.registry, hangs_up=False)
+        self.registry.admit(deaf, "192.0.2.1")
+        busy, _ = self.come(is_idle=False)
+        done = self.drain()
+        self.clock.advance(GOODBYE_SECONDS - 1)
+        self.assertFalse(deaf.is_cut)
+        self.clock.advance(1)
+        self.assertTrue(deaf.is_cut)
+        self.assertFalse(busy.is_cut)
+        self.registry.leave(busy)
+        self.successResultOf(done)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_slow_ones_are_cut(self) -> None:

@@ -151,6 +151,19 @@ class SignalTests(SynchronousTestCase):
             return True
         return False
 
+    def test_sessions_that_only_wait_hold_up_nothing(self) -> None:
+        """A phone that sleeps does not answer the end of TLS; the stop does not wait for it."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        server.start()
+        sleeping = [server.imap("alice"), server.imap("bob"), server.smtp("alice")]
+        began = time.monotonic()
+        self.assertEqual(server.stop(), STOPPED)
+        self.assertLess(time.monotonic() - began, 10)
+        for client in sleeping:
+            assert client.sock is not None
+            client.sock.close()
+
     def test_second_signal_exits_at_once(self) -> None:
         """Whoever presses Ctrl-C twice does not wait for a transaction."""
         server = DemoServer()
