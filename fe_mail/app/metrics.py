@@ -103,7 +103,16 @@ class Metrics:
         root = Resource()
         root.putChild(b"metrics", _Metrics(self.registry, refresh))
         root.putChild(b"health", _Health(health))
-        return Site(root)
+        return _QuietSite(root)
+
+
+class _QuietSite(Site):
+    """A scrape every few seconds is no news."""
+
+    noisy = False
+
+    def log(self, request: object) -> None:
+        """Nothing."""
 
 
 class _Metrics(Resource):

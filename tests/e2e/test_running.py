@@ -140,6 +140,7 @@ class OperationTests(ServiceCase):
         with self.assertRaises(OSError), socket.create_connection((_elsewhere(), port), 5):
             pass
         log = "".join(lines)
+        self.assertNotIn("GET /", log)  # a scrape every few seconds is no news
         self.assertIn("a self-signed one was made. Replace fullchain.pem and privkey.pem", log)
         self.assertIn("password that AUTH_BASIC_PASSWORD has in", log)
         secrets = (self.directory / ".env").read_text()
