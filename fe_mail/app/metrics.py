@@ -103,7 +103,7 @@ class Metrics:
         root = Resource()
         root.putChild(b"metrics", _Metrics(self.registry, refresh))
         root.putChild(b"health", _Health(health))
-        return _QuietSite(root)
+        return _QuietSite(root)  # type: ignore[no-untyped-call]  # Twisted's
 
 
 class _QuietSite(Site):
