@@ -65,6 +65,8 @@ class CacheContract:
         self.assertEqual(self.get(self.cache.increment("k", 10.0, by=5)), 6)
         self.assertEqual(self.get(self.cache.ttl("k")), 4.0)
         self.assertEqual(self.get(self.cache.get("k")), b"6")
+        self.assertEqual(self.get(self.cache.increment("k", 10.0, by=-2)), 4)
+        self.assertEqual(self.get(self.cache.increment("k", 10.0, by=2)), 6)
         self.clock.advance(4.0)
         self.assertEqual(self.get(self.cache.increment("k", 10.0)), 1)
 
