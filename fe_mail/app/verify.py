@@ -8,7 +8,8 @@ lost, nothing is kept that nobody needs, no key is missing.
 from functools import partial
 
 from fe_mail.app.wiring import Stores
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import MailError, NotFound
+from fe_mail.model.ids import BlobId
 from fe_mail.model.page import every
 
 __all__ = ["broken_invariants"]
@@ -27,21 +28,33 @@ async def broken_invariants(stores: Stores) -> list[str]:
 
 
 async def _spool(stores: Stores) -> list[str]:
-    """Every queued message has its body, whole and readable."""
+    """
+    Every queued message has its body, whole and readable.
+
+    The server may be running: what was settled meanwhile needs no body any more.
+    """
     problems = []
-    stored = {blob for blob, _ in await stores.blobs.list()}
     for blob in sorted(await stores.queue.blobs()):
-        if blob not in stored:
-            problems.append(f"spool: a queued message needs the body {blob}, which is missing.")
-            continue
+        problem = await _reading(stores, blob)
+        if problem and blob in await stores.queue.blobs():
+            problems.append(problem)
+    return problems
+
+
+async def _reading(stores: Stores, blob: BlobId) -> str:
+    """Why a body cannot be read; empty if it can."""
+    try:
+        reader = await stores.blobs.open(blob)
         try:
-            reader = await stores.blobs.open(blob)
             while await reader.read(READ_OCTETS):
                 pass
+        finally:
             await reader.close()
-        except MailError as error:
-            problems.append(f"spool: the body {blob} cannot be read: {error.message}")
-    return problems
+    except NotFound:
+        return f"spool: a queued message needs the body {blob}, which is missing."
+    except MailError as error:
+        return f"spool: the body {blob} cannot be read: {error.message}"
+    return ""
 
 
 async def _secrets(stores: Stores) -> list[str]:
