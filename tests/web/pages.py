@@ -8,12 +8,14 @@ from fe_mail.http.gate import Gate
 from fe_mail.http.site import HTTPSite
 from fe_mail.http.work import Work
 from fe_mail.web.clients import ClientSettings, Server
+from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
 from tests.http.world import PASSWORD, Answer, Client, HTTPTestCase
 
 __all__ = ["ORIGIN", "Browser", "WebTestCase"]
 
 ORIGIN = "http://mail.example.net"
+CATALOGS = Catalogs()
 CLIENTS = ClientSettings(
     imap=Server("imap.example.net", 993),
     smtp=Server("smtp.example.net", 465),
@@ -64,9 +66,14 @@ class WebTestCase(HTTPTestCase):
             work=work,
             gate=self.gate,
             trusted_proxies=self.proxies,
+            catalogs=self.catalogs(),
         )
         self.site = HTTPSite(resource, clock=self.clock, work=work)
         self.browser = self.new_browser()
+
+    def catalogs(self) -> Catalogs:
+        """The texts."""
+        return CATALOGS
 
     def new_browser(self, base: str = ORIGIN) -> Browser:
         """Another person."""
