@@ -29,7 +29,8 @@ from fe_mail.model.errors import Unavailable
 
 __all__ = ["MAX_IDLE_READERS", "Cursor", "Database", "Row", "Value"]
 
-MAX_IDLE_READERS = 4
+# As many as there are threads: to open a connection costs more than most reads.
+MAX_IDLE_READERS = 8
 
 T = TypeVar("T")
 Value = str | bytes | int | float | None
