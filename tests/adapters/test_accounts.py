@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import attrs
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
@@ -27,6 +28,16 @@ class SQLiteInMemoryAccountsTests(AccountsContract, SynchronousTestCase):
 
     def store(self) -> AccountStore:
         accounts = SQLiteAccountStore(":memory:", InlineThreads())
+        self.get(accounts.start())
+        self.addCleanup(lambda: self.get(accounts.stop()))
+        return accounts
+
+
+class RememberingAccountsTests(AccountsContract, SynchronousTestCase):
+    """With a clock, so that answers are kept for a moment: nobody must notice."""
+
+    def store(self) -> AccountStore:
+        accounts = SQLiteAccountStore(":memory:", InlineThreads(), Clock())
         self.get(accounts.start())
         self.addCleanup(lambda: self.get(accounts.stop()))
         return accounts

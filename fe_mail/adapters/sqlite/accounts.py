@@ -3,13 +3,18 @@ The ``AccountStore`` in one SQLite file (schema ``accounts``).
 
 Every method is one transaction. What must be unique is unique in the schema; the one rule that
 an index cannot say, that a user has a domain name once, is checked in the transaction that
-could break it, which holds the write lock.
+could break it, which holds the write lock. What routing and delivery ask for every message is kept
+for a moment when there is a clock: see ``recent``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.adapters.account_rules import check_changes
+from fe_mail.adapters.recent import Recent
 from fe_mail.adapters.sqlite.account_rows import (
     ALIASES,
     CREDENTIALS,
@@ -35,6 +40,8 @@ from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
 
 __all__ = ["SQLiteAccountStore"]
+
+T = TypeVar("T")
 
 _RIVAL = """
     SELECT 1 FROM members AS mine
@@ -86,8 +93,16 @@ _CHECKS = (
 class SQLiteAccountStore:
     """Durable accounts in a file that processes may share; encrypted if it has a key."""
 
-    def __init__(self, path: str | Path, threads: Threads, *, key: bytes | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: Threads,
+        clock: IReactorTime | None = None,
+        *,
+        key: bytes | None = None,
+    ) -> None:
         self._database = Database(path, "accounts", threads, key=key)
+        self._recent = Recent(clock)
 
     async def start(self) -> None:
         """Open, create or upgrade the file."""
@@ -96,6 +111,13 @@ class SQLiteAccountStore:
     async def stop(self) -> None:
         """Finish and close."""
         await self._database.close()
+
+    async def _change(self, work: Callable[[Cursor], T]) -> T:
+        """Write; afterwards nobody gets an answer from before."""
+        try:
+            return await self._database.write(work)
+        finally:
+            self._recent.forget_all()
 
     # Users
 
@@ -108,11 +130,14 @@ class SQLiteAccountStore:
                 USERS.update(cursor, user.id, group="admin")
             return USERS.one(cursor, "id = ?", user.id)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def user(self, user_id: UserId) -> User:
         """By id."""
-        return await self._database.read(lambda c: USERS.one(c, "id = ?", user_id))
+        return await self._recent.get(
+            ("user", user_id),
+            lambda: self._database.read(lambda c: USERS.one(c, "id = ?", user_id)),
+        )
 
     async def user_by_email(self, email: str) -> User:
         """By e-mail address, without case."""
@@ -134,7 +159,7 @@ class SQLiteAccountStore:
             USERS.update(cursor, user_id, updated_at=now, **changes)
             return USERS.one(cursor, "id = ?", user_id)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
         """Remove with what hangs on the user; returns the ids of the aliases that went."""
@@ -157,7 +182,7 @@ class SQLiteAccountStore:
             USERS.delete(cursor, user_id)
             return tuple(gone)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def users(self, query: Query) -> Page[User]:
         """All users, oldest first."""
@@ -177,7 +202,7 @@ class SQLiteAccountStore:
             _check_rivals(cursor, domain.id)
             return DOMAINS.one(cursor, "id = ?", domain.id)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def domain(self, domain_id: DomainId) -> Domain:
         """By id, with members and counts."""
@@ -185,7 +210,10 @@ class SQLiteAccountStore:
 
     async def domains_named(self, name: str) -> tuple[Domain, ...]:
         """Every account's claim on a name, oldest first."""
-        return await self._database.read(lambda c: DOMAINS.all(c, "name = ?", name))
+        return await self._recent.get(
+            ("domains", name),
+            lambda: self._database.read(lambda c: DOMAINS.all(c, "name = ?", name)),
+        )
 
     async def update_domain(self, domain_id: DomainId, now: float, **changes: object) -> Domain:
         """Change attributes."""
@@ -196,7 +224,7 @@ class SQLiteAccountStore:
             _check_rivals(cursor, domain_id)
             return DOMAINS.one(cursor, "id = ?", domain_id)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def set_member(self, domain_id: DomainId, member: Member) -> Domain:
         """Add a member or change its group."""
@@ -207,11 +235,11 @@ class SQLiteAccountStore:
             _check_rivals(cursor, domain_id)
             return DOMAINS.one(cursor, "id = ?", domain_id)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def delete_domain(self, domain_id: DomainId) -> tuple[AliasId, ...]:
         """Remove with aliases and credentials; returns the ids of the aliases that went."""
-        return await self._database.write(lambda c: _delete_domain(c, domain_id))
+        return await self._change(lambda c: _delete_domain(c, domain_id))
 
     async def domains(self, user_id: UserId | None, query: Query) -> Page[Domain]:
         """The domains of which the user is a member, or all for None."""
@@ -227,11 +255,14 @@ class SQLiteAccountStore:
             ALIASES.insert(cursor, alias)
             return ALIASES.one(cursor, "id = ?", alias.id)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def alias(self, alias_id: AliasId) -> Alias:
         """By id."""
-        return await self._database.read(lambda c: ALIASES.one(c, "id = ?", alias_id))
+        return await self._recent.get(
+            ("alias", alias_id),
+            lambda: self._database.read(lambda c: ALIASES.one(c, "id = ?", alias_id)),
+        )
 
     async def alias_named(self, domain_id: DomainId, name: str) -> Alias:
         """By domain and lower-case name."""
@@ -258,7 +289,7 @@ class SQLiteAccountStore:
             ALIASES.update(cursor, alias_id, updated_at=now, **changes)
             return ALIASES.one(cursor, "id = ?", alias_id)
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def delete_alias(self, alias_id: AliasId) -> Alias:
         """Remove with credentials; returns what it was."""
@@ -268,7 +299,7 @@ class SQLiteAccountStore:
             ALIASES.delete(cursor, alias_id)
             return alias
 
-        return await self._database.write(work)
+        return await self._change(work)
 
     async def aliases(
         self, domain_id: DomainId, query: Query, user_id: UserId | None = None
@@ -288,7 +319,9 @@ class SQLiteAccountStore:
                 for domain, owner_is_admin in _claims(cursor, domain_name)
             )
 
-        return await self._database.read(work)
+        return await self._recent.get(
+            ("route", local, domain_name), lambda: self._database.read(work)
+        )
 
     # Credentials, sessions, settings, log
 
@@ -320,7 +353,7 @@ class SQLiteAccountStore:
             for credential in add:
                 CREDENTIALS.insert(cursor, credential)
 
-        await self._database.write(work)
+        await self._change(work)
 
     async def touch_credential(self, credential_id: str, now: float) -> None:
         """Record that it was used; one that is gone is ignored."""
