@@ -25,6 +25,7 @@ from fe_mail.adapters.local_bus import LocalBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.smtp_client import SMTPExchange
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
+from fe_mail.adapters.sqlite.blobs import SQLiteBlobs
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import ReactorThreads
@@ -55,12 +56,17 @@ class Stores:
         self.keygen = RSAKeyGenerator(self._costly)
         self.bus = LocalBus(reactor, reactor, data / "bus")
         self.cache = MemoryCache(reactor)
-        self.accounts = SQLiteAccountStore(data / "accounts.sqlite", self._databases)
+        self.accounts = SQLiteAccountStore(data / "accounts.sqlite", self._databases, reactor)
         # The queue holds Message-IDs, a header field of mail that may be secret.
         queue_key = self.keyring.mac(b"queue", "database")
         self.queue = SQLiteQueue(data / "queue.sqlite", self._databases, key=queue_key)
         spool_key = self.keyring.mac(b"spool", "blobs")
-        self.blobs = FileBlobs(data / "spool", spool_key, self._spool)
+        self.blobs = SQLiteBlobs(
+            data / "spool.sqlite",
+            self._spool,
+            FileBlobs(data / "spool", spool_key, self._spool),
+            key=self.keyring.mac(b"spool", "database"),
+        )
         self.mailboxes = SQLiteMailboxStore(data / "mailboxes", self.bus, self._mailboxes, reactor)
         self.run = self._spool.run
         self.run_costly = self._costly.run
