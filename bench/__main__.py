@@ -53,7 +53,7 @@ def bench_memory(server: DemoServer, report: Report, connections: int) -> None:
     assert server.process is not None
     idle = memory_kib(server.process.pid)
     report.add("idle memory of the process", idle / 1024, None, "MiB")
-    sessions = [session(server, "alice") for _ in range(connections)]
+    sessions = [session(server, ("alice", "bob")[n % 2]) for n in range(connections)]
     for each in sessions:
         each.ask("SELECT INBOX")
     used = memory_kib(server.process.pid)
