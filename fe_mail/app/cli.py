@@ -81,6 +81,9 @@ def _domain(areas: Any) -> None:
     actions.add_parser("list")
     actions.add_parser("records", help="DNS records to publish").add_argument("name")
     actions.add_parser("verify", help="look at the DNS now").add_argument("name")
+    key = actions.add_parser("webhook-key", help="what signs messages to web addresses")
+    key.add_argument("name")
+    key.add_argument("--new", action="store_true", help="replace it; the old one ends at once")
     actions.add_parser("remove", help="with aliases and mailboxes").add_argument("name")
 
 

@@ -80,7 +80,7 @@ async def _operator(services: Inside, email: str | None = None) -> User:
 
 
 async def domain(services: Inside, options: Options) -> int:
-    """``fe-mail domain add|list|records|verify|remove``."""
+    """``fe-mail domain add|list|records|verify|webhook-key|remove``."""
     if options.action == "list":
         found = await services.stores.accounts.domains(None, Query())
         _table(
@@ -108,6 +108,9 @@ async def domain(services: Inside, options: Options) -> int:
         _print_records(services, found_domain)
     elif options.action == "verify":
         return await _verify_domain(services, found_domain)
+    elif options.action == "webhook-key":
+        keys = services.webhook_keys
+        print(await (keys.replace if options.new else keys.key)(found_domain.id))
     else:
         await services.domains.delete(await _owner(services, found_domain), found_domain)
         print(f"Removed {found_domain.name} with its aliases and mailboxes.")

@@ -294,7 +294,7 @@ class Edges:
             stores.accounts,
             stores.blobs,
             inside.http_client(allow_private=self._demo),
-            stores.keyring,
+            inside.webhook_keys,
             inside.clock,
             stores.run,
             hostname=self._config.names.mx_host,

@@ -16,6 +16,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
+from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
 from fe_mail.adapters.files import FileBlobs
 from fe_mail.adapters.http_client import HTTPClient
@@ -131,6 +132,7 @@ class Inside:
             self.site,
             run=stores.run_costly,
         )
+        self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
 

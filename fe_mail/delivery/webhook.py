@@ -32,7 +32,7 @@ from fe_mail.model.errors import Invalid, MailError, NotFound, PermissionDenied,
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.model.web import Posting, WebAnswer
-from fe_mail.ports import AccountStore, Blobs, HTTPPost, Keyring, Offload
+from fe_mail.ports import AccountStore, Blobs, HTTPPost, Offload
 from fe_mail.queue.acceptance import pause
 
 __all__ = ["SIGNATURE_FIELD", "TIMEOUT_SECONDS", "TRIES", "WebhookCourier", "signature_of"]
@@ -69,7 +69,7 @@ class WebhookCourier:
         accounts: AccountStore,
         blobs: Blobs,
         post: HTTPPost,
-        keyring: Keyring,
+        keys: WebhookKeys,
         clock: IReactorTime,
         run: Offload,
         *,
@@ -80,7 +80,7 @@ class WebhookCourier:
         self._accounts = accounts
         self._blobs = blobs
         self._post = post
-        self._keys = WebhookKeys(accounts, keyring, clock)
+        self._keys = keys
         self._clock = clock
         self._run = run
         self._hostname = hostname
