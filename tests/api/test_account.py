@@ -5,12 +5,14 @@ import json
 from fe_mail.api.objects import timestamp
 from fe_mail.api.settings import MAX_LABELS, merge_settings
 from fe_mail.http.gate import Gate
+from fe_mail.http.limits import ACCOUNTS_PER_DAY, take_account
 from fe_mail.model.account import User
 from fe_mail.model.errors import Invalid
 from fe_mail.model.ids import UserId
 from tests.api.test_calls import APITestCase, basic
 from tests.http.world import PASSWORD, Answer, Client
 
+REMOTE = "127.0.0.1"  # where the clients of the tests are
 FOLDERS = {"archive_folder": None, "sent_folder": None, "drafts_folder": None}
 
 
@@ -51,6 +53,15 @@ class AccountTests(APITestCase):
         self.assert_error(stranger.request("POST", "/v1/account", b"{}"), 429)
         self.clock.advance(86_401)
         self.assert_error(stranger.request("POST", "/v1/account", b"{}"), 400)
+
+    def test_both_doors(self) -> None:
+        """Accounts that were made in the web UI count here too."""
+        for _ in range(ACCOUNTS_PER_DAY):
+            self.now(take_account(self.cache, REMOTE))
+        fields = {"email": "a@example.com", "password": PASSWORD}
+        stranger = self.client_of(None)
+        answer = stranger.request("POST", "/v1/account", json.dumps(fields).encode())
+        self.assert_error(answer, 429)
 
     def test_show(self) -> None:
         """Every key that clients need, with its type; nothing secret."""
