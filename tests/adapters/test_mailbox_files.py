@@ -191,6 +191,33 @@ class SharingTests(FilesCase):
         self.assertEqual(len(self.uids(other)), 13)
         self.assertEqual(self.now(other.check()), ())
 
+    def test_replaced_elsewhere(self) -> None:
+        """Another process begins the mailbox anew: nothing goes into the old one any more."""
+        mailbox, other, key = self.unlock(), self.started(), b"n" * 32
+        self.now(other.destroy(ALICE))
+        self.sealing_key = self.now(other.create(ALICE, key))
+        self.deliver("d1")
+        self.fails(AuthenticationFailed, self.store.unlock(ALICE, KEY))
+        fresh = self.now(self.store.unlock(ALICE, key))
+        self.assertEqual(self.uids(fresh), (1,))
+        self.deliver("d2")
+        self.assertEqual(self.uids(fresh), (1, 2))
+        mailbox.close()
+        self.assertEqual(self.uids(fresh), (1, 2))
+        self.assertEqual(self.now(other.check()), ())
+
+    def test_destroyed_elsewhere(self) -> None:
+        """A session that slept meanwhile finds no mailbox, and makes none."""
+        mailbox = self.unlock()
+        self.clock.advance(61)
+        self.clock.advance(61)
+        self.now(self.started().destroy(ALICE))
+        self.fails(NotFound, mailbox.select("INBOX"))
+        self.fails(NotFound, self.store.unlock(ALICE, KEY))
+        self.fails(NotFound, self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
+        self.assertEqual(list(self.directory.glob(f"{ALICE}*")), [])
+        mailbox.close()
+
     def test_quota_set_elsewhere(self) -> None:
         """A quota that another process sets is seen when it is asked for."""
         mailbox = self.unlock()

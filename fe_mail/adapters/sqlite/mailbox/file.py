@@ -28,7 +28,7 @@ from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
 from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import Corrupt, Unavailable
+from fe_mail.model.errors import Corrupt, NotFound, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import DEFAULT_FOLDERS, Delivery, NewMessage
 from fe_mail.ports import Bus
@@ -39,6 +39,7 @@ SCHEMA = "mailbox"
 INDEX_DELAY_SECONDS = 1.0
 INDEX_DELAY_MAX_SECONDS = 30.0
 SLEEP_SECONDS = 60.0
+_NO_FILE = (0, 0)
 DELIVERIES_REMEMBERED_SECONDS = 7 * 86_400.0  # longer than any sender tries
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class MailboxFile:
         self._bus = bus
         self._threads = threads
         self._clock = clock
+        self._path = path
         self._database = Database(path, SCHEMA, threads, key=mailbox_key)
         self._sealing_private = b""
         self._taking_in = DeferredLock()
@@ -78,6 +80,7 @@ class MailboxFile:
         self._index_timer: IDelayedCall | None = None
         self._unindexed_since = 0.0
         self._door = DeferredLock()  # whoever opens or closes the connections
+        self._identity = _NO_FILE  # device and inode of the file that was opened
         self._is_asleep = True
         self._is_closed = False
         self._running = 0
@@ -88,6 +91,7 @@ class MailboxFile:
     async def open(self) -> None:
         """Open with the key. ``AuthenticationFailed``, ``SchemaTooNew``, ``Corrupt``."""
         await self._wake()
+        self._identity = _identity(self._path)
         try:
             row = await self.read(
                 lambda tx: tx.row("SELECT sealing_private, used_octets FROM mailbox")
@@ -107,7 +111,9 @@ class MailboxFile:
         self._index_later()
 
     async def close(self) -> None:
-        """Finish what was started and close the file."""
+        """Finish what was started and close the file; once is enough."""
+        if self._is_closed:
+            return
         self._unsubscribe()
         if self._index_timer is not None:
             self._index_timer.cancel()
@@ -119,6 +125,10 @@ class MailboxFile:
             self._sleep_timer = None
         self._is_closed = True
         await self._database.close()
+
+    def is_replaced(self) -> bool:
+        """Has another process destroyed this mailbox, and maybe made a new one in its place?"""
+        return _identity(self._path) != self._identity
 
     async def _enter(self) -> None:
         """Somebody needs the connections; whatever happens, ``_leave`` follows."""
@@ -136,6 +146,8 @@ class MailboxFile:
             if self._is_closed:
                 raise Unavailable
             if self._is_asleep:
+                if self._identity != _NO_FILE and self.is_replaced():
+                    raise NotFound("There is no such mailbox.")  # nor may opening make one
                 await self._database.open()
                 self._is_asleep = False
                 self._used_at = self._clock.seconds()
@@ -292,6 +304,15 @@ class MailboxFile:
         self._background.add(done)
         done.addErrback(lambda failure: self._log.failure("mailbox work failed", failure))
         done.addBoth(lambda _: self._background.discard(done))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Device and inode, zeros if there is no such file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return _NO_FILE
+    return (found.st_dev, found.st_ino)
 
 
 def fill_new(connection: apsw.Connection, now: float) -> bytes:

@@ -15,7 +15,9 @@ between "taken in" and "no longer sealed", or a queue that tries again, makes no
 
 import re
 import secrets
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -100,7 +102,7 @@ class SQLiteMailboxStore:
         return handle
 
     async def _opened(self, alias_id: AliasId, mailbox_key: bytes) -> MailboxFile:
-        file = self._open.pop(alias_id, None)
+        file = self._current(alias_id)
         if file is None:
             path = self._path(alias_id)
             if not await self._threads.run(path.exists):
@@ -109,7 +111,8 @@ class SQLiteMailboxStore:
                 alias_id, path, mailbox_key, self._spool, self._bus, self._threads, self._clock
             )
             await file.open()
-        self._open[alias_id] = file
+        self._open.pop(alias_id, None)
+        self._open[alias_id] = file  # the last one is the latest
         self._close_oldest()
         if not secrets.compare_digest(file.mailbox_key, mailbox_key):
             raise AuthenticationFailed
@@ -118,8 +121,27 @@ class SQLiteMailboxStore:
     def _given_back(self, file: MailboxFile) -> None:
         file.handles -= 1
         is_open = self._open.get(file.alias_id) is file
-        if is_open and not file.handles and file.close_timer is None:
+        if not is_open:
+            self._let_go(file)
+        elif not file.handles and file.close_timer is None:
             file.close_timer = self._clock.callLater(KEEP_OPEN_SECONDS, self._close_in_time, file)
+
+    def _current(self, alias_id: AliasId) -> MailboxFile | None:
+        """The open file, unless another process has destroyed it or put a new one in its place."""
+        file = self._open.get(alias_id)
+        if file is not None and file.is_replaced():
+            del self._open[alias_id]
+            self._let_go(file)
+            return None
+        return file
+
+    def _let_go(self, file: MailboxFile) -> None:
+        """Close a file that is not in its place any more, as soon as nobody has a handle."""
+        if file.close_timer is not None:
+            file.close_timer.cancel()
+            file.close_timer = None
+        if not file.handles:
+            self._in_background(file.close())
 
     def _close_in_time(self, file: MailboxFile) -> None:
         file.close_timer = None
@@ -131,7 +153,10 @@ class SQLiteMailboxStore:
             self._close_later(file)
 
     def _close_later(self, file: MailboxFile) -> None:
-        done = Deferred.fromCoroutine(self._close_unused(file))
+        self._in_background(self._close_unused(file))
+
+    def _in_background(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        done = Deferred.fromCoroutine(work)
         self._closing.add(done)
         done.addErrback(lambda failure: self._log.failure("a mailbox did not close", failure))
         done.addBoth(lambda _: self._closing.discard(done))
@@ -153,14 +178,16 @@ class SQLiteMailboxStore:
     async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
         """Durable when it returns: appended if the mailbox is open here, else sealed."""
         check_size([len(delivery.message.raw)])
-        file = self._open.get(alias_id)
+        file = self._current(alias_id)
         if file is not None:
             file.handles += 1  # keeps it open
             try:
                 await file.deliver(delivery)
             finally:
                 self._given_back(file)
-        elif await self._spool.seal(alias_id, sealing_key, delivery):
+            if not file.is_replaced():
+                return  # else what went into it is gone with it
+        if await self._spool.seal(alias_id, sealing_key, delivery):
             self._bus.publish(f"sealed:{alias_id}", {})
 
     async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
