@@ -209,6 +209,7 @@ class Edges:
             departure=inside.departure,
             login=inside.login,
             router=inside.router,
+            webhook_keys=inside.webhook_keys,
             accounts=stores.accounts,
             cache=stores.cache,
             clock=inside.clock,

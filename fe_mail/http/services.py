@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fe_mail.accounts.login import Login
     from fe_mail.accounts.routing import Router
     from fe_mail.accounts.users import Users
+    from fe_mail.accounts.webhook_keys import WebhookKeys
 
 __all__ = ["Services"]
 
@@ -28,6 +29,7 @@ class Services:
     departure: "Departure"
     login: "Login"
     router: "Router"
+    webhook_keys: "WebhookKeys"
     accounts: AccountStore
     cache: Cache
     clock: IReactorTime

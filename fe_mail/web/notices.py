@@ -33,6 +33,7 @@ NOTICES: Mapping[str, str] = {
     "password-changed": N_("Your password was changed."),
     "signed-out-everywhere": N_("Every other browser is signed out."),
     "account-removed": N_("Your account and everything in it was removed."),
+    "webhook-key-changed": N_("The key of the webhooks was changed."),
     "token-changed": N_("You have a new API token; the old one no longer works."),
 }
 

@@ -9,7 +9,7 @@ from fe_mail.http.gate import Gate, Gatekeeper
 from fe_mail.http.request import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
-from fe_mail.web import account, aliases, domains, public, signing
+from fe_mail.web import account, aliases, domains, public, signing, webhooks
 from fe_mail.web.app import Web
 from fe_mail.web.clients import ClientSettings
 from fe_mail.web.front import WebResource
@@ -18,7 +18,7 @@ from fe_mail.web.i18n import Catalogs
 __all__ = ["ROUTES", "create_web_resource"]
 
 # Importing a module registers its routes.
-ROUTES = (public, signing, domains, aliases, account)
+ROUTES = (public, signing, domains, webhooks, aliases, account)
 
 
 def create_web_resource(

@@ -27,6 +27,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
+from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
@@ -191,6 +192,7 @@ class HTTPTestCase(SynchronousTestCase):
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
             login=Login(accounts, keyring, self.cache, clock),
             router=Router(accounts),
+            webhook_keys=WebhookKeys(accounts, keyring, clock),
             accounts=accounts,
             cache=self.cache,
             clock=clock,
