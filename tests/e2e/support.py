@@ -153,6 +153,13 @@ class DemoServer:
         """Trusts the demo's certificate and checks host names."""
         return ssl.create_default_context(cafile=self.facts["ca"])
 
+    @property
+    def context_without_names(self) -> ssl.SSLContext:
+        """The same for a listener that is reached by its IP address."""
+        context = self.context
+        context.check_hostname = False
+        return context
+
     def alias(self, name: str) -> tuple[str, str]:
         """Address and password of ``alice`` or ``bob``."""
         for alias in self.facts["aliases"]:
