@@ -7,6 +7,8 @@ lost, nothing is kept that nobody needs, no key is missing.
 
 from functools import partial
 
+from fe_mail.accounts.domains import DKIM_PURPOSE
+from fe_mail.accounts.webhook_keys import WEBHOOK_PURPOSE
 from fe_mail.app.wiring import Stores
 from fe_mail.model.errors import MailError, NotFound
 from fe_mail.model.ids import BlobId
@@ -61,12 +63,20 @@ async def _secrets(stores: Stores) -> list[str]:
     """The server's key opens what it protected."""
     problems = []
     async for domain in every(partial(stores.accounts.domains, None)):
-        if not domain.dkim_private_key:
-            continue
-        try:
-            stores.keyring.reveal(domain.dkim_private_key, "dkim")
-        except MailError:
-            problems.append(
-                f"keys: HELPER_ENCRYPTION_KEY does not open the DKIM key of {domain.name}."
-            )
+        for protected, purpose, name in (
+            (domain.dkim_private_key, DKIM_PURPOSE, "DKIM key"),
+            (domain.webhook_key, WEBHOOK_PURPOSE, "webhook key"),
+        ):
+            if protected and not _opens(stores, protected, purpose):
+                problems.append(
+                    f"keys: HELPER_ENCRYPTION_KEY does not open the {name} of {domain.name}."
+                )
     return problems
+
+
+def _opens(stores: Stores, protected: bytes, purpose: str) -> bool:
+    try:
+        stores.keyring.reveal(protected, purpose)
+    except MailError:
+        return False
+    return True

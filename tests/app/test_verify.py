@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.app.verify import broken_invariants
-from fe_mail.model.ids import BlobId
+from fe_mail.model.account import Domain
+from fe_mail.model.ids import BlobId, DomainId
 from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
 from fe_mail.ports import BlobReader
 from tests.fakes import (
@@ -85,3 +86,18 @@ class VerifyTests(SynchronousTestCase):
     def test_settled_meanwhile(self) -> None:
         """What a running server delivers while we look is no problem."""
         self.assertEqual(self.problems(SettlingBlobs())[0], [])
+
+    def test_keys(self) -> None:
+        """Keys that another server protected are named; those of this one are fine."""
+        self.problems(MemoryBlobs())
+        for secret, count in ((b"secret of a test", 0), (b"of another server", 2)):
+            keyring = QuickKeyring(secret)
+            domain = Domain(
+                id=DomainId(f"d{count}"),
+                name=f"d{count}.test",
+                dkim_private_key=keyring.protect(b"pem", "dkim"),
+                webhook_key=keyring.protect(b"digits", "webhook"),
+            )
+            self.run_now(self.stores.accounts.add_domain(domain))
+            problems = self.run_now(broken_invariants(self.stores))
+            self.assertEqual(len([each for each in problems if each.startswith("keys:")]), count)
