@@ -6,6 +6,7 @@ connection to the mailbox or the remote host. Control and bidirectional characte
 what a peer sends can neither forge a line nor steer a terminal.
 """
 
+import atexit
 import json
 import re
 import signal
@@ -29,6 +30,7 @@ from zope.interface import implementer
 
 __all__ = ["HumanObserver", "JSONObserver", "escape", "make_observer"]
 
+FLUSH_SECONDS = 0.1  # what a killed process can lose of its log
 LOG_MODE = 0o640  # addresses stand in it
 # Field names that identify a message or a session, shown at the end of a human line.
 TRACE_FIELDS = ("session_id", "message_id")
@@ -97,10 +99,19 @@ class HumanObserver:
 
 @implementer(ILogObserver)
 class JSONObserver:
-    """One JSON object per line: time, level, system, text, and the event's own fields."""
+    """
+    One JSON object per line: time, level, system, text, and the event's own fields.
 
-    def __init__(self, stream: Any) -> None:
+    ``later`` calls a function in a while: lines of a busy moment are written together then, as
+    a write for each costs more than all else about them. A warning and worse is written at once.
+    """
+
+    def __init__(
+        self, stream: Any, later: Callable[[Callable[[], None]], object] | None = None
+    ) -> None:
         self._stream = stream
+        self._later = later
+        self._lines: list[str] = []
 
     def __call__(self, event: LogEvent) -> None:
         """Write one event."""
@@ -117,8 +128,18 @@ class JSONObserver:
         failure = _trace(event)
         if failure:
             line["traceback"] = failure
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        self._lines.append(json.dumps(line) + "\n")
+        if self._later is None or event.get("log_level", LogLevel.info) >= LogLevel.warn:
+            self.flush()
+        elif len(self._lines) == 1:
+            self._later(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._stream.write("".join(lines))
+            self._stream.flush()
 
 
 def _open_log(path: str) -> LogFile:
@@ -134,6 +155,24 @@ def _open_log(path: str) -> LogFile:
     return file
 
 
+def _json_observer(stream: Any) -> JSONObserver:
+    from twisted.internet import reactor
+
+    def later(write: Callable[[], None]) -> None:
+        if not reactor.running:
+            write()
+        else:
+            # Lines may come from threads.
+            reactor.callFromThread(  # type: ignore[attr-defined]  # a module
+                reactor.callLater, FLUSH_SECONDS, write
+            )
+
+    observer = JSONObserver(stream, later)
+    reactor.addSystemEventTrigger("after", "shutdown", observer.flush)
+    atexit.register(observer.flush)
+    return observer
+
+
 def make_observer(
     level: str, form: str, logfile: str | None, daemon: bool
 ) -> Callable[[LogEvent], None]:
@@ -147,7 +186,7 @@ def make_observer(
         path = logfile if logfile not in (None, "-") else "fe-mail.log"
         stream, terminal = _open_log(str(path)), False
     human = form == "human" or (form == "auto" and terminal)
-    observer = HumanObserver(stream, terminal) if human else JSONObserver(stream)
+    observer = HumanObserver(stream, terminal) if human else _json_observer(stream)
     predicate = LogLevelFilterPredicate(LogLevel.levelWithName(level))
     for namespace in _NOISY:
         predicate.setLogLevelForNamespace(namespace, LogLevel.warn)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,20 @@ class LogTests(SynchronousTestCase):
         JSONObserver(stream)(event("taken", session_id="s1", size=5))
         line = json.loads(stream.getvalue())
         self.assertEqual((line["level"], line["session_id"], line["size"]), ("info", "s1", 5))
+
+    def test_busy_moments(self) -> None:
+        """Lines wait for each other; a warning waits for nothing and takes them along."""
+        stream, calls = io.StringIO(), list[Callable[[], None]]()
+        observer = JSONObserver(stream, calls.append)
+        for text in ("one", "two"):
+            observer(event(text))
+        self.assertEqual((stream.getvalue(), len(calls)), ("", 1))
+        calls.pop()()
+        self.assertEqual(stream.getvalue().count("\n"), 2)
+        observer(event("three"))
+        observer({**event("four"), "log_level": LogLevel.warn})
+        texts = [json.loads(line)["text"] for line in stream.getvalue().splitlines()]
+        self.assertEqual(texts, ["one", "two", "three", "four"])
 
     def test_forged_lines_and_terminal_escapes(self) -> None:
         """Control and bidirectional characters do not get through."""
