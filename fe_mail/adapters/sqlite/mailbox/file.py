@@ -13,13 +13,15 @@ millisecond.
 
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from fe_mail.adapters.batch import Batch, Results
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.mailbox import folders, messages, searching
 from fe_mail.adapters.sqlite.mailbox.contents import Prepared, prepare
@@ -41,6 +43,8 @@ INDEX_DELAY_MAX_SECONDS = 30.0
 SLEEP_SECONDS = 60.0
 _NO_FILE = (0, 0)
 DELIVERIES_REMEMBERED_SECONDS = 7 * 86_400.0  # longer than any sender tries
+
+ARRIVALS_AT_ONCE = 20
 
 T = TypeVar("T")
 
@@ -73,6 +77,8 @@ class MailboxFile:
         self._clock = clock
         self._path = path
         self._database = Database(path, SCHEMA, threads, key=mailbox_key)
+        # Mail that arrives together shares the hops of preparing and of writing.
+        self._arrivals: Batch[NewMessage] = Batch(threads, _prepare_all, ARRIVALS_AT_ONCE)
         self._sealing_private = b""
         self._taking_in = DeferredLock()
         self._take_in_waits = False
@@ -218,7 +224,8 @@ class MailboxFile:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Append, unless it arrived before. ``OverQuota``."""
-        (prepared,) = await self.prepare([delivery.message])
+        prepared = cast(Prepared, await self._arrivals.add(delivery.message))
+        self._index_later()
 
         def work(tx: Transaction) -> None:
             if not tx.row("SELECT 1 FROM delivery WHERE id = ?", delivery.id):
@@ -313,6 +320,18 @@ def _identity(path: Path) -> tuple[int, int]:
     except FileNotFoundError:
         return _NO_FILE
     return (found.st_dev, found.st_ino)
+
+
+def _prepare_all(messages: Sequence[NewMessage]) -> Results:
+    return [_prepared_or_failure(message) for message in messages]
+
+
+def _prepared_or_failure(message: NewMessage) -> Prepared | Failure:
+    """One that cannot be prepared must not keep out those that came with it."""
+    try:
+        return prepare(message)
+    except Exception:
+        return Failure()
 
 
 def fill_new(connection: apsw.Connection, now: float) -> bytes:
