@@ -36,7 +36,7 @@ class Lane:
     """One destination: its state, what waits, how many run."""
 
     key: str
-    kind: str  # of courier: "local" or another
+    kind: str  # of courier: one that has places of its own, or empty
     state: Destination
     backlog: deque[Claim] = attrs.field(factory=deque)
     active: int = 0

@@ -38,6 +38,7 @@ log = Logger()
 
 CONCURRENCY = 64  # deliveries to other hosts at once
 LOCAL_PLACES = 128  # deliveries into mailboxes at once
+WEB_PLACES = 16  # requests to web services, which a user may make as slow as he likes
 LEASE_SECONDS = 60.0
 POLL_SECONDS = 30.0  # when no hint and no due time says anything
 CLAIM_BATCH = 128
@@ -78,6 +79,7 @@ class QueueRunner:
         *,
         concurrency: int = CONCURRENCY,
         local_concurrency: int = LOCAL_PLACES,
+        web_concurrency: int = WEB_PLACES,
         lease_seconds: float = LEASE_SECONDS,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -90,8 +92,9 @@ class QueueRunner:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._random = random
-        self._lanes = Lanes({"local": local_concurrency, "": concurrency})
-        self._window = (WAITING_FACTOR + 1) * (concurrency + local_concurrency)
+        places = {"local": local_concurrency, "webhook": web_concurrency, "": concurrency}
+        self._lanes = Lanes(places)
+        self._window = (WAITING_FACTOR + 1) * sum(places.values())
         self._held: dict[tuple[str, int], Claim] = {}
         self._tasks: set[Deferred[None]] = set()
         self._calls: dict[str, IDelayedCall] = {}

@@ -58,6 +58,7 @@ class RunnerTestCase(PostOfficeTestCase):
         """Not started yet."""
         super().setUp()
         self.remote: Any = ScriptedCourier()
+        self.more_couriers: dict[str, Courier] = {}
         self.bounces = Bounces(
             self.router, self.queue, self.blobs, self.bus, self.clock, hostname="mx.example.net"
         )
@@ -69,6 +70,7 @@ class RunnerTestCase(PostOfficeTestCase):
             "local": local,
             "remote": self.remote,
             "forward": self.remote,
+            **self.more_couriers,
         }
         runner = QueueRunner(
             self.queue,
@@ -292,6 +294,20 @@ class FairnessTests(RunnerTestCase):
             stuck.release(Outcome.delivered())
             self.run_for(10, 5.0)
         self.assertEqual(runner.active_count, 0)
+
+    def test_slow_web_services(self) -> None:
+        """However many of them hang: mail to other hosts goes on."""
+        stuck = self.more_couriers["webhook"] = StuckCourier()
+        self.start(concurrency=4, web_concurrency=3)
+        for number in range(40):
+            self.add_alias(self.domain, f"hook{number}", f"https://slow{number}.test/")
+            self.hand_in(self.envelope(f"hook{number}@example.org"))
+        self.hand_in(self.envelope("fan@example.org"))
+        self.run_for(5, 1.0)
+        self.assertEqual((len(stuck.waiting), len(self.remote.claims)), (3, 1))
+        while self.entries():
+            stuck.release(Outcome.delivered())
+            self.run_for(60, 5.0)
 
     def test_slow_start(self) -> None:
         """A destination that answers earns more connections."""
