@@ -88,6 +88,7 @@ class Connections:
         self.name = name
         self.limits = limits
         self.turns = Turns(clock)
+        self.octets_in_hand = 0  # of big messages that are being received
         self._clock = clock
         self._bus = bus
         self._places: dict[Connection, _Place] = {}

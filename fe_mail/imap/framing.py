@@ -91,6 +91,12 @@ class Framer:
         return len(self._buffer)
 
     @property
+    def held_octets(self) -> int:
+        """Octets of a command that is not complete; a message of APPEND is nearly all of it."""
+        literal = self._literal.tell() if self._literal is not None else 0
+        return literal + sum(map(len, self._pieces))
+
+    @property
     def limit_octets(self) -> int:
         """How long a command may be now, not counting the message of APPEND."""
         return MAX_COMMAND_OCTETS if self.is_authenticated else MAX_ANONYMOUS_OCTETS

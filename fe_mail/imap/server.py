@@ -49,6 +49,8 @@ IDLE_LOOK_SECONDS: Final = 60  # a hint may be lost
 MAX_WAITING_OCTETS: Final = 256 * 1024  # of input, while a command runs
 MAX_ANONYMOUS_WAITING_OCTETS: Final = 64 * 1024
 MAX_ANONYMOUS_COMMANDS: Final = 100  # before login; clients need a handful
+MAX_MESSAGE_OCTETS_IN_HAND: Final = 256 * 1024 * 1024  # of all APPENDs of a listener
+SMALL_OCTETS: Final = 1024 * 1024  # what is smaller is not counted
 REFUSED_WEIGHT: Final = 20  # one that is far too long counts for so many
 
 _LAST_WORDS: Final = {
@@ -94,6 +96,7 @@ class IMAPServer(IMAP4Server):
         self._is_finished = False
         self._anonymous_commands = 0
         self._burst = 0  # commands since the last wait
+        self._octets_in_hand = 0
         self._session_id = new_id(services.clock.seconds())
 
     # What Twisted calls.
@@ -119,8 +122,23 @@ class IMAPServer(IMAP4Server):
             self.resetTimeout()
         self._framer.feed(data)
         is_busy = not self._input.wake()
+        self._count_octets()
         if is_busy and self._framer.waiting_octets > self._max_waiting():
             self._pause_reading()
+
+    def _count_octets(self) -> None:
+        """What all connections hold together is limited; it counts until it was stored."""
+        held = self._framer.held_octets
+        if held < max(SMALL_OCTETS, self._octets_in_hand):
+            return
+        self._registry.octets_in_hand += held - self._octets_in_hand
+        self._octets_in_hand = held
+        if self._registry.octets_in_hand > MAX_MESSAGE_OCTETS_IN_HAND:
+            self.say_farewell(Farewell("Too much mail at once. Try later.", b"UNAVAILABLE"))
+
+    def _let_go(self) -> None:
+        self._registry.octets_in_hand -= self._octets_in_hand
+        self._octets_in_hand = 0
 
     def _pause_reading(self) -> None:
         if not self._is_reading_paused:
@@ -134,6 +152,7 @@ class IMAPServer(IMAP4Server):
         """The client is gone: end the conversation wherever it waits."""
         self.setTimeout(None)
         self._is_lost = True
+        self._let_go()
         self._outlet.lost()
         self._input.wake()
         self._registry.leave(self)
@@ -186,7 +205,10 @@ class IMAPServer(IMAP4Server):
 
     async def _answer(self, frame: Frame) -> None:
         if isinstance(frame, Request):
-            await perform(self.session, frame)
+            try:
+                await perform(self.session, frame)
+            finally:
+                self._let_go()
             await self.drain()
         elif isinstance(frame, GoAhead):
             self.write(b"+ Go ahead.\r\n")

@@ -9,7 +9,13 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
-from fe_mail.imap.server import MAX_WAITING_OCTETS, IMAPServer
+from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
+from fe_mail.imap.server import (
+    MAX_MESSAGE_OCTETS_IN_HAND,
+    MAX_WAITING_OCTETS,
+    SMALL_OCTETS,
+    IMAPServer,
+)
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
 from tests.dialogue import Connection
@@ -303,6 +309,32 @@ class LimitTests(IMAPTestCase):
         self.logged_in()
         second = self.logged_in()
         self.assertTrue(second.is_closed)
+
+    def test_much_mail_at_once(self) -> None:
+        """Messages that are being received by all connections together have a limit."""
+        count = MAX_MESSAGE_OCTETS_IN_HAND // APPEND_LIMIT_OCTETS
+        connections = [self.logged_in() for _ in range(count + 1)]
+        for connection in connections:
+            connection.send(b"a APPEND INBOX {%d+}\r\n" % APPEND_LIMIT_OCTETS)
+            self.factory.registry.octets_in_hand += APPEND_LIMIT_OCTETS - SMALL_OCTETS
+            connection.send(b"x" * SMALL_OCTETS)
+        self.assertEqual([one.is_closed for one in connections], [False] * count + [True])
+        self.assertIn(b"* BYE [UNAVAILABLE] Too much mail at once.", connections[-1].rest())
+
+    def test_hand_is_empty_afterwards(self) -> None:
+        """Stored, refused or left in the middle: it counts no more."""
+        registry = self.factory.registry
+        connection = self.logged_in()
+        connection.send(b"a APPEND INBOX {%d+}\r\n" % (2 * SMALL_OCTETS))
+        connection.send(b"x" * SMALL_OCTETS)
+        self.assertGreaterEqual(registry.octets_in_hand, SMALL_OCTETS)
+        connection.send(b"x" * SMALL_OCTETS + b"\r\n")
+        self.assertEqual(registry.octets_in_hand, 0)
+        self.assertIn(b"a OK", connection.rest())
+        connection.send(b"b APPEND INBOX {%d+}\r\n" % (2 * SMALL_OCTETS))
+        connection.send(b"x" * SMALL_OCTETS)
+        connection.protocol.connectionLost(GONE)  # type: ignore[attr-defined]
+        self.assertEqual(registry.octets_in_hand, 0)
 
     def test_many_bad_commands(self) -> None:
         """Who only sends nonsense is sent away."""
