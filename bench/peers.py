@@ -2,7 +2,7 @@
 Peers to compare with, run from a directory of their own: Postfix and Dovecot, where installed.
 
 Both are configured as a careful administrator would: Postfix fsyncs its queue, Dovecot fsyncs
-what it appends (``mail_fsync=always``) into a maildir.
+what it appends (``mail_fsync=always``) into a maildir, and speaks TLS as we do.
 """
 
 import os
@@ -37,12 +37,19 @@ def _wait(port: int) -> None:
             time.sleep(0.05)
 
 
+def _descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [each for child in map(int, children) for each in (child, *_descendants(child))]
+
+
 class Dovecot:
     """``imap`` and ``pop3`` are its ports; any user of ``demo.test``, password ``secret``."""
 
     password = "secret"  # of a server that lives for one benchmark
 
-    def __init__(self) -> None:
+    def __init__(self, chain: Path) -> None:
+        """``chain`` is a certificate in PEM, with ``privkey.pem`` beside it."""
+        self._chain = chain
         self.directory = Path(tempfile.mkdtemp(prefix="bench-dovecot-"))
         self.imap, self.pop3 = _free_port(), _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,8 +72,9 @@ class Dovecot:
 base_dir = {self.directory}/run
 log_path = {self.directory}/log
 protocols = imap pop3
-ssl = no
-disable_plaintext_auth = no
+ssl = required
+ssl_cert = <{self._chain}
+ssl_key = <{self._chain.with_name("privkey.pem")}
 mail_location = maildir:{mail}/%n
 mail_fsync = always
 mail_max_userip_connections = 10000
@@ -81,24 +89,32 @@ userdb {{
 }}
 service imap-login {{
   inet_listener imap {{
-    port = {self.imap}
+    port = 0
   }}
   inet_listener imaps {{
-    port = 0
+    port = {self.imap}
+    ssl = yes
   }}
 }}
 service pop3-login {{
   inet_listener pop3 {{
-    port = {self.pop3}
+    port = 0
   }}
   inet_listener pop3s {{
-    port = 0
+    port = {self.pop3}
+    ssl = yes
   }}
 }}
 """
         )
         self._process = subprocess.Popen(["dovecot", "-F", "-c", str(configuration)])
         _wait(self.imap)
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of all its processes."""
+        assert self._process is not None
+        return [self._process.pid, *_descendants(self._process.pid)]
 
     def stop(self) -> None:
         """End it and remove its files."""
