@@ -191,6 +191,18 @@ class SharingTests(FilesCase):
         self.assertEqual(len(self.uids(other)), 13)
         self.assertEqual(self.now(other.check()), ())
 
+    def test_number_used_again(self) -> None:
+        """Who removes what it took in a moment late does not remove newer mail."""
+        self.deliver("d1")
+        spool = self.store._spool
+        late = self.now(spool.waiting(ALICE, 0))
+        self.now(spool.discard(late))
+        self.deliver("d2")
+        (newer,) = self.now(spool.waiting(ALICE, 0))
+        self.assertEqual(newer.id, late[0].id)
+        self.now(spool.discard(late))
+        self.assertEqual(self.now(spool.waiting(ALICE, 0)), (newer,))
+
     def test_replaced_elsewhere(self) -> None:
         """Another process begins the mailbox anew: nothing goes into the old one any more."""
         mailbox, other, key = self.unlock(), self.started(), b"n" * 32

@@ -325,6 +325,28 @@ class OtherProcessTests(SynchronousTestCase):
         with self.assertRaises(imaplib.IMAP4.error):
             server.imap("alice")
 
+    def test_a_mailbox_begun_anew(self) -> None:
+        """Mail that comes a moment later is in the new mailbox, which opens at once."""
+        server = DemoServer()
+        self.addCleanup(server.destroy)
+        server.start()
+        bob, _ = server.alias("bob")
+        client = server.imap("bob")
+        done = subprocess.run(
+            [PROGRAM, "-D", str(server.directory), "password", bob, "--override"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        with server.mx() as sender:
+            sender.sendmail("x@client.test", [bob], b"Subject: afterwards\r\n\r\nbody\r\n")
+        for alias in server.facts["aliases"]:
+            if alias["address"] == bob:
+                alias["password"] = re.findall(r"Password: +(\S+)", done.stdout)[0]
+        server.inbox("bob", "afterwards")
+        client.shutdown()
+
 
 class TraceTests(SynchronousTestCase):
     """One id follows a message."""

@@ -126,11 +126,13 @@ class Spool:
         return await self._database.read(lambda cursor: _waiting(cursor, alias_id, after))
 
     async def discard(self, items: Sequence[SealedItem]) -> None:
-        """Remove items that were taken in."""
-        ids = [(item.id,) for item in items]
-        await self._database.write(
-            lambda cursor: cursor.executemany("DELETE FROM sealed WHERE id = ?", ids) and None
-        )
+        """
+        Remove items that were taken in. Their number alone does not name them: when another
+        process was quicker, newer mail may have it by now.
+        """
+        taken = [(item.id, item.delivery_id) for item in items]
+        sql = "DELETE FROM sealed WHERE id = ? AND delivery_id = ?"
+        await self._database.write(lambda cursor: cursor.executemany(sql, taken) and None)
 
     def note_used(self, alias_id: AliasId, used_octets: int) -> None:
         """An open mailbox uses so much; written soon."""
