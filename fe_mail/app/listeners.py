@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
@@ -101,6 +102,14 @@ class Door(Factory):
         return ip is not None and any(ip in network for network in self._networks)
 
 
+def _send_at_once(port: Any) -> None:
+    """
+    Connections inherit it from their port. We gather what belongs together before we write, so
+    waiting for the peer's acknowledgement (RFC 896) only adds its 40 ms to every long answer.
+    """
+    port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Listener(Service):
     """One named listener on any number of endpoints."""
 
@@ -120,7 +129,13 @@ class Listener(Service):
             [serverFromString(self._reactor, s).listen(self.door) for s in self._strings],
             consumeErrors=True,
         )
-        self._listening.addCallbacks(self._ports.extend)
+        self._listening.addCallbacks(self._bound)
+
+    def _bound(self, ports: list[IListeningPort]) -> None:
+        self._ports.extend(ports)
+        for port in ports:
+            if isinstance(port.getHost(), IPv4Address | IPv6Address):
+                _send_at_once(port)
 
     def startService(self) -> None:
         """Bind, if nobody asked for it before."""

@@ -1,14 +1,17 @@
 """Doors: closed before the stores are ready, and whom they believe a PROXY header."""
 
 import socket
+from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from fe_mail.app.listeners import Door, all_interfaces, endpoint_strings
+from fe_mail.app.listeners import Door, Listener, all_interfaces, endpoint_strings
 from fe_mail.app.proxy import HEADER_SECONDS
 
 
@@ -121,3 +124,28 @@ class DoorTests(SynchronousTestCase):
             listening.listen()
             ports.append(listening.getsockname()[1])
         socket.create_connection(("127.0.0.1", ports[0]), 5).close()
+
+
+class ListenerTests(TestCase):
+    """A port on loopback."""
+
+    timeout = 20
+
+    async def test_answers_are_not_held_back(self) -> None:
+        """A long answer in several writes does not wait for acknowledgements (RFC 896)."""
+        anything: Any = reactor
+        accepted: Deferred[bool] = Deferred()
+
+        class Accepting(Protocol):
+            def connectionMade(self) -> None:
+                accepted.callback(bool(self.transport.getTcpNoDelay()))
+                self.transport.loseConnection()
+
+        door = Door(anything)
+        door.open(Factory.forProtocol(Accepting), None)
+        listener = Listener(anything, "test", ["tcp:0:interface=127.0.0.1"], door)
+        listener.startService()
+        await listener.when_listening()
+        self.addCleanup(lambda: Deferred.fromCoroutine(listener.stop_listening()))
+        with socket.create_connection(("127.0.0.1", listener.port)):
+            self.assertTrue(await accepted)
