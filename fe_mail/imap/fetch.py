@@ -8,7 +8,7 @@ stops costs one chunk. \\Seen is set once per batch, after the batch was read.
 RFC 9051 §6.4.5, §7.5.2; RFC 3501 §6.4.5 (RFC822 items); RFC 7162 §3.1.4 (CHANGEDSINCE).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Final
 
@@ -149,8 +149,9 @@ async def _fetch_batch(session: Session, items: tuple[FetchItem, ...], batch: li
     live = [index for index in batch if not view.is_vanished(view.uids[index])]
     if live and _needs_store(view, items, live):
         return await _from_store(session, items, live) and len(live) == len(batch)
+    tell = _teller(items)
     for count, index in enumerate(live, 1):
-        _tell(session, items, Line(view, index, None))
+        session.wire.write(tell(Line(view, index, None)))
         if count % BREATHE_MESSAGES == 0:
             await session.wire.breathe()
     return len(live) == len(batch)
@@ -185,8 +186,12 @@ async def _from_store(session: Session, items: tuple[FetchItem, ...], batch: lis
     found = [(index, row) for index in batch if (row := rows.get(view.uids[index]))]
     complete = len(found) == len(batch)
     newly_seen = await _mark_seen(session, items, [index for index, _ in found])
+    tell = _teller(items) if all(isinstance(item, Attribute) for item in items) else None
     for index, row in found:
         view.remember(index, row.size_octets, row.received_at)
+        if tell is not None:
+            session.wire.write(tell(Line(view, index, row)))
+            continue
         asked = items
         if index in newly_seen and Attribute.FLAGS not in items:
             asked = (*items, Attribute.FLAGS)
@@ -217,12 +222,15 @@ async def _mark_seen(
     return frozenset(changed)
 
 
-def _tell(session: Session, items: tuple[FetchItem, ...], line: Line) -> None:
-    """A message without sections."""
-    values = b" ".join(
-        b"%s %s" % (item.value, VALUES[item](line)) for item in items if isinstance(item, Attribute)
-    )
-    session.wire.write(b"* %d FETCH (%s)\r\n" % (line.index + 1, values))
+def _teller(items: Iterable[FetchItem]) -> Callable[[Line], bytes]:
+    """Makes the responses to items without sections; what is the same in all is done once."""
+    parts = [(b"%s " % item.value, VALUES[item]) for item in items if isinstance(item, Attribute)]
+
+    def tell(line: Line) -> bytes:
+        values = b" ".join([label + value(line) for label, value in parts])
+        return b"* %d FETCH (%s)\r\n" % (line.index + 1, values)
+
+    return tell
 
 
 async def _send(session: Session, items: tuple[FetchItem, ...], line: Line) -> bool:
@@ -230,9 +238,6 @@ async def _send(session: Session, items: tuple[FetchItem, ...], line: Line) -> b
     One message. False when it went before anything of it was written; if it goes in the middle
     of a literal, only closing the connection keeps the client in step.
     """
-    if all(isinstance(item, Attribute) for item in items):
-        _tell(session, items, line)
-        return True
     writing = Writing(session, b"* %d FETCH (" % (line.index + 1))
     try:
         for item in items:
