@@ -76,11 +76,11 @@ def parse_items(scan: Scanner) -> tuple[FetchItem, ...]:
     if not scan.accept(b"("):
         word = scan.word()
         return MACROS.get(word) or (_item(scan, word),)
-    items: dict[FetchItem, None] = {}
+    items: list[FetchItem] = []
     while True:
-        items[_item(scan, scan.word())] = None
+        items.append(_item(scan, scan.word()))
         if scan.accept(b")"):
-            return tuple(items)
+            return tuple(dict.fromkeys(items))
         scan.space()
         if len(items) >= MAX_ITEMS:
             raise Malformed("Too many items.")

@@ -33,5 +33,7 @@ def _skip(pattern: str, states: set[int]) -> set[int]:
     for at in states:
         while at < len(pattern) and pattern[at] in "*%":
             at += 1
+            if at in reached:
+                break  # somebody else goes on from there
             reached.add(at)
     return reached

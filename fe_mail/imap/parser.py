@@ -21,6 +21,7 @@ from fe_mail.model.mailbox import FlagAction
 
 __all__ = ["COMMANDS", "UID_COMMANDS", "parse", "parse_tag"]
 
+MAX_STATUS_ITEMS: Final = 50
 MAX_ID_FIELDS: Final = 30  # RFC 2971 §3.3
 MAX_ID_NAME_OCTETS: Final = 30
 MAX_ID_VALUE_OCTETS: Final = 1024
@@ -185,15 +186,16 @@ def _status(scan: Scanner) -> Command:
     name = scan.folder_name()
     scan.space()
     scan.expect(b"(")
-    items: dict[StatusItem, None] = {}
-    while True:
+    items: list[StatusItem] = []
+    while len(items) < MAX_STATUS_ITEMS:
         item = STATUS_ITEMS.get(scan.word())
         if item is None:
             raise Malformed("Unknown item of STATUS.")
-        items[item] = None
+        items.append(item)
         if scan.accept(b")"):
-            return command.Status(name, tuple(items))
+            return command.Status(name, tuple(dict.fromkeys(items)))
         scan.space()
+    raise Malformed("Too many items.")
 
 
 def _append(scan: Scanner) -> Command:

@@ -19,6 +19,8 @@ __all__ = ["BadCharset", "Malformed", "Scanner"]
 MAX_RANGES: Final = 100_000  # of one sequence set
 MAX_FLAGS: Final = 200  # of one flag list
 MAX_FLAG_OCTETS: Final = 255
+MAX_PATTERN_OCTETS: Final = 2000  # of LIST
+MAX_WILDCARDS: Final = 20
 MAX_NUMBER: Final = 2**32 - 1
 MAX_MODSEQ: Final = 2**63 - 1  # RFC 7162 §7
 
@@ -185,10 +187,15 @@ class Scanner:
         return self._name(self.astring())
 
     def list_pattern(self) -> str:
-        """A pattern of LIST."""
+        """A pattern of LIST; it is matched with every name, so it has limits of its own."""
         if self.peek() in (b'"', b"{", b"~"):
-            return self._name(self.string())
-        return self._name(self.match(LIST_PATTERN, "a pattern")[0])
+            pattern = self.string()
+        else:
+            pattern = self.match(LIST_PATTERN, "a pattern")[0]
+        wildcards = pattern.count(b"*") + pattern.count(b"%")
+        if len(pattern) > MAX_PATTERN_OCTETS or wildcards > MAX_WILDCARDS:
+            raise Malformed("The pattern is too complex.")
+        return self._name(pattern)
 
     def _name(self, octets: bytes) -> str:
         name = decode_name(octets)
@@ -212,12 +219,12 @@ class Scanner:
     def flags(self) -> frozenset[str]:
         """A parenthesized list of flags."""
         self.expect(b"(")
-        flags: set[str] = set()
+        flags: list[str] = []
         if not self.accept(b")"):
-            flags.add(self.flag())
+            flags.append(self.flag())
             while not self.accept(b")"):
                 self.space()
-                flags.add(self.flag())
+                flags.append(self.flag())
                 if len(flags) > MAX_FLAGS:
                     raise Malformed("Too many flags.")
         return frozenset(flags)
@@ -227,6 +234,8 @@ class Scanner:
         text = self.match(SEQUENCE_SET, "a sequence set")[0]
         if self.peek().isdigit() or self.peek() in (b":", b",", b"*"):
             raise Malformed("Expected a sequence set.")
+        if text.count(b",") >= MAX_RANGES:
+            raise Malformed("Too many ranges.")
         ranges = []
         for part in text.split(b","):
             low, colon, high = part.partition(b":")
@@ -235,8 +244,6 @@ class Scanner:
             if first > MAX_NUMBER or last > MAX_NUMBER:
                 raise Malformed("A number is too big.")
             ranges.append((first, last))
-        if len(ranges) > MAX_RANGES:
-            raise Malformed("Too many ranges.")
         return SequenceSet(tuple(ranges))
 
     def day(self) -> int:

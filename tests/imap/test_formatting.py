@@ -147,4 +147,5 @@ class PatternTests(SynchronousTestCase):
         """A pattern that kills backtracking matchers."""
         started = time.perf_counter()
         self.assertFalse(matches("*a" * 200 + "b", "a" * 200))
+        self.assertTrue(matches("*%" * 20_000, "a" * 10))
         self.assertLess(time.perf_counter() - started, 1.0)

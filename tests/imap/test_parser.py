@@ -1,5 +1,7 @@
 """Tests of fe_mail.imap.parser, scanner, fetch_item and search_key."""
 
+import time
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +19,7 @@ from fe_mail.model.sequence import STAR, SequenceSet
 
 __all__ = ["HostileTests", "ParserTests", "TableTests"]
 
+MAX_PARSE_SECONDS = 0.05
 WORDS = st.sampled_from(
     [name.decode() for name in COMMANDS]
     + ["INBOX", "1:*", "4294967296", "0", "99999999999999999999", "*", "1,2,3:4", "(", ")"]
@@ -187,6 +190,26 @@ class HostileTests(SynchronousTestCase):
     """Whatever comes, only ``Malformed`` is raised."""
 
     @settings(max_examples=300, deadline=None)
+    def test_repetition(self) -> None:
+        """The same thing a hundred thousand times is too much, however small it is."""
+        many = 100_000
+        for text in (
+            "STORE 1 FLAGS (" + "\\Seen " * many + "\\Seen)",
+            "FETCH 1 (" + "FLAGS " * many + "FLAGS)",
+            "FETCH " + "1," * many + "1 FLAGS",
+            "STATUS x (" + "MESSAGES " * many + "MESSAGES)",
+            'LIST "" "' + "*%" * many + '"',
+            'LIST "" ' + "a" * many,
+            "SEARCH " + "(" * many + "ALL" + ")" * many,
+            "SEARCH " + "NOT " * many + "ALL",
+            "SEARCH " + "OR ALL " * many + "ALL",
+            "FETCH 1 BODY[" + "1." * many + "1]",
+            "FETCH 1 BODY[HEADER.FIELDS (" + "To " * many + "To)]",
+        ):
+            began = time.process_time()
+            self.assertRaises(Malformed, one, text)
+            self.assertLess(time.process_time() - began, MAX_PARSE_SECONDS, text[:20])
+
     @given(st.lists(WORDS, min_size=1, max_size=12), st.lists(st.binary(max_size=8), max_size=2))
     def test_words(self, words: list[str], literals: list[bytes]) -> None:
         """Words of the grammar in any order."""
