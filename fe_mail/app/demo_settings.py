@@ -55,7 +55,7 @@ def demo_environment() -> dict[str, str]:
 
 
 def _free_port(wish: int, taken: set[int]) -> int:
-    for candidate in (wish, 0):
+    for candidate in (wish, *[0] * len(_PORTS)):  # 0: any; it may give one of ours again
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -1,5 +1,7 @@
 """The configuration: where values come from, what is refused, how secrets are made."""
 
+import contextlib
+import socket
 import tempfile
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.app.config import Config, ConfigError, describe, example, load, read_env
+from fe_mail.app.demo_settings import demo_environment
 from fe_mail.app.variables import variables
 
 GOOD = "a" * 32
@@ -140,3 +143,22 @@ class DocumentationTests(SynchronousTestCase):
         )
         values, problems = read_env(text)
         self.assertEqual((problems, set(values)), ([], set(variables())))
+
+
+class DemoPortTests(SynchronousTestCase):
+    """Ports of the demo."""
+
+    def test_taken_ports_are_replaced(self) -> None:
+        """However many of the wished ports are in use, every listener gets one of its own."""
+        with contextlib.ExitStack() as stack:
+            for wish in (2525, 2465, 2587, 2993, 3000, 4000):
+                busy = stack.enter_context(socket.socket())
+                busy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with contextlib.suppress(OSError):
+                    busy.bind(("127.0.0.1", wish))
+                    busy.listen()
+            for _ in range(50):
+                chosen = demo_environment()
+                ports = [value for name, value in chosen.items() if name.endswith("_PORT")]
+                used = [port for port in ports if port != "0"]
+                self.assertEqual(len(set(used)), len(used))

@@ -215,7 +215,10 @@ class ProxyTests(SynchronousTestCase):
             client.login(*server.alias("alice"))
         received = self.read(server, "through")
         self.assertIn(b"client.test ([203.0.113.7])", received)
-        logins = [each for each in events(server) if "login of" in each["text"]]
+        logins = wait_for(
+            "the logins in the log",
+            lambda: [each for each in events(server) if "login of" in each["text"]],
+        )
         self.assertEqual({each["ip"] for each in logins}, {"203.0.113.7"})
         with socket.create_connection(("127.0.0.1", server.port("mx")), 10) as direct:
             direct.sendall(b"EHLO client.test\r\n")
