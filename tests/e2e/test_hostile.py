@@ -259,6 +259,25 @@ class HostileConnectionTests(SynchronousTestCase):
         """The same inside TLS."""
         self.attack_tls(self.server.port("imaps"), IMAP)
 
+    def test_imap_signed_in(self) -> None:
+        """A user of ours who means harm: floods, and answers that are never read."""
+        address, password = self.server.alias("bob")
+        login = f"a LOGIN {address} {password}\r\nb SELECT INBOX\r\n".encode()
+        attacks = tuple(
+            forever(flood, login)
+            for flood in (
+                b"c NOOP\r\n",
+                b"c FETCH 1:* BODY.PEEK[]\r\n",
+                b"c SEARCH TEXT hello\r\n",
+                b'c LIST "" *\r\n',
+                b"c STORE 1:* +FLAGS (\\Seen)\r\n",
+                b"c COPY 99999 INBOX\r\n",
+                b"c APPEND INBOX {50000000+}\r\n" + b"x" * 16_000,
+                b"c STATUS INBOX (MESSAGES UNSEEN)\r\n",
+            )
+        )
+        self.attack_tls(self.server.port("imaps"), attacks)
+
     def test_mx(self) -> None:
         """Endless commands, and messages that never end."""
         self.attack(self.server.port("mx"), MX)
