@@ -54,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="look inside this mailbox too; its password is asked for",
     )
+    log = areas.add_parser("log", help="deliveries and failed logins of a domain, newest first")
+    log.add_argument("domain")
+    log.add_argument("--kind", default="", help="only these, for example login-failed")
+    log.add_argument("--limit", type=int, default=50, help="how many (50)")
     areas.add_parser("env-example", help="print conf/env.example")
     areas.add_parser("variables", help="print docs/variables.rst")
     return parser

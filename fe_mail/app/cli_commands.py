@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from fe_mail.app.log import escape
 from fe_mail.app.verify import broken_invariants
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
@@ -239,6 +240,20 @@ async def route(services: Inside, options: Options) -> int:
     return 0
 
 
+async def log(services: Inside, options: Options) -> int:
+    """``fe-mail log DOMAIN``."""
+    of = await _domain_named(services, options.domain)
+    found = await services.stores.accounts.logs(
+        of.id, Query(limit=max(1, options.limit)), kind=options.kind
+    )
+    for entry in found.items:
+        detail = " ".join(f"{name}={value}" for name, value in entry.detail.items() if value)
+        print(escape(f"{_moment(entry.created_at)}  {entry.kind:<12} {entry.remote} {detail}"))
+    if not found.items:
+        print("Nothing is logged.")
+    return 0
+
+
 # The queue -------------------------------------------------------------------------------------
 
 
@@ -329,6 +344,7 @@ COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "user": user,
     "domain": domain,
     "alias": alias,
+    "log": log,
     "password": password,
     "route": route,
     "queue": queue,

@@ -1,5 +1,6 @@
 """The operator's command line, on a server that runs and on one that does not."""
 
+import imaplib
 import subprocess
 import sys
 import tempfile
@@ -148,6 +149,33 @@ class QueueTests(CommandCase):
         self.directory = self.server.directory / "misspelt"
         self.assertIn("misspelt does not exist", self.command("user", "list", expect=2))
         self.assertFalse(self.directory.exists())
+
+
+class LogTests(CommandCase):
+    """What the owner of a domain can look up."""
+
+    def test_deliveries_and_failed_logins(self) -> None:
+        """Envelope addresses and reasons, newest first; never a subject."""
+        server = shared_server()
+        self.directory = server.directory
+        alice, _ = server.alias("alice")
+        with server.mx() as client:
+            client.sendmail("x@client.test", [alice], b"Subject: Unlogged words\r\n\r\nbody\r\n")
+        server.inbox("alice", "Unlogged words")
+        client = imaplib.IMAP4_SSL(
+            "localhost", server.port("imaps"), ssl_context=server.context, timeout=20
+        )
+        self.assertRaises(imaplib.IMAP4.error, client.login, alice, "a wrong password")
+        client.shutdown()
+        said = wait_for(
+            "the failed login",
+            lambda: self.command("log", "demo.test", "--kind", "login-failed", "--limit", "1"),
+        )
+        self.assertRegex(said, r"login-failed +127\.0\.0\.1 .*alice@demo\.test")
+        self.assertNotIn("a wrong password", said)
+        everything = self.command("log", "demo.test")
+        self.assertIn("delivered", everything)
+        self.assertNotIn("Unlogged words", everything)
 
 
 class UpgradeTests(CommandCase):
