@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from fe_mail.accounts.login import Login
 from fe_mail.connection.pacing import ConnectionEnded
+from fe_mail.connection.turns import BURST
 from fe_mail.model.envelope import Peer
 from fe_mail.model.identity import Identity
 from fe_mail.queue.reception import Reception
@@ -45,6 +46,9 @@ class Link(Protocol):
 
     async def writable(self) -> None:
         """Wait until the client reads what it was sent. ``ConnectionEnded``."""
+
+    async def turn(self) -> None:
+        """Let other connections have their turn."""
 
     def consumed(self) -> None:
         """Input was used; reading may go on."""
@@ -87,6 +91,7 @@ class Conversation:
         self._replies: list[bytes] = []
         self._gathered_octets = 0
         self._is_over = False
+        self._burst = 0  # commands since the last wait
 
     @property
     def peer(self) -> Peer:
@@ -139,6 +144,7 @@ class Conversation:
             if self.session.farewell and self.session.is_idle:
                 self.say(self.session.farewell)
             self.flush()
+            self._burst = 0
             await self.link.more()
         self.link.consumed()
         return event
@@ -185,7 +191,13 @@ class Conversation:
 
     async def _step(self) -> None:
         await self.link.writable()
+        if self._burst >= BURST:
+            self._burst = 0
+            self.flush()
+            await self.link.turn()
+            await self.link.writable()  # or it ended meanwhile
         event = await self.event()
+        self._burst += 1
         if isinstance(event, Answer):
             self.say(event)
             return

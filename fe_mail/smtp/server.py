@@ -137,6 +137,10 @@ class SMTPServer(PacedConnection, ESMTP):
         if self.conversation is not None:
             self.conversation.flush()
 
+    async def turn(self) -> None:
+        """Let other connections have their turn."""
+        await self._registry.turns.take()
+
     def say_timeout(self) -> None:
         """RFC 5321 §3.8: 421 before closing."""
         if self.conversation is not None:
