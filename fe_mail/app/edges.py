@@ -302,7 +302,7 @@ class Edges:
             version=version("fe-mail"),
         )
         couriers: dict[str, Courier] = {
-            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.blobs),
+            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.blobs, stores.run),
             "remote": remote,
             "forward": ForwardCourier(remote, self._srs, inside.clock),
             "webhook": webhook,

@@ -31,7 +31,7 @@ from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.app.config import Config
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import AuthenticationFailed, MailError
 from fe_mail.ports import HTTPPost, Resolver
 
 __all__ = ["Inside", "Stores", "make_site"]
@@ -79,7 +79,10 @@ class Stores:
             try:
                 await getattr(self, name).start()
             except MailError as error:
-                error.message = f"The store of {name} cannot be opened: {error.message}"
+                reason = error.message
+                if isinstance(error, AuthenticationFailed):
+                    reason = "HELPER_ENCRYPTION_KEY is not the one that it was made with."
+                error.message = f"The store of {name} cannot be opened: {reason}"
                 raise
         await self.bus.start()
 

@@ -19,10 +19,11 @@ from fe_mail.model.errors import MailError, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery, NewMessage
 from fe_mail.model.queue import Claim, Outcome
-from fe_mail.ports import AccountStore, Blobs, MailboxStore
+from fe_mail.ports import AccountStore, Blobs, MailboxStore, Offload
 
 __all__ = ["LocalCourier", "delivered_message", "delivery_id"]
 
+OFFLOAD_OCTETS = 1024 * 1024  # copying and hashing more than this is for a thread
 _RETURN_PATH = re.compile(
     rb"^return-path[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
 )
@@ -31,12 +32,15 @@ _OUR_TRACE = re.compile(rb"Received:[^\r]*\r\n(?:[ \t][^\r]*\r\n)*")
 
 
 class LocalCourier:
-    """Delivers into the mailbox of the target's alias."""
+    """Delivers into the mailbox of the target's alias. Big messages are prepared by ``run``."""
 
-    def __init__(self, accounts: AccountStore, mailboxes: MailboxStore, blobs: Blobs) -> None:
+    def __init__(
+        self, accounts: AccountStore, mailboxes: MailboxStore, blobs: Blobs, run: Offload
+    ) -> None:
         self._accounts = accounts
         self._mailboxes = mailboxes
         self._blobs = blobs
+        self._run = run
 
     async def deliver(self, claim: Claim) -> Outcome:
         """Into INBOX. An alias that is gone or lost its mailbox is proven permanent."""
@@ -59,14 +63,17 @@ class LocalCourier:
         return await self._store(claim, alias, raw)
 
     async def _store(self, claim: Claim, alias: Alias, raw: bytes) -> Outcome:
-        delivery = Delivery(
-            id=delivery_id(claim, raw),
-            message=NewMessage(
-                raw=delivered_message(claim, alias.address, raw),
-                received_at=claim.message.created_at,
-            ),
-        )
+        def prepare() -> Delivery:
+            return Delivery(
+                id=delivery_id(claim, raw),
+                message=NewMessage(
+                    raw=delivered_message(claim, alias.address, raw),
+                    received_at=claim.message.created_at,
+                ),
+            )
+
         try:
+            delivery = await self._run(prepare) if len(raw) > OFFLOAD_OCTETS else prepare()
             await self._mailboxes.deliver(alias.id, alias.sealing_key, delivery)
         except MailError as error:
             return outcome_of(error)

@@ -1,7 +1,13 @@
 """Tests of fe_mail.delivery.local: into a mailbox, once."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.courier import outcome_of
-from fe_mail.delivery.local import LocalCourier
+from fe_mail.delivery.local import OFFLOAD_OCTETS, LocalCourier
 from fe_mail.model.errors import (
     Corrupt,
     MailError,
@@ -14,6 +20,8 @@ from fe_mail.model.errors import (
 from fe_mail.model.queue import Outcome, OutcomeKind
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
+T = TypeVar("T")
+
 
 class LocalCourierTests(PostOfficeTestCase):
     """One claim each."""
@@ -21,7 +29,7 @@ class LocalCourierTests(PostOfficeTestCase):
     def setUp(self) -> None:
         """The courier."""
         super().setUp()
-        self.courier = LocalCourier(self.accounts, self.mailboxes, self.blobs)
+        self.courier = LocalCourier(self.accounts, self.mailboxes, self.blobs, InlineThreads().run)
 
     def deliver(self, message: bytes = MESSAGE, to: str = "alice@example.org") -> Outcome:
         """Hand in, claim, deliver."""
@@ -63,6 +71,21 @@ class LocalCourierTests(PostOfficeTestCase):
         without = MESSAGE.replace(b"Message-ID: <1@elsewhere.test>\r\n", b"")
         for _ in range(2):
             self.deliver(without)
+        self.assertEqual(len(self.inbox()), 2)
+
+    def test_big_messages_leave_the_reactor_alone(self) -> None:
+        """Copying and hashing megabytes is given to ``run``, small messages are not."""
+        given: list[object] = []
+
+        def run(work: Callable[[], T]) -> "Deferred[T]":
+            given.append(work)
+            return InlineThreads().run(work)
+
+        self.courier = LocalCourier(self.accounts, self.mailboxes, self.blobs, run)
+        self.deliver()
+        self.assertEqual(len(given), 0)
+        self.deliver(MESSAGE + b"x" * 70 * (OFFLOAD_OCTETS // 64))
+        self.assertEqual(len(given), 1)
         self.assertEqual(len(self.inbox()), 2)
 
     def test_foreign_return_path(self) -> None:

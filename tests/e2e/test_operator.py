@@ -95,6 +95,15 @@ class FirstStepsTests(CommandCase):
         said = self.command("user", "list", expect=2)
         self.assertIn("DOMAIN must be set", said)
 
+    def test_another_key_is_named(self) -> None:
+        """Whoever restores data without its ``.env`` hears what is missing."""
+        self.command("user", "list")
+        path = self.directory / ".env"
+        kept = [line for line in path.read_text().splitlines() if "HELPER" not in line]
+        path.write_text("\n".join([*kept, "HELPER_ENCRYPTION_KEY=" + "k" * 32, ""]))
+        said = self.command("user", "list", expect=1)
+        self.assertIn("HELPER_ENCRYPTION_KEY is not the one", said)
+
     def test_verify_finds_what_is_broken(self) -> None:
         """A queued message whose body is gone."""
         self.assertIn("Every invariant holds.", self.command("verify"))

@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.errors import Conflict, Unavailable
@@ -65,7 +66,7 @@ class RunnerTestCase(PostOfficeTestCase):
 
     def start(self, **more: Any) -> QueueRunner:
         """Start a runner; it sees the couriers that are set now."""
-        local = LocalCourier(self.accounts, self.mailboxes, self.blobs)
+        local = LocalCourier(self.accounts, self.mailboxes, self.blobs, InlineThreads().run)
         couriers: dict[str, Courier] = {
             "local": local,
             "remote": self.remote,
@@ -341,7 +342,7 @@ class LeaseTests(RunnerTestCase):
 
     def test_killed(self) -> None:
         """A process that dies between delivery and settling: one message, delivered once."""
-        local = LocalCourier(self.accounts, self.mailboxes, self.blobs)
+        local = LocalCourier(self.accounts, self.mailboxes, self.blobs, InlineThreads().run)
         self.hand_in(self.envelope("alice@example.org"))
         self.now(local.deliver(self.claim()))  # and killed
         self.start()
