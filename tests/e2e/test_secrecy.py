@@ -12,6 +12,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.adapters.keyring import ServerKeyring
+from fe_mail.adapters.sqlite.schema import open_connection
+from fe_mail.adapters.threads import InlineThreads
 from tests.e2e.support import DemoServer, wait_for
 
 SECRETS = {
@@ -22,6 +25,13 @@ SECRETS = {
     "attachment": "Zebrafinch-attachment-4714 stands in a file",
     "filename": "Zebrafinch-filename-4715.txt",
 }
+
+
+def server_secret(server: DemoServer) -> bytes:
+    """What the keys of the server's own files are derived from."""
+    lines = (server.directory / ".env").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    return values["HELPER_ENCRYPTION_KEY"].strip("\"'").encode()
 
 
 def secret_letter(to: str) -> bytes:
@@ -84,7 +94,7 @@ class SecrecyTests(SynchronousTestCase):
         self.assertEqual(leaks(server.directory / "sqlite-data", marks), [])
 
     def test_spool_is_empty_when_all_is_settled(self) -> None:
-        """Bodies leave the spool with their last recipient."""
+        """Bodies leave the spool with their last recipient, large ones and small ones."""
         server = DemoServer()
         self.addCleanup(server.destroy)
         server.start()
@@ -94,3 +104,9 @@ class SecrecyTests(SynchronousTestCase):
         server.inbox("bob", SECRETS["subject"])
         spool = server.directory / "sqlite-data" / "spool"
         wait_for("the spool to empty", lambda: not [p for p in spool.rglob("*") if p.is_file()])
+        keyring = ServerKeyring(server_secret(server), InlineThreads())
+        key = keyring.mac(b"spool", "database")
+        small = open_connection(server.directory / "sqlite-data" / "spool.sqlite", key)
+        self.addCleanup(small.close)
+        count = "SELECT count(*) FROM blob"
+        wait_for("small bodies to go", lambda: small.execute(count).fetchall() == [(0,)])
