@@ -1,28 +1,22 @@
 """
-The rules for what people type: domains, aliases, recipients, sizes, ports.
+The rules for what people type: domains, recipients, sizes, ports.
 
 Pure functions: a value in, the value to store out, or ``Invalid`` with one plain sentence, the
 name of the field and the reference's message key where it has one. Numbers may come as text and
-lists as text with commas, blanks or line ends, since forms know nothing else.
-
-RFC 5321 §4.1.2 and RFC 6531 §3.3 (local parts), RFC 2142 (names with a role).
+lists as text with commas, blanks or line ends, since forms know nothing else. The rules for the
+name of an alias are a chapter of their own: ``alias_names``; they are offered here with the others.
 """
 
 import datetime
 import ipaddress
 import re
 import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from fe_mail.accounts.patterns import compile_pattern
-from fe_mail.model.address import (
-    MAX_LOCAL_OCTETS,
-    Address,
-    normalize_domain,
-    parse_address,
-)
+from fe_mail.accounts.alias_names import alias_name, is_pattern, refuse_reserved
+from fe_mail.model.address import Address, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid
-from fe_mail.model.sentence import Paragraph, Sentence
+from fe_mail.model.sentence import Sentence
 
 __all__ = [
     "MAX_DESCRIPTION_LENGTH",
@@ -68,28 +62,8 @@ CATCHALL_LABEL = "catch-all"
 _TAG = re.compile(r"<[^<>]{0,1000}>")
 _SPLIT = re.compile(r"[\s,]+")
 _TLD = re.compile(r"(?:[a-z]{2,63}|xn--[a-z0-9\-]{1,59})\Z")
-_REPEATED = re.compile(r"(?P<unit>.+?)(?P=unit)+\Z")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(b|kb|mb|gb|tb|pb)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40, "pb": 1 << 50}
-_QUOTED_NAME = re.compile(r"[\x21\x23-\x5b\x5d-\x7e\u00a1-\U0010ffff]+\Z")
-
-# Names that mean somebody in charge. RFC 2142, and what people take for an authority.
-_RESERVED = frozenset(
-    """
-    abuse admin administrator billing compliance dmarc dnsadmin help hostmaster info investor
-    it legal mailer-daemon maildaemon majordomo marketing media mis moderator news no-reply
-    noc noreply nobody notifications owner payments postmaster press privacy root sales
-    security ssladmin ssladministrator sslwebmaster staff support sysadmin system team tls
-    tlsadmin trouble usenet uucp webmaster www
-    """.split()  # noqa: SIM905  # a block of words reads better
-)
-# Of these even a part of the name is refused: "root-login", "my.postmaster".
-_AUTHORITIES = frozenset(
-    """
-    abuse admin administrator hostmaster mailerdaemon noreply postmaster root security
-    ssladmin sysadmin webmaster
-    """.split()  # noqa: SIM905  # a block of words reads better
-)
 
 
 def domain_name(value: object) -> str:
@@ -125,55 +99,6 @@ def user_email(value: object) -> str:
 def person_name(value: object, field: str) -> str:
     """A given or family name."""
     return plain_text(value, field, MAX_NAME_LENGTH)
-
-
-def is_pattern(name: str) -> bool:
-    """Is the alias a regular expression?"""
-    return name.startswith("/")
-
-
-def alias_name(value: object, domain: str) -> str:
-    """A local part, ``*`` or ``/regex/``; whether the caller may have it is asked elsewhere."""
-    name = value.strip() if isinstance(value, str) else ""
-    if is_pattern(name) and name.isprintable():
-        compile_pattern(name)
-        return name
-    name = name.lower()
-    if len(name) > MAX_LOCAL_OCTETS:
-        raise _bad_name(Sentence("The alias is too long."))
-    if "*" in name and (name == "*" or _REPEATED.match(name)):
-        return "*"
-    if name.startswith("!") or "+" in name or not _QUOTED_NAME.match(name):
-        raise _bad_name(
-            Sentence("An alias may not begin with ! nor hold +, blanks or quotation marks.")
-            if name
-            else Sentence("An alias needs a name.")
-        )
-    try:
-        return parse_address(f"{name}@{domain}").local_key
-    except Invalid as error:
-        raise _bad_name(error.sentence) from None
-
-
-def _bad_name(sentence: Sentence | Paragraph) -> Invalid:
-    return Invalid(sentence, field="name", code="INVALID_ALIAS_NAME")
-
-
-def refuse_reserved(name: str, restricted: Iterable[str]) -> None:
-    """``Invalid`` for names that would pass as an authority; admins may have them."""
-    folded = re.sub(r"[^a-z0-9]", "", name.lower())
-    is_taken = (
-        name in _RESERVED
-        or folded in {re.sub(r"[^a-z0-9]", "", word) for word in _RESERVED}
-        or any(folded.startswith(word) or folded.endswith(word) for word in _AUTHORITIES)
-        or name in {word.lower() for word in restricted}
-    )
-    if is_taken:
-        raise Invalid(
-            "This name is reserved. Only an admin of the domain can add it.",
-            field="name",
-            code="RESERVED_WORD_ADMIN_REQUIRED",
-        )
 
 
 def split_list(value: object, field: str) -> tuple[str, ...]:
