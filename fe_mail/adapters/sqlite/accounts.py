@@ -4,7 +4,8 @@ The ``AccountStore`` in one SQLite file (schema ``accounts``).
 Every method is one transaction. What must be unique is unique in the schema; the one rule that
 an index cannot say, that a user has a domain name once, is checked in the transaction that
 could break it, which holds the write lock. What routing and delivery ask for every message is kept
-for a moment when there is a clock: see ``recent``.
+for a moment when there is a clock: see ``recent``. Browser sessions, settings and the log, which
+are no part of an account, are in ``site_records``.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,26 +16,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.adapters.account_rules import check_changes
 from fe_mail.adapters.recent import Recent
-from fe_mail.adapters.sqlite.account_rows import (
-    ALIASES,
-    CREDENTIALS,
-    DOMAINS,
-    LOG,
-    SESSIONS,
-    USERS,
-)
+from fe_mail.adapters.sqlite.account_checking import check_accounts
+from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS, USERS
 from fe_mail.adapters.sqlite.database import Cursor, Database
+from fe_mail.adapters.sqlite.site_records import SQLiteSiteRecords
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.account import (
-    Alias,
-    Credential,
-    Domain,
-    LogEntry,
-    Member,
-    RouteRows,
-    User,
-    WebSession,
-)
+from fe_mail.model.account import Alias, Credential, Domain, Member, RouteRows, User
 from fe_mail.model.errors import AlreadyExists, NotFound
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
@@ -67,30 +54,9 @@ _CLAIMS = f"""
     SELECT {DOMAINS.columns}, owner_is_admin FROM domain_rows WHERE name = ?
     ORDER BY has_txt_record DESC, owner_is_admin DESC, created_at, serial
 """  # noqa: S608  # column names of ours
-_CHECKS = (
-    (
-        "SELECT id FROM domains WHERE NOT EXISTS (SELECT 1 FROM members"
-        " WHERE domain_id = domains.id AND \"group\" = 'admin')",
-        "Domain {} has no admin.",
-    ),
-    (
-        "SELECT id FROM aliases WHERE sealing_key = x'' AND EXISTS"
-        " (SELECT 1 FROM credentials WHERE alias_id = aliases.id)",
-        "Alias {} has credentials but no mailbox.",
-    ),
-    (
-        "SELECT id FROM domains WHERE (alias_count, storage_used) <> (SELECT count(*),"
-        " ifnull(sum(aliases.storage_used), 0) FROM aliases WHERE domain_id = domains.id)",
-        "Domain {} has wrong counts.",
-    ),
-    (
-        "SELECT id FROM users WHERE email_key <> fold(email)",
-        "User {} cannot be found by e-mail address.",
-    ),
-)
 
 
-class SQLiteAccountStore:
+class SQLiteAccountStore(SQLiteSiteRecords):
     """Durable accounts in a file that processes may share; encrypted if it has a key."""
 
     def __init__(
@@ -101,7 +67,7 @@ class SQLiteAccountStore:
         *,
         key: bytes | None = None,
     ) -> None:
-        self._database = Database(path, "accounts", threads, key=key)
+        super().__init__(Database(path, "accounts", threads, key=key))
         self._recent = Recent(clock)
 
     async def start(self) -> None:
@@ -323,7 +289,7 @@ class SQLiteAccountStore:
             ("route", local, domain_name), lambda: self._database.read(work)
         )
 
-    # Credentials, sessions, settings, log
+    # Credentials
 
     async def credentials(self, alias_id: AliasId) -> tuple[Credential, ...]:
         """All credentials of an alias, oldest first."""
@@ -360,82 +326,11 @@ class SQLiteAccountStore:
         statement = "UPDATE credentials SET last_used_at = ? WHERE id = ?"
         await self._database.execute(statement, (now, credential_id))
 
-    async def add_session(self, session: WebSession) -> None:
-        """Add a browser session."""
-        await self._database.write(lambda c: SESSIONS.insert(c, session))
-
-    async def session(self, session_id: str, now: float) -> tuple[WebSession, User]:
-        """A session that has not expired, with its user."""
-
-        def work(cursor: Cursor) -> tuple[WebSession, User]:
-            session = SESSIONS.one(cursor, "id = ? AND expires_at > ?", session_id, now)
-            return session, USERS.one(cursor, "id = ?", session.user_id)
-
-        return await self._database.read(work)
-
-    async def delete_session(self, session_id: str) -> None:
-        """Sign out; unknown ids are ignored."""
-        statement = "DELETE FROM web_sessions WHERE id = ?"
-        await self._database.execute(statement, (session_id,))
-
-    async def delete_sessions(self, user_id: UserId) -> None:
-        """Sign a user out everywhere."""
-        statement = "DELETE FROM web_sessions WHERE user_id = ?"
-        await self._database.execute(statement, (user_id,))
-
-    async def setting(self, name: str) -> str:
-        """A setting of the server, empty if unset."""
-        statement = "SELECT ifnull((SELECT value FROM settings WHERE name = ?), '')"
-        rows = await self._database.read(lambda c: c.execute(statement, (name,)).fetchall())
-        return str(rows[0][0])
-
-    async def set_setting(self, name: str, value: str) -> None:
-        """Store a setting."""
-        statement = "INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)"
-        await self._database.execute(statement, (name, value))
-
-    async def log(self, entry: LogEntry) -> None:
-        """Append to the log; an entry of the same id is written once."""
-
-        def work(cursor: Cursor) -> None:
-            if not cursor.execute("SELECT 1 FROM log WHERE id = ?", (entry.id,)).fetchone():
-                LOG.insert(cursor, entry)
-
-        await self._database.write(work)
-
-    async def logs(
-        self, domain_id: str, query: Query, alias_id: str = "", kind: str = ""
-    ) -> Page[LogEntry]:
-        """A domain's log, newest first; an empty ``domain_id`` means all."""
-        given = {"domain_id": domain_id, "alias_id": alias_id, "kind": kind}
-        wanted = {name: value for name, value in given.items() if value}
-        condition = " AND ".join(("1", *(f"{name} = ?" for name in wanted)))
-        return await self._database.read(lambda c: LOG.page(c, query, condition, *wanted.values()))
-
-    async def purge(self, now: float, log_retention_seconds: float) -> None:
-        """Drop expired sessions and old log entries."""
-
-        def work(cursor: Cursor) -> None:
-            cursor.execute("DELETE FROM web_sessions WHERE expires_at <= ?", (now,))
-            oldest = now - log_retention_seconds
-            cursor.execute("DELETE FROM log WHERE created_at < ?", (oldest,))
-
-        await self._database.write(work)
+    # Checking
 
     async def check(self) -> tuple[str, ...]:
         """Every broken invariant, one sentence each."""
-        return await self._database.read(_check)
-
-
-def _check(cursor: Cursor) -> tuple[str, ...]:
-    damage = cursor.execute("PRAGMA integrity_check").fetchall()
-    found = [f"The accounts' file is damaged: {line}." for (line,) in damage if line != "ok"]
-    stray = cursor.execute("PRAGMA foreign_key_check").fetchall()
-    found.extend(f"Row {row[1]} of {row[0]} refers to no {row[2]}." for row in stray)
-    for statement, sentence in _CHECKS:
-        rows = cursor.execute(statement).fetchall()
-        found.extend(sentence.format(row_id) for (row_id,) in rows)
-    return tuple(found)
+        return await self._database.read(check_accounts)
 
 
 def _check_rivals(cursor: Cursor, domain_id: str) -> None:
