@@ -3,7 +3,8 @@ The ``AccountStore`` of a test: the specification of what the durable ones do.
 
 Rows are kept as they were given; what the store fills in (member addresses, counts, the domain
 of an alias) is computed when a row is handed out. Dictionaries keep the order of insertion,
-which decides between rows of the same time.
+which decides between rows of the same time. Browser sessions, settings and the log, which are no
+part of an account, are in ``site_records``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,36 +13,26 @@ from typing import TypeVar
 import attrs
 
 from fe_mail.adapters.account_rules import check_changes, list_page
-from fe_mail.model.account import (
-    Alias,
-    Credential,
-    Domain,
-    LogEntry,
-    Member,
-    RouteRows,
-    User,
-    WebSession,
-)
+from fe_mail.adapters.memory.site_records import MemorySiteRecords
+from fe_mail.model.account import Alias, Credential, Domain, Member, RouteRows, User
 from fe_mail.model.errors import AlreadyExists, NotFound
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
 
 __all__ = ["MemoryAccountStore"]
 
-_Aged = TypeVar("_Aged", User, Domain, Alias, Credential, LogEntry)
+_Aged = TypeVar("_Aged", User, Domain, Alias, Credential)
 
 
-class MemoryAccountStore:
+class MemoryAccountStore(MemorySiteRecords):
     """Accounts in the memory of this process."""
 
     def __init__(self) -> None:
         self._users: dict[UserId, User] = {}
+        super().__init__(self._users)
         self._domains: dict[DomainId, Domain] = {}
         self._aliases: dict[AliasId, Alias] = {}
         self._credentials: dict[str, Credential] = {}
-        self._sessions: dict[str, WebSession] = {}
-        self._settings: dict[str, str] = {}
-        self._log: dict[str, LogEntry] = {}
 
     async def start(self) -> None:
         """Nothing to open."""
@@ -310,7 +301,7 @@ class MemoryAccountStore:
             user_email=self._users[alias.user_id].email,
         )
 
-    # Credentials, sessions, settings, log
+    # Credentials
 
     async def credentials(self, alias_id: AliasId) -> tuple[Credential, ...]:
         """All credentials of an alias, oldest first."""
@@ -349,60 +340,7 @@ class MemoryAccountStore:
         if credential:
             self._credentials[credential_id] = attrs.evolve(credential, last_used_at=now)
 
-    async def add_session(self, session: WebSession) -> None:
-        """Add a browser session."""
-        await self.user(session.user_id)
-        if session.id in self._sessions:
-            raise AlreadyExists("The session exists already.")
-        self._sessions[session.id] = session
-
-    async def session(self, session_id: str, now: float) -> tuple[WebSession, User]:
-        """A session that has not expired, with its user."""
-        session = self._sessions.get(session_id)
-        if session is None or session.expires_at <= now:
-            raise NotFound("The session does not exist.")
-        return session, self._users[session.user_id]
-
-    async def delete_session(self, session_id: str) -> None:
-        """Sign out; unknown ids are ignored."""
-        self._sessions.pop(session_id, None)
-
-    async def delete_sessions(self, user_id: UserId) -> None:
-        """Sign a user out everywhere."""
-        for session in [s for s in self._sessions.values() if s.user_id == user_id]:
-            del self._sessions[session.id]
-
-    async def setting(self, name: str) -> str:
-        """A setting of the server, empty if unset."""
-        return self._settings.get(name, "")
-
-    async def set_setting(self, name: str, value: str) -> None:
-        """Store a setting."""
-        self._settings[name] = value
-
-    async def log(self, entry: LogEntry) -> None:
-        """Append to the log; an entry of the same id is written once."""
-        self._log.setdefault(entry.id, entry)
-
-    async def logs(
-        self, domain_id: str, query: Query, alias_id: str = "", kind: str = ""
-    ) -> Page[LogEntry]:
-        """A domain's log, newest first; an empty ``domain_id`` means all."""
-        newest_first = reversed(_by_age(self._log.values()))
-        mine = (
-            entry
-            for entry in newest_first
-            if domain_id in ("", entry.domain_id)
-            and alias_id in ("", entry.alias_id)
-            and kind in ("", entry.kind)
-        )
-        return list_page(mine, LogEntry, query)
-
-    async def purge(self, now: float, log_retention_seconds: float) -> None:
-        """Drop expired sessions and old log entries."""
-        oldest = now - log_retention_seconds
-        self._sessions = {k: s for k, s in self._sessions.items() if s.expires_at > now}
-        self._log = {k: entry for k, entry in self._log.items() if entry.created_at >= oldest}
+    # Checking
 
     async def check(self) -> tuple[str, ...]:
         """Every broken invariant, one sentence each."""
