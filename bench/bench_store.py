@@ -21,7 +21,8 @@ from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.model import search
 from fe_mail.model.ids import AliasId
-from fe_mail.model.mailbox import Delivery, FlagAction, NewMessage, Want
+from fe_mail.model.mailbox import Delivery, FlagAction, FolderView, NewMessage, Want
+from fe_mail.ports import OpenMailbox
 
 ALIAS = AliasId("65aaaaaaaaaaaaaaaaaaaaaa")
 KEY = bytes(range(32))
@@ -71,30 +72,65 @@ async def bench(reactor: Any, directory: str, total: int) -> None:
     letters = [message(words, number) for number in range(total)]
     size = sum(len(letter.raw) for letter in letters) // total
     print(f"{total} messages of {size} octets")
+    mailbox = await receive(store, public, letters)
+    await fill(store, public, mailbox, letters)
+    view = await timed("select", 1, lambda: mailbox.select("Sent Mail"))
+    await read(mailbox, view)
+    await look_for(store, mailbox, view.folder.id, words, total)
+    await timed("copy all", 1, lambda: mailbox.copy(view.folder.id, view.uids, "Trash"))
+    await timed("remove all", 1, lambda: mailbox.remove(view.folder.id, view.uids))
+    mailbox.close()
+    await store.stop()
+    await threads.stop()
 
-    async def sealed() -> None:
-        deliveries = [Delivery(id=f"s{n}", message=letters[n]) for n in range(SINGLE)]
-        await at_once([lambda d=d: store.deliver(ALIAS, public, d) for d in deliveries])
 
-    await timed(f"seal to a locked mailbox, {IN_FLIGHT} at once", SINGLE, sealed)
-    mailbox = await timed("unlock and take in", SINGLE, lambda: store.unlock(ALIAS, KEY))
+async def receive(
+    store: SQLiteMailboxStore, public: bytes, letters: list[NewMessage]
+) -> OpenMailbox:
+    """Mail while nobody is there, and what the owner waits for at the next login."""
+    await timed(
+        f"seal to a locked mailbox, {IN_FLIGHT} at once",
+        SINGLE,
+        lambda: deliver(store, public, letters, "s", SINGLE),
+    )
+    mailbox: OpenMailbox = await timed(
+        "unlock and take in", SINGLE, lambda: store.unlock(ALIAS, KEY)
+    )
+    return mailbox
+
+
+async def fill(
+    store: SQLiteMailboxStore, public: bytes, mailbox: OpenMailbox, letters: list[NewMessage]
+) -> None:
+    """The ways into an open mailbox; "Sent Mail" holds every letter afterwards."""
 
     async def one_by_one() -> None:
         for letter in letters[:SINGLE]:
             await mailbox.append("Archive", [letter])
 
-    async def delivered() -> None:
-        deliveries = [Delivery(id=f"d{n}", message=letters[n]) for n in range(2 * SINGLE)]
-        await at_once([lambda d=d: store.deliver(ALIAS, public, d) for d in deliveries])
-
     async def in_batches() -> None:
-        for start in range(0, total, 50):
+        for start in range(0, len(letters), 50):
             await mailbox.append("Sent Mail", letters[start : start + 50])
 
     await timed("append, one by one", SINGLE, one_by_one)
-    await timed(f"deliver to an open mailbox, {IN_FLIGHT} at once", 2 * SINGLE, delivered)
-    await timed("append in batches of 50", total, in_batches)
-    view = await timed("select", 1, lambda: mailbox.select("Sent Mail"))
+    await timed(
+        f"deliver to an open mailbox, {IN_FLIGHT} at once",
+        2 * SINGLE,
+        lambda: deliver(store, public, letters, "d", 2 * SINGLE),
+    )
+    await timed("append in batches of 50", len(letters), in_batches)
+
+
+async def deliver(
+    store: SQLiteMailboxStore, public: bytes, letters: list[NewMessage], prefix: str, count: int
+) -> None:
+    """Hand the first letters to the store, ``IN_FLIGHT`` at the same time."""
+    deliveries = [Delivery(id=f"{prefix}{n}", message=letters[n]) for n in range(count)]
+    await at_once([lambda d=d: store.deliver(ALIAS, public, d) for d in deliveries])
+
+
+async def read(mailbox: OpenMailbox, view: FolderView) -> None:
+    """What a mail program asks for when it synchronizes a folder."""
     folder, uids = view.folder.id, view.uids
 
     async def bodies() -> None:
@@ -120,35 +156,29 @@ async def bench(reactor: Any, directory: str, total: int) -> None:
     await timed(
         "status of all folders", 1, lambda: mailbox.status(["INBOX", "Archive", "Sent Mail"])
     )
+
+
+async def look_for(
+    store: SQLiteMailboxStore, mailbox: OpenMailbox, folder: int, words: list[str], total: int
+) -> None:
+    """Searches, the first of them before there is an index."""
     rare, common = words[4000], words[10]
-    await timed(
-        "search text, nothing indexed yet",
-        1,
-        lambda: mailbox.search(folder, search.TextContains(rare)),
-    )
-    file = store._open[ALIAS]
-    await timed("index", total, file.index)
+
+    def searched(what: str, key: search.Key) -> Awaitable[Any]:
+        return timed(f"search {what}", 1, lambda: mailbox.search(folder, key))
+
+    await searched("text, nothing indexed yet", search.TextContains(rare))
+    await timed("index", total, store._open[ALIAS].index)
     for what, needle in (
         ("rare", rare),
         ("common", common),
         ("two letters", "xz"),
         ("absent", "qqzzqq"),
     ):
-        found = await timed(
-            f"search text, {what}",
-            1,
-            lambda n=needle: mailbox.search(folder, search.TextContains(n)),
-        )
+        found = await searched(f"text, {what}", search.TextContains(needle))
         print(f"    {len(found)} matches")
-    await timed(
-        "search header", 1, lambda: mailbox.search(folder, search.HeaderContains("From", "s77"))
-    )
-    await timed("search by flag", 1, lambda: mailbox.search(folder, search.Flagged("\\Seen")))
-    await timed("copy all", 1, lambda: mailbox.copy(folder, uids, "Trash"))
-    await timed("remove all", 1, lambda: mailbox.remove(folder, uids))
-    mailbox.close()
-    await store.stop()
-    await threads.stop()
+    await searched("header", search.HeaderContains("From", "s77"))
+    await searched("by flag", search.Flagged("\\Seen"))
 
 
 async def at_once(calls: list[Callable[[], Any]]) -> None:
