@@ -29,6 +29,10 @@ class Departure:
     async def leave(self, user: User, password: str) -> None:
         """Delete the account. ``AuthenticationFailed``, ``RateLimited``, ``PermissionDenied``."""
         await self._users.confirm(user, password)
+        await self.remove(user)
+
+    async def remove(self, user: User) -> None:
+        """The same on the operator's word. ``PermissionDenied`` for the last admin."""
         if user.group == "admin" and not await self._has_other_admin(user):
             raise PermissionDenied(
                 "You are the only administrator of this server, so your account has to stay."

@@ -59,9 +59,7 @@ async def user(services: Inside, options: Options) -> int:
         print("The password is changed.")
     else:
         person = await accounts.user_by_email(options.email)
-        for alias_id in await accounts.delete_user(person.id):
-            services.stores.bus.publish(f"credentials:{alias_id}")
-            await services.stores.mailboxes.destroy(alias_id)
+        await services.departure.remove(person)
         print(f"Removed {person.email}.")
     return 0
 

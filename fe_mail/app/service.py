@@ -30,13 +30,11 @@ from fe_mail.app.tls import CertificateDirectory, make_self_signed
 from fe_mail.app.wiring import Inside, Stores, make_site
 from fe_mail.connection.registry import DRAIN_SECONDS
 from fe_mail.model.errors import MailError, Unavailable
-from fe_mail.model.queue import DeliveryState, QueueFilter
 
 __all__ = ["FeMailService"]
 
 STOP_SECONDS = DRAIN_SECONDS + 5  # what drains was cut by then
 CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
-COUNTED_MESSAGES = 100_000
 # The reactor needs the interpreter several times for one answer, and waits this long each time
 # while a thread reads a big message; Python's 5 ms add up to 100.
 THREAD_TURN_SECONDS = 0.001
@@ -198,6 +196,7 @@ class FeMailService(Service):
         self.reactor.callFromThread(self.certificates.check)
 
     def _open_doors(self) -> None:
+        sharing: dict[Any, list[str]] = {}
         for name, listener in self.listeners.items():
             if name == "metrics":
                 site = self.metrics.site(self._count_queue, self.health)
@@ -206,16 +205,17 @@ class FeMailService(Service):
             factory = self.edges.factories[name]
             implicit = name in self.edges.implicit_tls
             listener.door.open(factory, self.certificates if implicit else None)
-            self.metrics.watch_connections(name, functools.partial(_connections, factory))
+            sharing.setdefault(factory, []).append(name)
+        for factory, names in sharing.items():  # counted once, however many ports it has
+            self.metrics.watch_connections(
+                "+".join(names), functools.partial(_connections, factory)
+            )
 
     # While running ------------------------------------------------------------------------------
 
     async def _count_queue(self) -> None:
-        counts = dict.fromkeys((state.value for state in DeliveryState), 0)
-        for entry in await self.inside.stores.queue.find(QueueFilter(limit=COUNTED_MESSAGES)):
-            for delivery in entry.deliveries:
-                counts[delivery.state.value] += 1
-        self.metrics.set_queue(counts)
+        counts = await self.inside.stores.queue.counts()
+        self.metrics.set_queue({state.value: count for state, count in counts.items()})
 
     async def health(self) -> list[str]:
         """Problems that an operator should know of; empty: healthy."""

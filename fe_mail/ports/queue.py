@@ -1,11 +1,12 @@
 """Everything accepted, until it is settled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import (
     Claim,
+    DeliveryState,
     Outcome,
     QueuedDelivery,
     QueuedMessage,
@@ -82,6 +83,9 @@ class Queue(Protocol):
 
     async def next_due(self) -> float | None:
         """When the earliest waiting delivery is due (or its lease runs out), None if none."""
+
+    async def counts(self) -> Mapping[DeliveryState, int]:
+        """How many deliveries of the messages that are there stand in each state."""
 
     async def blobs(self) -> frozenset[BlobId]:
         """Every blob that a message still needs."""

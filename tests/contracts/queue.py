@@ -228,6 +228,17 @@ class QueueContract:
         self.get(self.queue.settle(taken, Outcome.delivered(), 302.0))
         self.fails(self.queue.settle(taken, Outcome.delivered(), 303.0), Conflict)
 
+    def test_counts(self) -> None:
+        """Every state is there; settled deliveries count as long as their message is there."""
+        none = dict.fromkeys(DeliveryState, 0)
+        self.assertEqual(self.get(self.queue.counts()), none)
+        self.put(None, delivery(number=1), delivery(number=2), delivery(number=3))
+        self.get(self.queue.hold("m1", "demo", [3]))
+        first, _ = self.claim()
+        self.get(self.queue.settle(first, Outcome.delivered(), 210.0))
+        counts = {DeliveryState.WAITING: 1, DeliveryState.HELD: 1, DeliveryState.DELIVERED: 1}
+        self.assertEqual(self.get(self.queue.counts()), {**none, **counts})
+
     def test_end_leases(self) -> None:
         """What a killed process had claimed is due again; its claims count no more."""
         self.put()

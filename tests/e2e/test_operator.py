@@ -61,6 +61,8 @@ class FirstStepsTests(CommandCase):
         self.assertIn("local", self.command("route", "alice+tag@example.org"))
         self.assertIn("forward", self.command("route", "team@example.org"))
         self.assertIn("Every invariant holds.", self.command("verify"))
+        said = self.command("user", "remove", "me@example.net", expect=1)
+        self.assertIn("only administrator", said)
 
     def test_a_password_is_never_lost_by_accident(self) -> None:
         """A second one needs the first, or the recovery code, or the word override."""

@@ -1,7 +1,8 @@
 """The ``Queue`` of a test: the specification of what the durable ones do."""
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -142,6 +143,11 @@ class MemoryQueue:
     async def next_due(self) -> float | None:
         """When the earliest waiting delivery is due (or its lease runs out), None if none."""
         return min((row.due_at for row in self._waiting()), default=None)
+
+    async def counts(self) -> Mapping[DeliveryState, int]:
+        """How many deliveries stand in each state."""
+        found = Counter(row.delivery.state for rows in self._rows.values() for row in rows.values())
+        return {state: found[state] for state in DeliveryState}
 
     async def blobs(self) -> frozenset[BlobId]:
         """Every blob that a message still needs."""

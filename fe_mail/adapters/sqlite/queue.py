@@ -7,7 +7,7 @@ another. ``due_at`` is computed by SQLite from the next attempt and the lease, a
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fe_mail.adapters.queue_rules import check_put, settled
@@ -25,6 +25,7 @@ from fe_mail.model.errors import Conflict, NotFound
 from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import (
     Claim,
+    DeliveryState,
     Outcome,
     QueuedDelivery,
     QueuedMessage,
@@ -253,6 +254,16 @@ class SQLiteQueue:
                 "SELECT min(due_at) FROM deliveries WHERE state = 'waiting'"
             ).fetchall()[0][0]
         )
+
+    async def counts(self) -> Mapping[DeliveryState, int]:
+        """How many deliveries stand in each state."""
+        rows = await self._database.read(
+            lambda cursor: cursor.execute(
+                "SELECT state, count(*) FROM deliveries GROUP BY state"
+            ).fetchall()
+        )
+        found: dict[str, int] = dict(rows)
+        return {state: found.get(state.value, 0) for state in DeliveryState}
 
     async def blobs(self) -> frozenset[BlobId]:
         """Every blob that a message still needs."""
