@@ -4,7 +4,7 @@ from fe_mail.model.errors import Conflict, NotFound
 from fe_mail.model.ids import BlobId, new_id
 from fe_mail.ports import BlobReader, BlobWriter
 
-__all__ = ["MemoryBlobs"]
+__all__ = ["MemoryBlobs", "MemoryReader"]
 
 
 class MemoryBlobs:
@@ -25,7 +25,7 @@ class MemoryBlobs:
 
     async def open(self, blob: BlobId) -> BlobReader:
         """Begin to read. ``NotFound``."""
-        return _Reader(await self.read(blob))
+        return MemoryReader(await self.read(blob))
 
     async def read(self, blob: BlobId) -> bytes:
         """All of it. ``NotFound``."""
@@ -82,7 +82,9 @@ class _Writer:
         self._written = bytearray()
 
 
-class _Reader:
+class MemoryReader:
+    """A ``BlobReader`` of octets in memory."""
+
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._position = 0
@@ -99,4 +101,4 @@ class _Reader:
         return self._content[start : self._position]
 
     async def close(self) -> None:
-        """Done."""
+        """Nothing is held."""

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Protocol
 
+from fe_mail.adapters.memory.blobs import MemoryReader
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.errors import Conflict
@@ -86,7 +87,7 @@ class SQLiteBlobs:
     async def open(self, blob: BlobId) -> BlobReader:
         """Begin to read. ``NotFound``, ``Corrupt``."""
         content = await self._small(blob)
-        return await self._large.open(blob) if content is None else _Reader(content)
+        return await self._large.open(blob) if content is None else MemoryReader(content)
 
     async def read(self, blob: BlobId) -> bytes:
         """All of it. ``NotFound``, ``Corrupt``."""
@@ -175,25 +176,3 @@ class _Writer:
     def _check_open(self) -> None:
         if self._is_over:
             raise Conflict("The blob was committed or aborted already.")
-
-
-class _Reader:
-    """A ``BlobReader`` of octets in memory."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._position = 0
-
-    @property
-    def size_octets(self) -> int:
-        """Size of the content."""
-        return len(self._content)
-
-    async def read(self, size_octets: int) -> bytes:
-        """The next octets, empty at the end."""
-        start = self._position
-        self._position = min(len(self._content), start + size_octets)
-        return self._content[start : self._position]
-
-    async def close(self) -> None:
-        """Nothing is held."""
