@@ -70,15 +70,6 @@ class Address:
         head, _, tail = self.local.partition("+")
         return tail if head else ""
 
-    @property
-    def is_ascii(self) -> bool:
-        """False when the local part needs SMTPUTF8 (the domain never does)."""
-        return self.local.isascii()
-
-    def with_local(self, local: str) -> "Address":
-        """The same domain with another local part."""
-        return Address(local, self.domain)
-
 
 def normalize_domain(name: str) -> str:
     """
