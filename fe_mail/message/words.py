@@ -23,10 +23,12 @@ _CHUNK_OCTETS = 45
 _PIECE_OCTETS = 1 << 16
 
 _WORD = re.compile(
-    rb"=\?([^?\s*=]{1,64})(?:\*[^?\s]{1,64})?\?([bBqQ])\?([^?\r\n]{0,4096})\?=", re.ASCII
+    rb"=\?([^?\s*=]{1,64})(?:\*[^?\s]{1,64})?\?([bBqQ])\?([^?\r\n]{0,%d})\?=" % MAX_WORD_OCTETS,
+    re.ASCII,
 )
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\- ]+\Z")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*\Z")
 
@@ -80,13 +82,18 @@ def _utf8_or_western(octets: bytes) -> str:
 
 
 def _decode(octets: bytes, codec: str) -> str:
-    """Decode in pieces: replacing is slow, and no call may keep other threads waiting."""
+    """
+    Decode in pieces: replacing is slow, and no call may keep other threads waiting.
+
+    UTF-7 can spell lone surrogates, which nothing can encode again.
+    """
     if len(octets) <= _PIECE_OCTETS:
-        return octets.decode(codec, "replace")
+        return _SURROGATES.sub("\ufffd", octets.decode(codec, "replace"))
     decoder = codecs.getincrementaldecoder(codec)("replace")
     starts = range(0, len(octets), _PIECE_OCTETS)
     pieces = [decoder.decode(octets[start : start + _PIECE_OCTETS]) for start in starts]
-    return "".join(pieces) + decoder.decode(b"", True)
+    pieces.append(decoder.decode(b"", True))
+    return "".join([_SURROGATES.sub("\ufffd", piece) for piece in pieces])
 
 
 def decode_words(value: bytes) -> str:

@@ -37,6 +37,15 @@ class DecodeTests(SynchronousTestCase):
         ):
             self.assertEqual(decode_words(value), expected, value)
 
+    def test_no_lone_surrogates(self) -> None:
+        """UTF-7 can spell half a character; what comes out can always be stored and sent."""
+        self.assertEqual(decode_octets(b"+2AA- x", "utf-7"), "\ufffd x")
+        self.assertEqual(decode_octets(b"+2D3eAA-", "utf-7"), "\U0001f600")
+        long = decode_octets(b"+2AA- " * 20_000, "utf-7")
+        self.assertEqual(long, "\ufffd " * 20_000)
+        params = ((b"filename*", b"utf-7''%2B2AA-"),)
+        self.assertEqual(decoded_parameter(params, b"filename"), "\ufffd")
+
     def test_charsets(self) -> None:
         """Names that mean something else, or nothing, or harm."""
         self.assertEqual(decode_octets(b"\x93x\x94", "iso-8859-1"), "\u201cx\u201d")
