@@ -223,6 +223,7 @@ class Edges:
             gate=self._gate(),
             trusted_proxies=("127.0.0.1", "::1"),
             default_quota_octets=self._config.limits.quota_octets,
+            app_name=self._config.names.app_name,
             catalogs=self._catalogs,
         )
 

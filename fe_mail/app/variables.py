@@ -127,6 +127,12 @@ def _key_list(value: str) -> tuple[str, ...]:
     return tuple(_key(part) for part in _words(value))
 
 
+def _scheme(value: str) -> str:
+    if value not in ("https", "http"):
+        raise ValueError("be https or http")
+    return value
+
+
 def _level(value: str) -> str:
     if value not in ("debug", "info", "warn", "error"):
         raise ValueError("be debug, info, warn or error")
@@ -171,7 +177,7 @@ class Names:
     domain: str = _var(
         "DOMAIN", "", "The server's own domain, such as example.org. Must be set.", _host
     )
-    app_name: str = _var("APP_NAME", "{{DOMAIN}}", "Name shown in the web UI.", _text)
+    app_name: str = _var("APP_NAME", "fe-mail", "Name shown in the web UI.", _text)
     web_host: str = _var("WEB_HOST", "{{DOMAIN}}", "Host name of the web UI.", _host)
     api_host: str = _var("API_HOST", "api.{{DOMAIN}}", "Host name of the REST API.", _host)
     mx_host: str = _var(
@@ -256,7 +262,7 @@ class Web:
     """The web UI."""
 
     http_protocol: str = _var(
-        "HTTP_PROTOCOL", "https", "What browsers use to reach the web UI: https or http.", _text
+        "HTTP_PROTOCOL", "https", "What browsers use to reach the web UI: https or http.", _scheme
     )
     url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _text)
     api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _text)

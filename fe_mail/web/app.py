@@ -51,6 +51,7 @@ class Web:
         proxies: Proxies,
         catalogs: Catalogs,
         default_quota_octets: int,
+        app_name: str,
     ) -> None:
         self.services = services
         self.clients = clients
@@ -58,7 +59,7 @@ class Web:
         self.proxies = proxies
         self.catalogs = catalogs
         self.default_quota_octets = default_quota_octets
-        self.renderer = Renderer(catalogs)
+        self.renderer = Renderer(catalogs, app_name)
 
     # Cookies
 

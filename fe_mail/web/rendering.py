@@ -55,13 +55,15 @@ def static_files() -> dict[str, bytes]:
 class Renderer:
     """Makes HTML."""
 
-    def __init__(self, catalogs: Catalogs) -> None:
+    def __init__(self, catalogs: Catalogs, app_name: str) -> None:
         files = static_files()
         digest = hashlib.sha256(b"".join(files[name] for name in sorted(files)))
         self.version = digest.hexdigest()[:12]
         self._environments = {
             language: self._environment(catalogs, language) for language in LANGUAGES
         }
+        for environment in self._environments.values():
+            environment.globals["app_name"] = app_name
 
     def _environment(self, catalogs: Catalogs, language: str) -> Environment:
         extensions: list[str | type[Extension]] = ["jinja2.ext.i18n"]

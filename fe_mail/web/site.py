@@ -30,8 +30,9 @@ def create_web_resource(
     trusted_proxies: Sequence[str] = (),
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
     catalogs: Catalogs | None = None,
+    app_name: str = "fe-mail",
 ) -> IResource:
-    """The resource that serves every page."""
+    """The resource that serves every page; ``app_name`` stands on each."""
     web = Web(
         services,
         clients=clients,
@@ -39,5 +40,6 @@ def create_web_resource(
         proxies=Proxies(trusted_proxies),
         catalogs=catalogs or Catalogs(),
         default_quota_octets=default_quota_octets,
+        app_name=app_name,
     )
     return WebResource(web, Gatekeeper(gate, services.users, services.cache))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+import fe_mail.app
 from fe_mail.app.config import Config, ConfigError, describe, example, load, read_env
 from fe_mail.app.demo_settings import demo_environment
 from fe_mail.app.variables import variables
@@ -135,6 +136,20 @@ class DocumentationTests(SynchronousTestCase):
         for name in variables():
             self.assertIn(f"#{name}=", example())
             self.assertIn(f"  {name} (default", describe())
+
+    def test_every_variable_has_an_effect(self) -> None:
+        """What is documented is read somewhere, or stands inside another variable's default."""
+        package = Path(fe_mail.app.__file__).parent
+        code = "".join(
+            path.read_text() for path in package.glob("*.py") if path.name != "variables.py"
+        )
+        defaults = "".join(variable.default for _, _, variable in variables().values())
+        idle = [
+            name
+            for name, (_, attribute, _) in variables().items()
+            if f".{attribute}" not in code and f"{{{{{name}}}}}" not in defaults
+        ]
+        self.assertEqual(idle, [])
 
     def test_example_is_a_valid_file(self) -> None:
         """Uncommented, it is accepted but for the domain."""

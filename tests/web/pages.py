@@ -55,6 +55,7 @@ class WebTestCase(HTTPTestCase):
 
     gate: Gate | None = None
     proxies: tuple[str, ...] = ()
+    app_name = "fe-mail"
 
     def setUp(self) -> None:
         """The site and a browser."""
@@ -67,6 +68,7 @@ class WebTestCase(HTTPTestCase):
             gate=self.gate,
             trusted_proxies=self.proxies,
             catalogs=self.catalogs(),
+            app_name=self.app_name,
         )
         self.site = HTTPSite(resource, clock=self.clock, work=work)
         self.browser = self.new_browser()

@@ -70,6 +70,18 @@ class HeaderTests(WebTestCase):
         self.assertEqual(404, self.browser.get("/static/..%2Fapp.py").status)
 
 
+class NameTests(WebTestCase):
+    """The operator's own name (APP_NAME)."""
+
+    app_name = "Mail & <more>"
+
+    def test_stands_on_every_page(self) -> None:
+        """In the title and at the top, escaped."""
+        text = self.browser.get("/en/login").text
+        self.assertEqual(text.count("Mail &amp; &lt;more&gt;"), 2)
+        self.assertNotIn("<more>", text)
+
+
 class LanguageTests(WebTestCase):
     """Prefixes."""
 
