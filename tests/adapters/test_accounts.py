@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import attrs
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,6 +14,7 @@ from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model.errors import AlreadyExists
 from fe_mail.ports import AccountStore
+from tests.adapters.later import LaterThreads
 from tests.contracts.accounts import AccountsContract, alias, domain, user
 
 
@@ -41,6 +43,35 @@ class RememberingAccountsTests(AccountsContract, SynchronousTestCase):
         self.get(accounts.start())
         self.addCleanup(lambda: self.get(accounts.stop()))
         return accounts
+
+
+class AbandonedChangeTests(SynchronousTestCase):
+    """Whoever asked for a change may be gone before it is durable."""
+
+    def test_not_outlived(self) -> None:
+        """A client that hangs up leaves nobody with an answer from before the change."""
+        threads = LaterThreads()
+        accounts = SQLiteAccountStore(":memory:", threads, Clock())
+        opening = Deferred.fromCoroutine(accounts.start())
+        threads.next()
+        self.successResultOf(opening)
+        adding = Deferred.fromCoroutine(accounts.add_user(user("u")))
+        threads.next()
+        before = self.successResultOf(adding)
+
+        changing = Deferred.fromCoroutine(accounts.update_user(before.id, 5.0, given_name="New"))
+        changing.cancel()
+        self.failureResultOf(changing, CancelledError)
+        asking = Deferred.fromCoroutine(accounts.user(before.id))
+        threads.calls.reverse()  # the question is answered first
+        threads.next()
+        self.assertEqual(self.successResultOf(asking), before)
+        threads.next()
+
+        asking = Deferred.fromCoroutine(accounts.user(before.id))
+        self.assertEqual(len(threads.calls), 1, "the old answer was kept")
+        threads.next()
+        self.assertEqual(self.successResultOf(asking).given_name, "New")
 
 
 class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):

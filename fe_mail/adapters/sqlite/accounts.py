@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from fe_mail.adapters.account_rules import check_changes
 from fe_mail.adapters.recent import Recent
@@ -79,11 +81,15 @@ class SQLiteAccountStore(SQLiteSiteRecords):
         await self._database.close()
 
     async def _change(self, work: Callable[[Cursor], T]) -> T:
-        """Write; afterwards nobody gets an answer from before."""
-        try:
-            return await self._database.write(work)
-        finally:
+        """Write; afterwards nobody gets an answer from before, even if the caller is gone."""
+        done: Deferred[T] = Deferred()
+
+        def finish(result: T | Failure) -> None:
             self._recent.forget_all()
+            done.callback(result)  # takes a Failure to the errbacks
+
+        Deferred.fromCoroutine(self._database.write(work)).addBoth(finish)
+        return await done
 
     # Users
 
