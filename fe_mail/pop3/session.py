@@ -195,7 +195,7 @@ class Session:
     async def line(self, max_octets: int = MAX_LINE_OCTETS) -> bytes:
         """The next line. ``ConnectionEnded``, ``LineTooLong``."""
         self.framer.max_line_octets = max_octets
-        while (line := self.framer.next()) is None:
+        while self.farewell is not None or (line := self.framer.next()) is None:
             if self.farewell is not None:
                 self.end(self.farewell)
             self.flush()

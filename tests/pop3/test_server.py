@@ -239,6 +239,21 @@ class DrainTests(POP3TestCase):
         server.connectionLost(Failure(ConnectionDone()))
         self.successResultOf(done)
 
+    def test_nothing_new_begins(self) -> None:
+        """A command that waits behind the one that runs is not done any more."""
+        self.fill((BIG * 5_000,))
+        server, transport = self.signed_in()
+        server.pauseProducing()
+        server.dataReceived(b"DELE 1\r\nRETR 4\r\nQUIT\r\n")
+        done = defer.Deferred.fromCoroutine(self.factory.drain())
+        while server._output:
+            server.resumeProducing()
+            server.pauseProducing()
+        self.assertTrue(transport.value().endswith(b"server is shutting down.\r\n"))
+        self.assertEqual(self.inbox(), (1, 2, 3, 4))
+        server.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(done)
+
     def test_slow_ones_are_cut(self) -> None:
         """A client that does not read cannot hold us for ever."""
         self.fill((BIG * 5_000,))
