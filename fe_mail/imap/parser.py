@@ -176,7 +176,7 @@ def _list(make: Callable[[str, str], Command]) -> Callable[[Scanner], Command]:
         scan.space()
         reference = scan.folder_name()
         scan.space()
-        return make(reference, scan.list_pattern())
+        return make(reference, scan.list_pattern(reference))
 
     return grammar
 

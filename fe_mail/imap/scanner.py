@@ -20,7 +20,7 @@ MAX_RANGES: Final = 100_000  # of one sequence set
 MAX_FLAGS: Final = 200  # of one flag list
 MAX_FLAG_OCTETS: Final = 255
 MAX_PATTERN_OCTETS: Final = 2000  # of LIST
-MAX_WILDCARDS: Final = 20
+MAX_WILDCARDS: Final = 20  # of its reference and itself
 MAX_NUMBER: Final = 2**32 - 1
 MAX_MODSEQ: Final = 2**63 - 1  # RFC 7162 §7
 
@@ -186,13 +186,16 @@ class Scanner:
         """The name of a folder, in modified UTF-7; INBOX in any case is ``INBOX``."""
         return self._name(self.astring())
 
-    def list_pattern(self) -> str:
-        """A pattern of LIST; it is matched with every name, so it has limits of its own."""
+    def list_pattern(self, reference: str) -> str:
+        """
+        A pattern of LIST; it is matched with every name, so it has limits of its own. The
+        reference goes before it, so its wildcards count, too.
+        """
         if self.peek() in (b'"', b"{", b"~"):
             pattern = self.string()
         else:
             pattern = self.match(LIST_PATTERN, "a pattern")[0]
-        wildcards = pattern.count(b"*") + pattern.count(b"%")
+        wildcards = sum(reference.count(each) + pattern.count(each.encode()) for each in "*%")
         if len(pattern) > MAX_PATTERN_OCTETS or wildcards > MAX_WILDCARDS:
             raise Malformed("The pattern is too complex.")
         return self._name(pattern)

@@ -162,6 +162,9 @@ class ParserTests(SynchronousTestCase):
         self.assertEqual(one('SELECT "&ZeVnLIqe-"'), command.Select("日本語"))
         self.assertEqual(one("SELECT inBox/x"), command.Select("INBOX/x"))
         self.assertEqual(one("LIST (a %".replace("(a", "a")), command.List("a", "%"))
+        self.assertEqual(one('LIST "a*/" %'), command.List("a*/", "%"))
+        self.bad('LIST "' + "*a" * 20 + '" %')  # they count together
+        self.bad('LSUB "' + "*a" * 20 + '" %')
         self.bad("SELECT a&b")
         self.bad('SELECT "a\x7fb"')
         self.bad("SELECT {2}", b"\xc3\xa6", b"")
@@ -200,6 +203,7 @@ class HostileTests(SynchronousTestCase):
             "STATUS x (" + "MESSAGES " * many + "MESSAGES)",
             'LIST "" "' + "*%" * many + '"',
             'LIST "" ' + "a" * many,
+            'LIST "' + "*" * many + '" x',
             "SEARCH " + "(" * many + "ALL" + ")" * many,
             "SEARCH " + "NOT " * many + "ALL",
             "SEARCH " + "OR ALL " * many + "ALL",
