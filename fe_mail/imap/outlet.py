@@ -36,11 +36,6 @@ class Outlet:
         if self._registered:
             IConsumer(transport).registerProducer(self, True)
 
-    @property
-    def is_blocked(self) -> bool:
-        """The peer does not read."""
-        return self._is_paused
-
     def write(self, octets: bytes) -> None:
         """Add to what goes out."""
         self._pending.append(octets)
