@@ -71,7 +71,7 @@ def domain_name(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
     wrong = Invalid("The domain name is not valid.", field="domain", code="INVALID_DOMAIN")
     try:
-        ip = ipaddress.ip_address(text.strip("[]").removeprefix("IPv6:"))
+        ip = _ip_address(text.strip("[]").removeprefix("IPv6:"))
         return f"[IPv6:{ip}]" if ip.version == 6 else f"[{ip}]"
     except ValueError:
         pass  # not an address: a name, then
@@ -82,6 +82,13 @@ def domain_name(value: object) -> str:
     if name.startswith("[") or "." not in name or not _TLD.match(name.rpartition(".")[2]):
         raise wrong
     return name
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """``ValueError`` for others, and with a scope: Python takes any text for one."""
+    if "%" in text:
+        raise ValueError(text)
+    return ipaddress.ip_address(text)
 
 
 def user_email(value: object) -> str:
@@ -143,7 +150,7 @@ def _recipient(text: str) -> str:
     try:
         if "@" in text:
             return _address_text(parse_address(text))
-        return str(ipaddress.ip_address(text.strip("[]")))
+        return str(_ip_address(text.strip("[]")))
     except Invalid:
         raise _bad_recipient(text) from None
     except ValueError:

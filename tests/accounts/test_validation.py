@@ -36,7 +36,8 @@ class ValidationTests(SynchronousTestCase):
                 "2001:DB8::1": "[IPv6:2001:db8::1]",
             },
             ["", "localhost", "a_b.org", "-a.org", "a..org", "a.1", "a.b2", "x" * 64 + ".org",
-             "a." * 127 + "org", "a b.org", "a.org/x", None, 7, "[1.2.3]", "a\0.org"],
+             "a." * 127 + "org", "a b.org", "a.org/x", None, 7, "[1.2.3]", "a\0.org",
+             "fe80::1%eth0", "2001:db8::1%x> y\r\nz", "[IPv6:fe80::1%eth0]"],
         )  # fmt: skip
 
     def test_alias_name(self) -> None:
@@ -79,7 +80,8 @@ class ValidationTests(SynchronousTestCase):
                 None: (),
             },
             ["a@b@c", "nonsense", "http://", "https://a b/", "javascript:alert(1)", 7, [7], {},
-             "http://[::1", "http://a:99999/", "ftp://example.org/"],
+             "http://[::1", "http://a:99999/", "ftp://example.org/", ["fe80::1%eth0"],
+             ["2001:db8::1%x> NOTIFY=NEVER"]],
         )  # fmt: skip
         with self.assertRaises(Invalid) as caught:
             validation.recipients("a@x.test b@x.test c@x.test d@x.test", 3)
