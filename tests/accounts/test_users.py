@@ -2,6 +2,9 @@
 
 import hashlib
 
+from twisted.internet.defer import Deferred
+
+from fe_mail.accounts.limits import GUESSED_FAILURES, SLOW_SECONDS
 from fe_mail.accounts.users import SESSION_SECONDS, Users
 from fe_mail.model.errors import (
     AlreadyExists,
@@ -83,6 +86,19 @@ class SignInTests(UsersTestCase):
             self.fails(AuthenticationFailed, work)
         self.fails(RateLimited, self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.1"))
         self.now(self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.2"))
+
+    def test_spellings_are_one_name(self) -> None:
+        """Who guesses gains nothing by writing the address in other ways."""
+        for n in range(GUESSED_FAILURES):
+            spelling = ("eva@example.net", "EVA@example.net.", '"eva"@example.net')[n % 3]
+            work = self.users.sign_in(spelling, f"wrong {n}", f"192.0.2.{n}")
+            self.fails(AuthenticationFailed, work)
+        waiting = Deferred.fromCoroutine(
+            self.users.sign_in("eva@example.net.", PASSWORD, "198.51.100.7")
+        )
+        self.assertNoResult(waiting)
+        self.clock.advance(SLOW_SECONDS)
+        self.assertEqual(self.successResultOf(waiting).id, self.eva.id)
 
     def test_banned(self) -> None:
         """A closed account hears so after the right password only; its sessions end."""
