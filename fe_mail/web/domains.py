@@ -187,7 +187,7 @@ async def remove(visit: Visit, domain_id: str) -> Result:
     """Remove a domain; a person types its name first."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
     visit.services.domains.require_admin(visit.owner, domain)
-    if not visit.is_script and visit.field("confirm").lower() != domain.name:
+    if not visit.is_script and visit.field("confirm").lower() != domain.name.lower():
         error = Invalid(N_("Type the name of the domain to remove it."), "confirm")
         return _set_up_page(visit, domain, (), error)
     await visit.services.domains.delete(visit.owner, domain)

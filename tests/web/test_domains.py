@@ -1,5 +1,7 @@
 """Domains: the list, a new one, the set-up page and its check."""
 
+from urllib.parse import quote
+
 from fe_mail.model.account import Member
 from tests.web.pages import WebTestCase
 
@@ -132,6 +134,15 @@ class DomainTests(WebTestCase):
         answer = self.browser.submit(path, _method="DELETE", confirm="Example.org")
         self.assertEqual(302, answer.status)
         self.assertEqual((), self.now(self.accounts.domains_named("example.org")))
+
+    def test_address_literal(self) -> None:
+        """An IPv6 address is a domain too; it goes with its name as the page writes it."""
+        domain = "[IPv6:2001:db8::1]"
+        self.browser.add_domain("2001:db8::1")
+        path = f"/en/my-account/domains/{quote(domain, safe='')}"
+        answer = self.browser.submit(path, _method="DELETE", confirm=domain)
+        self.assertEqual(302, answer.status)
+        self.assertEqual((), self.now(self.accounts.domains_named(domain)))
 
     def test_others(self) -> None:
         """Somebody else sees no such domain; a plain member sees it but cannot change it."""
