@@ -144,8 +144,16 @@ def _as_form(alias: Alias) -> dict[str, object]:
         "has_imap": "true" if alias.has_imap else "",
         "is_enabled": "true" if alias.is_enabled else "",
         "error_code_if_disabled": str(alias.error_code_if_disabled),
-        "max_quota": f"{alias.max_quota // 1024**2} MB" if alias.max_quota else "",
+        "max_quota": _as_size(alias.max_quota) if alias.max_quota else "",
     }
+
+
+def _as_size(octets: int) -> str:
+    """Exact, in the largest unit that is: the field is saved again as it stands."""
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if octets % size == 0:
+            return f"{octets // size} {unit}"
+    return f"{octets} B"
 
 
 @page("PUT", _ONE)

@@ -77,6 +77,19 @@ class FormTests(AliasTestCase):
         self.assertEqual((("c@d.example",), 550), (alias.recipients, alias.error_code_if_disabled))
         self.assertEqual((2 * 1024**3, ("one", "two")), (alias.max_quota, alias.labels))
 
+    def test_sizes_come_back_as_they_were(self) -> None:
+        """The form shows a size that means the same when it is saved again."""
+        self.add("kim", has_imap="true")
+        for size in ("500 KB", "1.5 GB", "1000001 b", "3 MB"):
+            fields = {"_method": "PUT", "has_imap": "true", "is_enabled": "true"}
+            self.browser.submit(f"{self.path}/kim", max_quota=size, **fields)
+            before = self.alias("kim").max_quota
+            page = self.browser.get(f"{self.path}/kim").text
+            shown = re.search(r'name="max_quota"[^>]*value="([^"]+)"', page)
+            assert shown is not None
+            self.browser.submit(f"{self.path}/kim", max_quota=shown[1], **fields)
+            self.assertEqual(before, self.alias("kim").max_quota, size)
+
     def test_switch(self) -> None:
         """The button of the list changes nothing else."""
         self.add("kim", has_imap="true", description="x", labels="a")
