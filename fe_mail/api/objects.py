@@ -182,9 +182,8 @@ def alias_object(
     *,
     web_url: str,
     default_quota_octets: int,
-    full_domain: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
-    """An alias; ``full_domain`` replaces the short form of its domain (after creation)."""
+    """An alias, with the short form of its domain."""
     quota = alias.max_quota or domain.max_quota_per_alias or default_quota_octets
     shown: dict[str, object] = {
         "id": alias.id,
@@ -192,7 +191,7 @@ def alias_object(
         "created_at": timestamp(alias.created_at),
         "updated_at": timestamp(alias.updated_at),
         "user": _short_user(alias.user_id, alias.user_email),
-        "domain": full_domain or _domain_head(domain, web_url),
+        "domain": _domain_head(domain, web_url),
         "name": alias.name,
         "labels": list(alias.labels),
         "is_enabled": alias.is_enabled,
