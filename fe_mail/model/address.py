@@ -95,6 +95,8 @@ def normalize_domain(name: str) -> str:
 
 def _normalize_literal(inner: str) -> str:
     try:
+        if "%" in inner:
+            raise ValueError("a scope, which may hold any characters (RFC 4007 §11)")
         if inner.lower().startswith("ipv6:"):
             return f"[IPv6:{ipaddress.IPv6Address(inner[5:])}]"
         return f"[{ipaddress.IPv4Address(inner)}]"

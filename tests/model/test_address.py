@@ -1,0 +1,23 @@
+"""Addresses: what may stand in brackets instead of a domain name (RFC 5321 §4.1.3)."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from fe_mail.model.address import normalize_domain, parse_address
+from fe_mail.model.errors import Invalid
+
+
+class LiteralTests(SynchronousTestCase):
+    """A literal is an address and nothing else."""
+
+    def test_canonical(self) -> None:
+        """One spelling of each address."""
+        self.assertEqual(normalize_domain("[ipv6:2001:DB8:0::1]"), "[IPv6:2001:db8::1]")
+        self.assertEqual(normalize_domain("[192.0.2.1]"), "[192.0.2.1]")
+
+    def test_no_scope(self) -> None:
+        """A scope (RFC 4007 §11) may hold any characters, such as the end of a path."""
+        for literal in ("[IPv6:fe80::1%eth0]", "[IPv6:2001:db8::1%x> NOTIFY=NEVER]"):
+            with self.assertRaises(Invalid):
+                normalize_domain(literal)
+            with self.assertRaises(Invalid):
+                parse_address(f"anna@{literal}")
