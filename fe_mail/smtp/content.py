@@ -14,11 +14,12 @@ __all__ = ["Incoming"]
 
 
 class Incoming:
-    """One message; ``failure`` is what the client will hear."""
+    """One message; ``failure`` is what the client will hear, ``deadline`` when it must be here."""
 
-    def __init__(self, spooling: Spooling, max_size_octets: int) -> None:
+    def __init__(self, spooling: Spooling, max_size_octets: int, deadline: float) -> None:
         self.failure: Answer | None = None
         self.size_octets = 0
+        self.deadline = deadline
         self._max_size_octets = max_size_octets
         self._spooling: Spooling | None = spooling
 

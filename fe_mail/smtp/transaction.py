@@ -13,7 +13,7 @@ from fe_mail.smtp.wire import Answer
 
 __all__ = ["COMMANDS"]
 
-MESSAGE_SECONDS = 3600  # from 354 to the end; a trickle is no message
+MESSAGE_SECONDS = 3600  # from 354 or the first chunk to the end; a trickle is no message
 
 _TOO_SLOW = Answer(421, "4.4.2", "The message takes too long")
 _GO_AHEAD = Answer(354, "", "Send the message, end with <CRLF>.<CRLF>")
@@ -85,6 +85,8 @@ async def bdat(talk: Conversation, command: Bdat) -> Answer:
         return failure
     if command.is_last:
         return await _finish(talk)
+    if talk.incoming is not None and talk.link.seconds() > talk.incoming.deadline:
+        return _TOO_SLOW
     return Answer(250, "2.0.0", f"{command.size_octets} octets received")
 
 
@@ -92,13 +94,14 @@ def _begin(talk: Conversation) -> None:
     transaction = talk.session.transaction
     assert transaction is not None
     spooling = talk.reception.begin(transaction.envelope(talk.peer), talk.identity)
-    talk.incoming = Incoming(spooling, talk.session.rules.max_size_octets)
+    deadline = talk.link.seconds() + MESSAGE_SECONDS
+    talk.incoming = Incoming(spooling, talk.session.rules.max_size_octets, deadline)
 
 
 async def _pour(talk: Conversation) -> None:
     """Read to the end of the message or chunk, whatever happens to what is read."""
     incoming = talk.incoming
-    deadline = talk.link.seconds() + MESSAGE_SECONDS
+    deadline = incoming.deadline if incoming else talk.link.seconds() + MESSAGE_SECONDS
     while True:
         portion = await talk.portion()
         if incoming is not None:

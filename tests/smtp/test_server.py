@@ -355,6 +355,16 @@ class TimeTests(ServerCase):
         self.assertEqual(self.said(transport)[-1], "421 4.4.2 The message takes too long")
         self.assertEqual(self.reception.spoolings[0].state, "aborted")
 
+    def test_trickle_of_chunks(self) -> None:
+        """Chunks that never end are a message that never ends."""
+        server, transport = self.connect()
+        server.dataReceived(ENVELOPE)
+        for _ in range(MESSAGE_SECONDS // 200 + 2):
+            server.dataReceived(b"BDAT 1\r\nx")
+            self.clock.advance(200)
+        self.assertEqual(self.said(transport)[-1], "421 4.4.2 The message takes too long")
+        self.assertEqual(self.reception.spoolings[0].state, "aborted")
+
     def test_close_is_bounded(self) -> None:
         """A client that never closes is cut."""
         server, transport = self.connect()
