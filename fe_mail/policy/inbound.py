@@ -10,6 +10,7 @@ import attrs
 
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
+from fe_mail.model.network import network_of
 from fe_mail.model.route import Refusal, Route
 from fe_mail.policy.limits import (
     MAX_HEADER_OCTETS,
@@ -144,11 +145,11 @@ async def note_unknown(cache: Cache, ip: str) -> float:
     """Count an unknown recipient; returns for how many seconds to delay the answer."""
     if not ip:
         return 0.0
-    count = await cache.increment(f"unknown-count:{ip}", UNKNOWN_WINDOW_SECONDS)
+    count = await cache.increment(f"unknown-count:{network_of(ip)}", UNKNOWN_WINDOW_SECONDS)
     if count >= UNKNOWN_MAX:
         await cache.add(_unknown_key(ip), b"1", UNKNOWN_WINDOW_SECONDS)
     return min(TARPIT_MAX_SECONDS, float(max(0, count - TARPIT_AFTER)))
 
 
 def _unknown_key(ip: str) -> str:
-    return f"unknown-blocked:{ip}"
+    return f"unknown-blocked:{network_of(ip)}"

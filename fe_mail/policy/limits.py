@@ -22,7 +22,7 @@ MAX_RECEIVED_FIELDS = 25
 MAX_HEADER_OCTETS = 256 * 1024
 MAX_RECIPIENTS = 50  # of one message
 
-# Address harvesting: unknown recipients asked for by one IP address.
+# Address harvesting: unknown recipients asked for by one IPv4 address or IPv6 /64.
 UNKNOWN_WINDOW_SECONDS = 3600.0
 TARPIT_AFTER = 3  # slow down from here on
 TARPIT_MAX_SECONDS = 8.0

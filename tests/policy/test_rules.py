@@ -77,6 +77,16 @@ class TableTests(SynchronousTestCase):
         clock.advance(3601)
         self.assertIsNone(self.now(first_refusal(table, facts)))
 
+    def test_one_subscriber_is_one_guesser(self) -> None:
+        """Another address of the same IPv6 network has no allowance of its own."""
+        cache = MemoryCache(Clock())
+        for number in range(UNKNOWN_MAX):
+            self.now(inbound.note_unknown(cache, f"2001:db8:1:2::{number:x}"))
+        table = inbound.connect_table(cache)
+        for ip, is_refused in (("2001:db8:1:2:ffff::1", True), ("2001:db8:1:3::1", False)):
+            refusal = self.now(first_refusal(table, inbound.ConnectFacts(peer=Peer(ip=ip))))
+            self.assertEqual(refusal is not None, is_refused, ip)
+
     def test_own_mail_is_not_counted(self) -> None:
         """Mail of our own making has no address."""
         self.assertEqual(self.now(inbound.note_unknown(MemoryCache(Clock()), "")), 0.0)
