@@ -154,6 +154,11 @@ class QueueRunner:
         except MailError as error:
             log.warn("the queue cannot be read: {reason}", reason=error.message)
             self._call("fill", POLL_SECONDS, self._fill_soon)
+        except CancelledError:
+            raise  # by ``stop``: nothing more is to be claimed
+        except Exception:  # a defect: mail that is due must not wait for the next hint
+            log.failure("claiming what is due failed")
+            self._call("fill", POLL_SECONDS, self._fill_soon)
         finally:
             self._is_filling = False
         if self._fill_again and self._running:

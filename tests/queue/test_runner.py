@@ -206,6 +206,22 @@ class DeliveryTests(RunnerTestCase):
         self.run_for(120)
         self.assertEqual(len(self.remote.claims), 1)
 
+    def test_defective_queue(self) -> None:
+        """Even a defect while claiming is logged, and mail that is due is claimed later."""
+        original, failures = self.queue.claim, [RuntimeError("a defect")]
+
+        async def claim(*arguments: Any) -> tuple[Claim, ...]:
+            if failures:
+                raise failures.pop()
+            return await original(*arguments)
+
+        self.put("a@elsewhere.test")
+        self.queue.claim = claim  # type: ignore[method-assign]
+        self.start()
+        self.run_for(120)
+        self.assertEqual(len(self.remote.claims), 1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
 
 class RetryTests(RunnerTestCase):
     """Later, late and too late."""
