@@ -1,11 +1,20 @@
-"""Record how much each mailbox uses, for the lists of the web UI and the API."""
+"""
+Record how much each mailbox uses, for the lists of the web UI and the API.
+
+An alias that goes meanwhile, or a mailbox that cannot be read, does not stop the others.
+"""
 
 from functools import partial
 
+from twisted.logger import Logger
+
+from fe_mail.model.errors import MailError
 from fe_mail.model.page import every
 from fe_mail.ports import AccountStore, MailboxStore
 
 __all__ = ["record_storage"]
+
+log = Logger()
 
 
 async def record_storage(accounts: AccountStore, mailboxes: MailboxStore, now: float) -> None:
@@ -14,6 +23,13 @@ async def record_storage(accounts: AccountStore, mailboxes: MailboxStore, now: f
         async for alias in every(partial(accounts.aliases, domain.id)):
             if not alias.sealing_key:
                 continue
-            used = await mailboxes.used_octets(alias.id)
-            if used != alias.storage_used:
-                await accounts.update_alias(alias.id, now, storage_used=used)
+            try:
+                used = await mailboxes.used_octets(alias.id)
+                if used != alias.storage_used:
+                    await accounts.update_alias(alias.id, now, storage_used=used)
+            except MailError as error:
+                log.warn(
+                    "The storage of {alias_id} could not be recorded: {reason}",
+                    alias_id=alias.id,
+                    reason=error.message,
+                )

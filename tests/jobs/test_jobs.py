@@ -6,15 +6,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.blobs import MemoryBlobs
+from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
+from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.jobs.runner import FIRST_RUN_SECONDS, JobRunner
+from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_spool
 from fe_mail.jobs.table import Job
 from fe_mail.jobs.verify import RECHECK_SECONDS, verify_domains
-from fe_mail.model.account import Domain, Member, User
-from fe_mail.model.errors import Unavailable
-from fe_mail.model.ids import BlobId, DomainId, UserId
+from fe_mail.model.account import Alias, Domain, Member, User
+from fe_mail.model.errors import Corrupt, Unavailable
+from fe_mail.model.ids import AliasId, BlobId, DomainId, UserId
 from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
 
 
@@ -84,6 +87,67 @@ class VerifyTests(SynchronousTestCase):
 
         self.successResultOf(Deferred.fromCoroutine(verify_domains(store, verify, 1000.0)))
         self.assertEqual(sorted(asked), ["new.test", "stale.test"])
+
+    def test_every_second_hourly_run(self) -> None:
+        """A check ends a little after its run began; it is due all the same two hours later."""
+        store = MemoryAccountStore()
+        owner = User(id=UserId("u" * 24), email="a@b.test", password_hash="x")
+        self.successResultOf(Deferred.fromCoroutine(store.add_user(owner)))
+        domain = Domain(
+            id=DomainId("d"),
+            name="b.test",
+            members=(Member(user_id=owner.id, group="admin"),),
+            has_mx_record=True,
+            has_txt_record=True,
+            has_smtp=True,
+            last_checked_at=0.5,
+        )
+        self.successResultOf(Deferred.fromCoroutine(store.add_domain(domain)))
+        asked: list[float] = []
+        for now in (3600.0, 7200.0):
+
+            async def verify(domain_id: str, now: float = now) -> None:
+                asked.append(now)
+
+            self.successResultOf(Deferred.fromCoroutine(verify_domains(store, verify, now)))
+        self.assertEqual(asked, [7200.0])
+
+
+class StorageTests(SynchronousTestCase):
+    """What mailboxes use, for the lists."""
+
+    def test_a_broken_mailbox_stops_nothing(self) -> None:
+        """The aliases behind one that cannot be read are recorded."""
+        store = MemoryAccountStore()
+        owner = User(id=UserId("u" * 24), email="a@b.test", password_hash="x")
+        members = (Member(user_id=owner.id, group="admin"),)
+        domain = Domain(id=DomainId("d"), name="b.test", members=members)
+        self.successResultOf(Deferred.fromCoroutine(store.add_user(owner)))
+        self.successResultOf(Deferred.fromCoroutine(store.add_domain(domain)))
+        for name in ("x", "y", "z"):
+            alias = Alias(
+                id=AliasId(name),
+                domain_id=domain.id,
+                user_id=owner.id,
+                name=name,
+                sealing_key=b"key" if name != "z" else b"",
+            )
+            self.successResultOf(Deferred.fromCoroutine(store.add_alias(alias)))
+        asked: list[str] = []
+
+        class Mailboxes(MemoryMailboxStore):
+            async def used_octets(self, alias_id: AliasId) -> int:
+                asked.append(alias_id)
+                if len(asked) == 1:
+                    raise Corrupt()
+                return 17
+
+        clock = Clock()
+        mailboxes = Mailboxes(MemoryBus(clock), clock)
+        self.successResultOf(Deferred.fromCoroutine(record_storage(store, mailboxes, 1.0)))
+        self.assertEqual(sorted(asked), ["x", "y"])
+        recorded = self.successResultOf(Deferred.fromCoroutine(store.alias(AliasId(asked[1]))))
+        self.assertEqual(recorded.storage_used, 17)
 
 
 class RunnerTests(SynchronousTestCase):
