@@ -15,7 +15,6 @@ from fe_mail.model.errors import (
     NotFound,
     OverQuota,
     TooBig,
-    Unavailable,
 )
 from fe_mail.model.queue import Claim, Outcome
 
@@ -39,6 +38,4 @@ def outcome_of(error: MailError) -> Outcome:
         return Outcome.failed(550, "5.1.1", "No such address here.")
     if isinstance(error, Corrupt):
         return Outcome.deferred(451, "4.3.0", "The stored message cannot be read now.")
-    if isinstance(error, Unavailable):
-        return Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
     return Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")

@@ -10,7 +10,7 @@ name of the user's machine: where somebody writes from is nobody's business.
 RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -44,6 +44,7 @@ from fe_mail.policy.rules import Count, first_refusal, uncounted
 from fe_mail.ports import AccountStore, Blobs, Bus, Cache, Keyring, Offload, Queue
 from fe_mail.queue.acceptance import (
     HeaderTap,
+    Hold,
     deliveries_for,
     enqueue,
     message_facts,
@@ -61,8 +62,6 @@ log = Logger()
 MAX_SPOOLING_OCTETS = 256 * 1024 * 1024  # of all messages that are being received
 OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
-
-Hold = Callable[[Address, Target], str]
 
 
 class SubmissionReception:

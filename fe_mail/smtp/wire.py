@@ -279,11 +279,6 @@ class ServerReply:
         return self.code < 400
 
     @property
-    def is_transient(self) -> bool:
-        """4xx: try again later."""
-        return 400 <= self.code < 500
-
-    @property
     def is_permanent(self) -> bool:
         """5xx: do not try again."""
         return self.code >= 500
