@@ -110,24 +110,37 @@ class Maildrop:
             end = start + PIECE_OCTETS
             yield await self._mailbox.read(self._folder_id, self.uid(number), start, end)
 
-    async def top(self, number: int, lines: int) -> bytes:
-        """The header, and some lines of the body; what does not fit in memory is left out."""
+    async def top(self, number: int, lines: int) -> AsyncIterator[bytes]:
+        """The header, and some lines of the body. ``NotFound``."""
         if not lines and (header := (await self._headers.get(number)).header) is not None:
-            return header
+            yield header
+            return
         raw = await self.body(number)
-        if raw is None:
-            raw = await self._beginning(number, lines)
-        return top(raw, header_bounds(raw)[0], lines)
+        if raw is not None:
+            yield top(raw, header_bounds(raw)[0], lines)
+            return
+        async for piece in self._top_of_big(number, lines):
+            yield piece
 
-    async def _beginning(self, number: int, lines: int) -> bytes:
-        """Enough of a big message: the header and ``lines`` lines."""
-        octets = bytearray()
-        async for piece in self.pieces(number):
-            octets += piece
-            body_start = header_bounds(bytes(octets))[0]
-            if body_start < len(octets) and octets.count(b"\n", body_start) >= lines:
-                break
-        return bytes(octets)
+    async def _top_of_big(self, number: int, lines: int) -> AsyncIterator[bytes]:
+        head, missing = b"", lines
+        is_body = False
+        async for octets in self.pieces(number):
+            piece, start = octets, 0
+            if not is_body:
+                head += octets
+                start = header_bounds(head)[0]
+                if start == len(head):
+                    continue  # the empty line may be in the next piece
+                piece, is_body = head, True
+            there = piece.count(b"\n", start)
+            if there >= missing:
+                yield top(piece, start, missing)
+                return
+            missing -= there
+            yield piece
+        if not is_body:
+            yield head
 
 
 class _Ahead:

@@ -6,7 +6,7 @@ shows are left alone. RFC 1939 §5, §6, §7.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.errors import Invalid, MailError, NotFound
@@ -75,30 +75,38 @@ async def _retr(session: Session, command: Command) -> None:
     drop = _drop(session)
     number = _existing(session, command)
     raw = await drop.body(number)
-    stuffer = Stuffer()
     head = ok(b"%d octets." % drop.size(number))
-    if raw is not None:
+    if raw is None:
+        await _stream(session, head, drop.pieces(number))
+    else:
+        stuffer = Stuffer()
         await session.say_much(head + stuffer.feed(raw) + stuffer.finish())
-        return
-    session.say(head)
+
+
+async def _top(session: Session, command: Command) -> None:
+    number = _existing(session, command, 2)
+    pieces = _drop(session).top(number, _number(command.arguments[1]))
+    await _stream(session, ok(), pieces)
+
+
+async def _stream(session: Session, head: bytes, pieces: AsyncIterator[bytes]) -> None:
+    """A message in pieces; one that is gone before the first of them is an error like others."""
+    stuffer = Stuffer()
+    has_begun = False
     try:
-        async for piece in drop.pieces(number):
-            await session.say_much(stuffer.feed(piece))
+        async for piece in pieces:
+            await session.say_much(stuffer.feed(piece) if has_begun else head + stuffer.feed(piece))
+            has_begun = True
     except MailError:
+        if not has_begun:
+            raise
         # Half a message must not look like a whole one.
         session.log.info(
             "POP3 session {session_id} lost its message", session_id=session.link.peer.session_id
         )
         session.link.close()
         raise ConnectionEnded from None
-    session.say(stuffer.finish())
-
-
-async def _top(session: Session, command: Command) -> None:
-    number = _existing(session, command, 2)
-    octets = await _drop(session).top(number, _number(command.arguments[1]))
-    stuffer = Stuffer()
-    await session.say_much(ok() + stuffer.feed(octets) + stuffer.finish())
+    session.say(stuffer.finish() if has_begun else head + stuffer.finish())
 
 
 async def _dele(session: Session, command: Command) -> None:

@@ -65,6 +65,34 @@ class BigMessageTests(POP3TestCase):
         expected = b"+OK\r\n" + stuffer.feed(BIG) + stuffer.finish()
         self.assertEqual(transport.value(), expected)
 
+    def test_top_of_all(self) -> None:
+        """TOP with more lines than there are is streamed as RETR is."""
+        server, transport = self.signed_in()
+        received = bytearray()
+        server.pauseProducing()
+        server.dataReceived(b"TOP 4 999999999\r\n")
+        while server._output:
+            self.assertLess(len(transport.value()), 1 << 20)
+            received += transport.value()
+            transport.clear()
+            server.resumeProducing()
+            server.pauseProducing()
+        received += transport.value()
+        stuffer = Stuffer()
+        expected = b"+OK\r\n" + stuffer.feed(self.big) + stuffer.finish()
+        self.assertEqual(bytes(received), expected)
+
+    def test_top_in_a_later_piece(self) -> None:
+        """The lines are counted across pieces, also where a header is longer than one."""
+        raw = b"X: y\r\n" * 50_000 + b"\r\n" + b"line\r\n" * 200_000
+        self.fill((raw,))
+        server, transport = self.signed_in()
+        for lines in (0, 1, 100_000, 200_000):
+            transport.clear()
+            server.dataReceived(b"TOP 5 %d\r\n" % lines)
+            expected = raw[: 300_002 + 6 * lines]
+            self.assertEqual(transport.value(), b"+OK\r\n" + expected + b".\r\n")
+
     def test_reader_that_stays_away(self) -> None:
         """A client that never reads is cut off."""
         server, transport = self.signed_in()
