@@ -1,5 +1,5 @@
 """
-APPEND (RFC 9051 §6.3.12; RFC 4315 §3: APPENDUID; RFC 7889: APPENDLIMIT).
+APPEND (RFC 9051 §6.3.12; RFC 4315 §3: APPENDUID).
 """
 
 from fe_mail.imap.command import Append

@@ -5,7 +5,8 @@ A request is the line of a command with its literals: ``pieces`` is (text, liter
 texts without line ends. The caller pulls: ``next()`` gives the next ``Frame``, or None when
 more octets are needed, so a client that pipelines waits in the buffer until its turn, and a
 ``+`` for a literal is only sent when everything before it is answered. The same octets give the
-same frames however they are split. RFC 9051 §2.2.1, §4.3; RFC 7888 (LITERAL+).
+same frames however they are split. RFC 9051 §2.2.1, §4.3; RFC 7888 (LITERAL+); RFC 7889
+(APPENDLIMIT).
 
 Nothing here believes a client: lines, literals, their sum and what is thrown away are limited.
 After a refused literal the rest of its command is skipped, so the session stays in step.
