@@ -192,7 +192,6 @@ class TableTests(SynchronousTestCase):
 class HostileTests(SynchronousTestCase):
     """Whatever comes, only ``Malformed`` is raised."""
 
-    @settings(max_examples=300, deadline=None)
     def test_repetition(self) -> None:
         """The same thing a hundred thousand times is too much, however small it is."""
         many = 100_000
@@ -214,6 +213,7 @@ class HostileTests(SynchronousTestCase):
             self.assertRaises(Malformed, one, text)
             self.assertLess(time.process_time() - began, MAX_PARSE_SECONDS, text[:20])
 
+    @settings(max_examples=300, deadline=None)
     @given(st.lists(WORDS, min_size=1, max_size=12), st.lists(st.binary(max_size=8), max_size=2))
     def test_words(self, words: list[str], literals: list[bytes]) -> None:
         """Words of the grammar in any order."""
