@@ -337,6 +337,13 @@ class OpenFilesTests(FilesCase):
         self.assertFalse(left.exists())
         self.now(self.store.unlock(BOB, KEY))
 
+    def test_refused_by_the_disk(self) -> None:
+        """What the system refuses is ``Unavailable``, wherever in the work that happens."""
+        (self.directory / f"{BOB}.sqlite.new").mkdir()
+        self.fails(Unavailable, self.store.create(BOB, KEY))
+        (self.directory / f"{ALICE}.sqlite-journal").mkdir()
+        self.fails(Unavailable, self.store.destroy(ALICE))
+
     def test_odd_arguments(self) -> None:
         """An id that is no id names no file; a key that is no key makes no mailbox."""
         for odd in ("../x", "sealed", "", "a/b", "x" * 100, "a\0b"):

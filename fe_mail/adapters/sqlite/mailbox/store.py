@@ -247,23 +247,24 @@ class _AliasLock:
 
 def _create(path: Path, mailbox_key: bytes, now: float) -> bytes:
     """Build beside and rename, so that a mailbox is there as a whole or not at all."""
-    if path.exists():
-        raise AlreadyExists("The mailbox exists already.")
     unfinished = path.with_name(path.name + ".new")
-    _remove(unfinished)
     with translated():
+        if path.exists():
+            raise AlreadyExists("The mailbox exists already.")
+        _remove(unfinished)
         connection = open_connection(unfinished, mailbox_key)
         try:
             migrate(connection, unfinished, SCHEMA, key=mailbox_key)
             public = fill_new(connection, now)
         finally:
             connection.close()
-    sync(unfinished)
-    unfinished.rename(path)
-    sync(path.parent)
+        sync(unfinished)
+        unfinished.rename(path)
+        sync(path.parent)
     return public
 
 
 def _remove(path: Path) -> None:
-    for suffix in _SUFFIXES:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    with translated():
+        for suffix in _SUFFIXES:
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
