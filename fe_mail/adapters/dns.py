@@ -238,7 +238,7 @@ class DNSResolver:
                 response = await self._ask_server(qname, kind, server)
                 if response is None:
                     continue
-                reply = _read(response, kind, self._trusts)
+                reply = _read(response, self._trusts)
                 if reply is not None:
                     return reply
         raise Unavailable("The domain name system does not answer.")
@@ -324,7 +324,7 @@ def _is_same_case(query: dns.message.Message, response: dns.message.Message) -> 
     return query.question[0].name.labels == response.question[0].name.labels
 
 
-def _read(response: dns.message.Message, kind: str, trusts: bool) -> _Reply | None:
+def _read(response: dns.message.Message, trusts: bool) -> _Reply | None:
     """The records behind at most ``MAX_CNAMES`` aliases; None for SERVFAIL and nonsense."""
     if response.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return None
