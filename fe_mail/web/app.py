@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from fe_mail.accounts.users import SESSION_SECONDS
 from fe_mail.http.request import CappedRequest, Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.statuses import error_object, reason, status_of
@@ -20,12 +21,11 @@ from fe_mail.web.clients import ClientSettings
 from fe_mail.web.i18n import LANGUAGES, N_, Catalogs
 from fe_mail.web.notices import pack_notice, unpack_notice
 from fe_mail.web.rendering import Renderer
-from fe_mail.web.results import JSONAnswer, Page, Plain, Redirect, Result
+from fe_mail.web.results import Page, Plain, Redirect, Result
 from fe_mail.web.visit import Visit
 
-__all__ = ["SESSION_SECONDS", "Web"]
+__all__ = ["Web"]
 
-SESSION_SECONDS = 30 * 86_400
 NOTICE_SECONDS = 60
 LANGUAGE_SECONDS = 365 * 86_400
 
@@ -70,7 +70,7 @@ class Web:
     def sign_in(self, visit: Visit, user: User, token: str) -> None:
         """The browser gets the session's token, and keeps the user's language."""
         visit.user, visit.token = user, token
-        set_cookie(visit, "session", token, SESSION_SECONDS)
+        set_cookie(visit, "session", token, int(SESSION_SECONDS))
 
     def sign_out(self, visit: Visit) -> None:
         """The browser forgets the session."""
@@ -83,8 +83,6 @@ class Web:
         """The octets of a result; sets status and headers."""
         if isinstance(result, Plain):
             return _plain(visit.request, result)
-        if isinstance(result, JSONAnswer):
-            return _json(visit.request, result.status, result.body)
         if isinstance(result, Redirect):
             return self._redirect(visit, result)
         return self._page(visit, result)

@@ -1,5 +1,5 @@
 """
-What a page answers, as values: a page, a redirect, plain JSON, a file.
+What a page answers, as values: a page, a redirect, a file.
 
 The same result serves a browser and a script (``Accept: application/json``): a script gets
 ``redirectTo``, ``reloadPage``, ``table`` or ``message`` where a browser gets a page.
@@ -11,7 +11,7 @@ import attrs
 
 from fe_mail.model.errors import MailError
 
-__all__ = ["JSONAnswer", "Page", "Plain", "Redirect", "Result"]
+__all__ = ["Page", "Plain", "Redirect", "Result"]
 
 
 @attrs.frozen
@@ -46,14 +46,6 @@ class Redirect:
 
 
 @attrs.frozen
-class JSONAnswer:
-    """JSON, whoever asks."""
-
-    body: Mapping[str, object]
-    status: int = 200
-
-
-@attrs.frozen
 class Plain:
     """Octets with a type, the same in every language."""
 
@@ -62,4 +54,4 @@ class Plain:
     max_age_seconds: int = 0
 
 
-Result = Page | Redirect | JSONAnswer | Plain
+Result = Page | Redirect | Plain
