@@ -132,12 +132,6 @@ async def _huge_header(facts: SubmissionFacts) -> Refusal | None:
     return await huge_header(facts.message)
 
 
-async def _too_many_recipients(facts: SubmissionFacts) -> Refusal | None:
-    if len(facts.message.envelope.recipients) <= MAX_RECIPIENTS:
-        return None
-    return Refusal(code=554, enhanced="5.5.3", text="The message has too many recipients.")
-
-
 async def _one_author(facts: SubmissionFacts) -> Refusal | None:
     if facts.author is not None:
         return None
@@ -157,9 +151,14 @@ async def _own_author(facts: SubmissionFacts) -> Refusal | None:
 
 
 def message_table(
-    cache: Cache, daily_messages: int = DAILY_MESSAGES
+    cache: Cache, daily_messages: int = DAILY_MESSAGES, max_recipients: int = MAX_RECIPIENTS
 ) -> tuple[Rule[SubmissionFacts], ...]:
     """The rules of a submitted message; the allowance is last, so only good mail uses it up."""
+
+    async def too_many_recipients(facts: SubmissionFacts) -> Refusal | None:
+        if len(facts.message.envelope.recipients) <= max_recipients:
+            return None
+        return Refusal(code=554, enhanced="5.5.3", text="The message has too many recipients.")
 
     async def daily(facts: SubmissionFacts) -> Refusal | None:
         if facts.rights.is_unlimited:
@@ -177,7 +176,7 @@ def message_table(
     return (
         Rule("outbound.message.loop", "More Received fields than any real path has.", _looping),
         Rule("outbound.message.header", "A header bigger than any real one.", _huge_header),
-        Rule("outbound.message.recipients", "At most 50 recipients.", _too_many_recipients),
+        Rule("outbound.message.recipients", "More recipients than allowed.", too_many_recipients),
         Rule("outbound.message.one-author", "Exactly one From with one address.", _one_author),
         Rule("outbound.message.author", "From is the alias's own address.", _own_author),
         Rule("outbound.message.daily", "The allowance of a domain and of a user.", daily),

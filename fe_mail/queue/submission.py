@@ -30,7 +30,7 @@ from fe_mail.model.identity import Identity
 from fe_mail.model.ids import BlobId, new_id
 from fe_mail.model.queue import QueuedMessage, Target
 from fe_mail.model.route import Refusal, Route
-from fe_mail.policy.limits import DAILY_MESSAGES
+from fe_mail.policy.limits import DAILY_MESSAGES, MAX_RECIPIENTS
 from fe_mail.policy.outbound import (
     RECIPIENT,
     SENDER,
@@ -86,6 +86,7 @@ class SubmissionReception:
         hold: Hold | None = None,
         loopback: bool = False,
         daily_messages: int = DAILY_MESSAGES,
+        max_recipients: int = MAX_RECIPIENTS,
         count: Count = uncounted,
     ) -> None:
         self.queue = queue
@@ -96,7 +97,7 @@ class SubmissionReception:
         self.run = run
         self.hold = hold
         self.count = count
-        self.message_table = message_table(cache, daily_messages)
+        self.message_table = message_table(cache, daily_messages, max_recipients)
         self.octets_in_hand = 0
         self._router = router
         self._accounts = accounts

@@ -14,6 +14,7 @@ over STARTTLS); RFC 4954 §4 (AUTH); RFC 3848 (names of the transmission types).
 import attrs
 
 from fe_mail.model.envelope import Envelope, Peer, Recipient
+from fe_mail.policy.limits import MAX_RECIPIENTS
 from fe_mail.smtp.command import (
     Auth,
     Bdat,
@@ -54,7 +55,6 @@ __all__ = [
     "Transaction",
 ]
 
-MAX_RECIPIENTS = 50
 MAX_SIZE_OCTETS = 52_428_800
 MAX_TRANSACTIONS = 1000  # of one session
 MAX_ERRORS = 10  # commands that are malformed or out of order

@@ -12,6 +12,7 @@ from fe_mail.model.account import Alias
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.identity import Identity
 from fe_mail.model.queue import DeliveryState
+from fe_mail.policy.limits import MAX_RECIPIENTS
 from fe_mail.queue import submission
 from fe_mail.queue.reception import Reply
 from fe_mail.queue.submission import SubmissionReception
@@ -180,6 +181,14 @@ class RightsTests(SubmissionTestCase):
         self.assertIn("outbound.message.daily", self.counted)
         self.clock.advance(86_401)
         self.assertEqual(self.submit().code, 250)
+
+    def test_recipients_of_one_message(self) -> None:
+        """As many as the operator allows, by default those that the listener takes."""
+        many = [f"r{number}@elsewhere.test" for number in range(MAX_RECIPIENTS + 1)]
+        self.assertEqual(self.submit(MAIL, *many).code, 554)
+        self.assertEqual(self.submit(MAIL, *many[1:]).code, 250)
+        self.reception = self.make(max_recipients=len(many))
+        self.assertEqual(self.submit(MAIL, *many).code, 250)
 
     def test_admins_have_no_limit(self) -> None:
         """The server admin's domain."""
