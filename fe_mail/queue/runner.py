@@ -129,7 +129,7 @@ class QueueRunner:
 
     @property
     def active_count(self) -> int:
-        """Deliveries and writes under way, for metrics and tests."""
+        """Deliveries and writes under way, for tests."""
         return len(self._tasks)
 
     def _cancel_tasks(self) -> None:
