@@ -33,7 +33,8 @@ __all__ = ["MAX_RETURNED_OCTETS", "Action", "RecipientReport", "Report", "compos
 
 # Of a bigger original only the header is returned, whatever was asked (RFC 3461 §6.2 allows it).
 MAX_RETURNED_OCTETS = 1 << 20
-MAX_DIAGNOSTIC_CHARACTERS = 1_000
+# Of one value, so that with its name it fits in a line (RFC 5322 §2.1.1).
+MAX_VALUE_OCTETS = 950
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -170,7 +171,8 @@ def _notice(report: Report) -> str:
 
 
 def _clean(text: str) -> str:
-    return _CONTROLS.sub(" ", text)[:MAX_DIAGNOSTIC_CHARACTERS]
+    octets = _CONTROLS.sub(" ", text).encode("utf-8", "replace")
+    return octets[:MAX_VALUE_OCTETS].decode("utf-8", "ignore")
 
 
 def _status_part(report: Report) -> bytes:

@@ -185,6 +185,19 @@ class ReportTests(SynchronousTestCase):
         message = parse(compose_report(report(recipients=(good,)), ORIGINAL))
         self.assertEqual(message["X-Successful-Recipients"], "b@c.example")
 
+    def test_long_lines(self) -> None:
+        """What a remote server says at length makes no line that another one refuses."""
+        for letter in ("x", "\u00e4", "\U0001f600"):
+            recipient = RecipientReport(
+                recipient="bob@example.org",
+                action=Action.FAILED,
+                status="5.0.0",
+                diagnostic=letter * 3_000,
+                original_recipient="rfc822;" + letter * 3_000,
+            )
+            raw = compose_report(report(recipients=(recipient,)), b"Subject: x\r\n\r\n")
+            self.assertLessEqual(max(map(len, raw.split(b"\r\n"))), 998)
+
     def test_international(self) -> None:
         """Addresses and originals beyond ASCII are labeled as such (RFC 6533)."""
         entry = RecipientReport(
