@@ -306,7 +306,10 @@ async def _small(session: Session, section: Section, line: Line) -> bytes | None
         if span is None:
             return None
         end = min(span.end, span.start + MAX_EMBEDDED_HEADER_OCTETS)
-        header = await session.mailbox.read(line.view.folder.id, row.uid, span.start, end)
+        if row.raw is not None:
+            header = row.raw[span.start : end]
+        else:
+            header = await session.mailbox.read(line.view.folder.id, row.uid, span.start, end)
         return _cut(section, _picked(section, header))
     if row.raw is None:
         return None
