@@ -8,7 +8,7 @@ import attrs
 
 from fe_mail.model.account import Alias, Domain
 
-__all__ = ["DEFAULT_QUOTA_OCTETS", "MAX_QUOTA_OCTETS", "Site", "quota_of"]
+__all__ = ["DEFAULT_QUOTA_OCTETS", "MAX_QUOTA_OCTETS", "Site", "quota_of", "quota_within"]
 
 GIB = 1 << 30
 DEFAULT_QUOTA_OCTETS = 10 * GIB
@@ -38,5 +38,10 @@ class Site:
 
 def quota_of(alias: Alias, domain: Domain, site: Site) -> int:
     """Octets that the alias's mailbox may hold: its own limit, its domain's, the server's."""
-    limit = domain.max_quota_per_alias or site.default_quota_octets
+    return quota_within(alias, domain, site.default_quota_octets)
+
+
+def quota_within(alias: Alias, domain: Domain, default_octets: int) -> int:
+    """The same where only the server's default is known."""
+    limit = domain.max_quota_per_alias or default_octets
     return min(alias.max_quota, limit) if alias.max_quota else limit

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import idna
 
+from fe_mail.accounts.site import quota_within
 from fe_mail.model.account import Alias, Domain, Member, User, VacationResponder
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ def alias_account_object(
         "domain_id": domain.id,
         "domain_name": display_name(domain.name),
         "storage_used": alias.storage_used,
-        "storage_quota": alias.max_quota or domain.max_quota_per_alias or default_quota_octets,
+        "storage_quota": quota_within(alias, domain, default_quota_octets),
         "has_imap": alias.has_imap,
         "has_pgp": alias.has_pgp,
         "public_key": alias.public_key,

@@ -139,6 +139,18 @@ class AliasAccountTests(APITestCase):
             shown["settings"],
         )
 
+    def test_storage_quota(self) -> None:
+        """What the mailbox may hold: its own limit, but no more than its domain's."""
+        for path, field, size in (
+            ("/v1/domains/example.org/aliases/kim", "max_quota", "2 GB"),
+            ("/v1/domains/example.org", "max_quota_per_alias", "3 GB"),
+            ("/v1/domains/example.org", "max_quota_per_alias", "1 GB"),
+        ):
+            body = json.dumps({field: size, "has_imap": True})
+            self.assertEqual(200, self.send("PUT", path, body).status)
+            shown = self.alias.get("/v1/account").json["storage_quota"]
+            self.assertEqual(min(2, int(size[0])) << 30, shown)
+
     def test_wrong_password(self) -> None:
         """401."""
         self.alias.headers["Authorization"] = basic("kim@example.org", "wrong")
