@@ -100,7 +100,8 @@ class PasswordTests(LoginTestCase):
     def test_disabled(self) -> None:
         """A disabled alias cannot sign in, and hears what a wrong password hears."""
         self.change_alias(self.alice, is_enabled=False)
-        self.refused(password=PASSWORD)
+        error = self.refused(password=PASSWORD)
+        self.assertEqual(error.message, AuthenticationFailed.default)
 
     def test_banned(self) -> None:
         """The aliases of a banned user cannot sign in."""
