@@ -161,6 +161,7 @@ class Edges:
             hold=hold_reason if self._demo else None,
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
+            max_recipients=limits.recipients,
         )
         factory = SubmissionFactory(
             reception,

@@ -1,5 +1,7 @@
 """Tests of fe_mail.accounts.aliases and alias_fields: rules, rights and passwords."""
 
+from typing import Any
+
 from fe_mail.accounts.aliases import Aliases, GeneratedPassword
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import CHOSEN_ITERATIONS, GENERATED_ITERATIONS
@@ -361,6 +363,22 @@ class PasswordTests(AliasesTestCase):
             self.user, self.domain, self.alice, password=first.recovery_code
         )
         self.fails(AuthenticationFailed, work)
+
+    def test_override_seals_nothing_to_the_old_key(self) -> None:
+        """While the mailbox is replaced its alias has no key, so couriers wait."""
+        self.generate()
+        seen = []
+        for name in ("destroy", "create"):
+            original = getattr(self.mailboxes, name)
+
+            async def watched(*words: Any, original: Any = original) -> Any:
+                seen.append((await self.accounts.alias(self.alice.id)).sealing_key)
+                return await original(*words)
+
+            self.patch(self.mailboxes, name, watched)
+        self.generate(is_override=True)
+        self.assertEqual(seen, [b"", b""])
+        self.assertTrue(self.now(self.accounts.alias(self.alice.id)).sealing_key)
 
     def test_both(self) -> None:
         """Keeping and destroying at once is a misunderstanding."""
