@@ -288,8 +288,8 @@ class Aliases:
             await self._credential(alias, password, mailbox_key, iterations),
             await self._recovery(alias, code, mailbox_key),
         ]
-        # From here until the new key stands, mail waits in the queue (450): nothing is sealed to the
-        # old key. A mailbox without credentials may be left from a crash; nobody can open it.
+        # From here until the new key stands, mail waits in the queue (450): nothing is sealed to
+        # the old key. A mailbox without credentials may be left from a crash; nobody can open it.
         await self._accounts.set_credentials(alias.id, (), (), self._clock.seconds(), b"")
         await self._mailboxes.destroy(alias.id)
         sealing_key = await self._mailboxes.create(alias.id, mailbox_key)
