@@ -11,8 +11,10 @@ Members of a domain see and change their own aliases, its admins all of them.
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from weakref import WeakValueDictionary
 
 import attrs
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.alias_fields import Editing
@@ -86,6 +88,8 @@ class Aliases:
         self._clock = clock
         self._site = site
         self._wrong: dict[str, list[float]] = {}
+        # A lock is forgotten with the last one who holds or waits for it.
+        self._changing: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
 
     async def create(self, user: User, domain: Domain, fields: Mapping[str, object]) -> Alias:
         """A new alias of the user. ``Invalid``, ``AlreadyExists``, ``PermissionDenied``."""
@@ -184,6 +188,24 @@ class Aliases:
             raise Invalid(
                 "Give the current password, or begin a new mailbox; not both.", field="password"
             )
+        lock = self._changing.setdefault(alias.id, DeferredLock())
+        await lock.acquire()  # two at once could wrap a key that the other has just replaced
+        try:
+            made = await self._replace(user, domain, alias, new_password, password, is_override)
+        finally:
+            lock.release()
+        self._end_sessions(alias)
+        return made
+
+    async def _replace(
+        self,
+        user: User,
+        domain: Domain,
+        alias: Alias,
+        new_password: str,
+        password: str,
+        is_override: bool,
+    ) -> GeneratedPassword:
         credentials = await self._accounts.credentials(alias.id)
         if credentials and not (password or is_override):
             raise Invalid(
@@ -195,11 +217,8 @@ class Aliases:
         chosen, iterations = await self._choose(new_password, alias)
         if credentials and not is_override:
             slot = await self._open_slot(user, credentials, password)
-            made = await self._change_slot(alias, credentials, slot, chosen, iterations)
-        else:
-            made = await self._begin_mailbox(alias, domain, credentials, chosen, iterations)
-        self._end_sessions(alias)
-        return made
+            return await self._change_slot(alias, credentials, slot, chosen, iterations)
+        return await self._begin_mailbox(alias, domain, credentials, chosen, iterations)
 
     async def _choose(self, new_password: str, alias: Alias) -> tuple[str, int]:
         """The password and the iterations that it needs."""

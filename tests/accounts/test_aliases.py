@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from fe_mail.accounts.aliases import Aliases, GeneratedPassword
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import CHOSEN_ITERATIONS, GENERATED_ITERATIONS
@@ -379,6 +381,30 @@ class PasswordTests(AliasesTestCase):
         self.generate(is_override=True)
         self.assertEqual(seen, [b"", b""])
         self.assertTrue(self.now(self.accounts.alias(self.alice.id)).sealing_key)
+
+    def test_two_at_once(self) -> None:
+        """The second of two first passwords finds the mailbox of the other and asks."""
+        derived: Deferred[None] = Deferred()
+        original = self.keyring.salted_password
+
+        async def slow(*words: Any) -> bytes:
+            if not derived.called:
+                await derived
+            return await original(*words)
+
+        self.patch(self.keyring, "salted_password", slow)
+        first, second = (
+            Deferred.fromCoroutine(
+                self.aliases.generate_password(self.user, self.domain, self.alice)
+            )
+            for _ in range(2)
+        )
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        derived.callback(None)
+        self.enter(self.successResultOf(first).password)
+        refusal = self.failureResultOf(second, Invalid).value
+        self.assertEqual(refusal.code, "ALIAS_OVERRIDE_REQUIRED")
 
     def test_both(self) -> None:
         """Keeping and destroying at once is a misunderstanding."""
