@@ -59,7 +59,12 @@ Work = Callable[[Cursor], object]
 
 
 class Database:
-    """A SQLite file with the schema of this name, or ``:memory:``; encrypted if it has a key."""
+    """
+    A SQLite file with the schema of this name, or ``:memory:``; encrypted if it has a key.
+
+    Without ``is_synced`` no commit waits for the disk: a power cut may undo the last ones
+    (``synchronous=NORMAL``), a killed process none.
+    """
 
     def __init__(
         self,
@@ -69,11 +74,13 @@ class Database:
         *,
         schema_directory: Path = SCHEMA_DIRECTORY,
         key: bytes | None = None,
+        is_synced: bool = True,
     ) -> None:
         self._path = path
         self._schema = schema
         self._schema_directory = schema_directory
         self._key = key
+        self._is_synced = is_synced
         self._threads = threads
         self._writes: Batch[Work] = Batch(threads, self._write_group)
         self._writer: apsw.Connection | None = None
@@ -116,6 +123,8 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
+            if not self._is_synced:
+                connection.pragma("synchronous", 1)
         self._writer = connection
 
     def _close(self, writer: apsw.Connection) -> None:
@@ -173,8 +182,9 @@ class Database:
 def _call_in_savepoint(connection: apsw.Connection, work: Work) -> Result:
     """The result of ``work``, or its Failure with everything undone that it did."""
     connection.execute("SAVEPOINT work")
+    cursor = connection.cursor()
     try:
-        result: Result = work(cast(Cursor, connection.cursor()))
+        result: Result = work(cast(Cursor, cursor))
     except Exception as error:
         if not connection.in_transaction:
             raise  # SQLite gave up the whole transaction (disk full, I/O error)
@@ -183,5 +193,7 @@ def _call_in_savepoint(connection: apsw.Connection, work: Work) -> Result:
         if ours is not None:
             ours.__cause__ = error
         result = Failure(ours or error)
+    finally:
+        cursor.close(True)  # the rest of a SELECT would keep this snapshot for ever
     connection.execute("RELEASE work")
     return result
