@@ -6,10 +6,12 @@ of what is costly for real. ``tests/test_fakes.py`` proves that there is one for
 that the contract of the port has run on it. ``FAKES`` maps the ports to them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from argon2 import PasswordHasher
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
@@ -21,6 +23,9 @@ from fe_mail.adapters.memory.http import MemoryHTTP
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.sqlite.counters import SQLiteCounters
+from fe_mail.adapters.sqlite.database import Database
+from fe_mail.adapters.sqlite.leases import SQLiteLeases
 from fe_mail.adapters.threads import InlineThreads
 
 __all__ = [
@@ -36,6 +41,8 @@ __all__ = [
     "MemoryQueue",
     "QuickKeyring",
     "TableResolver",
+    "memory_counters",
+    "memory_leases",
 ]
 
 QUICK_ITERATIONS = 4096
@@ -62,14 +69,39 @@ class QuickKeyring(ServerKeyring):
         return await super().salted_password(password, salt, iterations)
 
 
+def memory_counters(clock: IReactorTime) -> SQLiteCounters:
+    """Counters in memory, started."""
+    counters = SQLiteCounters(_memory_database(), clock)
+    _done(counters.start())
+    return counters
+
+
+def memory_leases(clock: IReactorTime) -> SQLiteLeases:
+    """Leases in memory, measured by this clock."""
+    database = _memory_database()
+    _done(database.open())
+    return SQLiteLeases(database, clock.seconds)
+
+
+def _memory_database() -> Database:
+    return Database(":memory:", "counters", InlineThreads())
+
+
+def _done(work: Coroutine[Any, Any, None]) -> None:
+    """``work`` waits for nothing."""
+    Deferred.fromCoroutine(work)
+
+
 FAKES: dict[str, Callable[..., Any]] = {
     "AccountStore": MemoryAccountStore,
     "Blobs": MemoryBlobs,
     "Bus": MemoryBus,
     "Cache": MemoryCache,
+    "Counters": SQLiteCounters,
     "Exchange": MemoryExchange,
     "HTTPPost": MemoryHTTP,
     "Keyring": QuickKeyring,
+    "Leases": SQLiteLeases,
     "MailboxStore": MemoryMailboxStore,
     "Offload": InlineThreads,
     "Queue": MemoryQueue,

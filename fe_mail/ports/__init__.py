@@ -13,9 +13,11 @@ from fe_mail.ports.accounts import AccountStore
 from fe_mail.ports.blobs import BlobReader, Blobs, BlobWriter
 from fe_mail.ports.bus import Bus
 from fe_mail.ports.cache import Cache
+from fe_mail.ports.counters import Counters
 from fe_mail.ports.exchange import Exchange
 from fe_mail.ports.http import HTTPPost
 from fe_mail.ports.keyring import Keyring
+from fe_mail.ports.leases import Leases
 from fe_mail.ports.mailboxes import MailboxStore, OpenMailbox
 from fe_mail.ports.offload import Offload
 from fe_mail.ports.queue import Queue
@@ -28,9 +30,11 @@ __all__ = [
     "Blobs",
     "Bus",
     "Cache",
+    "Counters",
     "Exchange",
     "HTTPPost",
     "Keyring",
+    "Leases",
     "MailboxStore",
     "Offload",
     "OpenMailbox",

@@ -1,4 +1,4 @@
-"""Counters and leases that may be lost."""
+"""What may be lost."""
 
 from typing import Protocol
 
@@ -6,7 +6,11 @@ __all__ = ["Cache"]
 
 
 class Cache(Protocol):
-    """Counters and leases that run out. Losing all of it is allowed at any time."""
+    """
+    Values that run out, for this process alone; losing all of it is allowed at any time.
+
+    What a limit rests on is in ``Counters``, who does something alone in ``Leases``.
+    """
 
     async def increment(self, key: str, ttl_seconds: float, by: int = 1) -> int:
         """Add to a counter and return it; the TTL starts with the first increment. ``Invalid``."""
