@@ -132,7 +132,7 @@ class DNSResolver:
         if shared is not None:
             return cast(Answer[R], await shared.wait())
         if len(self._under_way) >= MAX_UNDER_WAY:
-            raise Unavailable("Too many questions to the domain name system at once.")
+            raise Unavailable
         shared = self._under_way[key] = _Shared()
         waiter = shared.wait()  # before the work begins: it may fail at once
         self._begin(key, qname, shared)

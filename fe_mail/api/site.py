@@ -46,6 +46,6 @@ def create_api_resource(
         proxies=Proxies(trusted_proxies),
         default_quota_octets=default_quota_octets,
         translate_to=translate,
-        gatekeeper=Gatekeeper(gate, services.users, services.cache),
+        gatekeeper=Gatekeeper(gate, services.users, services.counters),
     )
     return APIResource(api)

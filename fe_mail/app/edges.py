@@ -30,6 +30,7 @@ from fe_mail.jobs.table import job_table
 from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.bounces import Bounces
+from fe_mail.queue.harvesting import Harvesting
 from fe_mail.queue.inbound import InboundReception
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.queue.submission import SubmissionReception
@@ -127,7 +128,7 @@ class Edges:
             inside.router,
             stores.queue,
             stores.blobs,
-            stores.cache,
+            Harvesting(stores.counters, stores.cache),
             stores.bus,
             inside.clock,
             hostname=self._config.names.mx_host,
@@ -152,7 +153,7 @@ class Edges:
             stores.accounts,
             stores.queue,
             stores.blobs,
-            stores.cache,
+            stores.counters,
             stores.bus,
             stores.keyring,
             inside.clock,
@@ -212,7 +213,7 @@ class Edges:
             router=inside.router,
             webhook_keys=inside.webhook_keys,
             accounts=stores.accounts,
-            cache=stores.cache,
+            counters=stores.counters,
             clock=inside.clock,
         )
 

@@ -6,33 +6,26 @@ RFC 5321 §6.3 (loops), §4.5.5 (null reverse-path), §7.8 (resistance to attack
 RFC 3463 (enhanced status codes).
 """
 
+from collections.abc import Awaitable, Callable
+
 import attrs
 
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
-from fe_mail.model.network import network_of
 from fe_mail.model.route import Refusal, Route
-from fe_mail.policy.limits import (
-    MAX_HEADER_OCTETS,
-    MAX_RECEIVED_FIELDS,
-    TARPIT_AFTER,
-    TARPIT_MAX_SECONDS,
-    UNKNOWN_MAX,
-    UNKNOWN_WINDOW_SECONDS,
-)
+from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS
 from fe_mail.policy.rules import Rule
-from fe_mail.ports import Cache
 
 __all__ = [
+    "HARVESTED",
     "MESSAGE",
-    "RECIPIENT",
     "ConnectFacts",
     "MessageFacts",
     "RecipientFacts",
     "connect_table",
     "huge_header",
     "looping",
-    "note_unknown",
+    "recipient_table",
     "sender_table",
 ]
 
@@ -65,27 +58,30 @@ class MessageFacts:
     has_header_end: bool
 
 
-def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
-    """The rules of a new connection."""
+IsHarvester = Callable[[str], Awaitable[bool]]
 
-    async def harvesting(facts: ConnectFacts) -> Refusal | None:
-        unknown = await cache.get(_unknown_key(facts.peer.ip))
-        if unknown is None:
-            return None
-        return Refusal(code=421, enhanced="4.7.1", text="Too many unknown recipients. Try later.")
+_HARVESTER = Refusal(code=421, enhanced="4.7.1", text="Too many unknown recipients. Try later.")
+HARVESTED = attrs.evolve(_HARVESTER, code=450)  # 421 would end the connection
+
+
+def connect_table(is_harvester: IsHarvester) -> tuple[Rule[ConnectFacts], ...]:
+    """The rules of a new connection; ``is_harvester`` judges an address."""
+
+    async def harvester(facts: ConnectFacts) -> Refusal | None:
+        return _HARVESTER if await is_harvester(facts.peer.ip) else None
 
     return (
         Rule(
             "inbound.connect.harvesting",
             "The address asked for too many unknown recipients in the last hour.",
-            harvesting,
+            harvester,
         ),
     )
 
 
-def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
+def sender_table(is_harvester: IsHarvester) -> tuple[Rule[ConnectFacts], ...]:
     """The rules of MAIL FROM: a long connection meets the same limit as a new one."""
-    return connect_table(cache)
+    return connect_table(is_harvester)
 
 
 async def _not_hosted(facts: RecipientFacts) -> Refusal | None:
@@ -98,7 +94,17 @@ async def _refused_route(facts: RecipientFacts) -> Refusal | None:
     return facts.route.refusal
 
 
-RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
+def recipient_table(is_harvester: IsHarvester) -> tuple[Rule[RecipientFacts], ...]:
+    """The rules of RCPT TO; whoever asked for too many hears of none whether it exists."""
+
+    async def harvester(facts: RecipientFacts) -> Refusal | None:
+        return HARVESTED if await is_harvester(facts.peer.ip) else None
+
+    first = Rule("inbound.recipient.harvesting", "As for connections.", harvester)
+    return (first, *_RECIPIENT)
+
+
+_RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
     Rule("inbound.recipient.relay", "Only hosted domains receive here.", _not_hosted),
     Rule(
         "inbound.recipient.refused",
@@ -139,17 +145,3 @@ MESSAGE: tuple[Rule[MessageFacts], ...] = (
         _bounce_to_many,
     ),
 )
-
-
-async def note_unknown(cache: Cache, ip: str) -> float:
-    """Count an unknown recipient; returns for how many seconds to delay the answer."""
-    if not ip:
-        return 0.0
-    count = await cache.increment(f"unknown-count:{network_of(ip)}", UNKNOWN_WINDOW_SECONDS)
-    if count >= UNKNOWN_MAX:
-        await cache.add(_unknown_key(ip), b"1", UNKNOWN_WINDOW_SECONDS)
-    return min(TARPIT_MAX_SECONDS, float(max(0, count - TARPIT_AFTER)))
-
-
-def _unknown_key(ip: str) -> str:
-    return f"unknown-blocked:{network_of(ip)}"

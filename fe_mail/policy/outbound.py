@@ -1,9 +1,7 @@
 """
 The tables of submission: who may send, as whom, and how much.
 
-RFC 6409 §6.1 (enforced submission rights), §8 (completed headers); RFC 3463; the daily
-allowance follows the reference: 300 messages of a domain and of a user, none where a server
-admin runs the domain.
+RFC 6409 §6.1 (enforced submission rights), §8 (completed headers); RFC 3463.
 """
 
 import attrs
@@ -11,14 +9,10 @@ import attrs
 from fe_mail.model.address import Address
 from fe_mail.model.identity import Identity
 from fe_mail.model.route import Refusal, Route
+from fe_mail.policy.allowance import Allowance
 from fe_mail.policy.inbound import MessageFacts, huge_header, looping
-from fe_mail.policy.limits import (
-    DAILY_MESSAGES,
-    DAY_SECONDS,
-    MAX_RECIPIENTS,
-)
+from fe_mail.policy.limits import MAX_RECIPIENTS
 from fe_mail.policy.rules import Rule
-from fe_mail.ports import Cache
 
 __all__ = [
     "RECIPIENT",
@@ -151,9 +145,9 @@ async def _own_author(facts: SubmissionFacts) -> Refusal | None:
 
 
 def message_table(
-    cache: Cache, daily_messages: int = DAILY_MESSAGES, max_recipients: int = MAX_RECIPIENTS
+    allowance: Allowance, max_recipients: int = MAX_RECIPIENTS
 ) -> tuple[Rule[SubmissionFacts], ...]:
-    """The rules of a submitted message; the allowance is last, so only good mail uses it up."""
+    """The rules of a submitted message; the allowance is last, so only good mail takes of it."""
 
     async def too_many_recipients(facts: SubmissionFacts) -> Refusal | None:
         if len(facts.message.envelope.recipients) <= max_recipients:
@@ -161,17 +155,13 @@ def message_table(
         return Refusal(code=554, enhanced="5.5.3", text="The message has too many recipients.")
 
     async def daily(facts: SubmissionFacts) -> Refusal | None:
-        if facts.rights.is_unlimited:
+        if facts.rights.is_unlimited or await allowance.take(facts.identity.alias):
             return None
-        alias = facts.identity.alias
-        for key in (f"sent-domain:{alias.domain_id}", f"sent-user:{alias.user_id}"):
-            if await cache.increment(key, DAY_SECONDS) > daily_messages:
-                return Refusal(
-                    code=550,
-                    enhanced="5.7.1",
-                    text=f"The daily limit of {daily_messages} messages is used up.",
-                )
-        return None
+        return Refusal(
+            code=550,
+            enhanced="5.7.1",
+            text=f"The daily limit of {allowance.daily_messages} messages is used up.",
+        )
 
     return (
         Rule("outbound.message.loop", "More Received fields than any real path has.", _looping),

@@ -23,7 +23,7 @@ class Counters(Protocol):
         """
         All of the claims or none, in one step: a crowd that comes at once passes no limit.
 
-        Every claim is on a counter of its own.
+        Every claim is on a counter of its own. Who comes first is served first.
         """
 
     async def give_back(self, *claims: Claim) -> None:

@@ -25,16 +25,17 @@ from fe_mail.model.ids import new_id
 from fe_mail.model.queue import QueuedMessage, Target
 from fe_mail.model.route import Refusal, Route
 from fe_mail.policy.inbound import (
+    HARVESTED,
     MESSAGE,
-    RECIPIENT,
     ConnectFacts,
     RecipientFacts,
     connect_table,
-    note_unknown,
+    recipient_table,
     sender_table,
 )
+from fe_mail.policy.limits import UNKNOWN_MAX
 from fe_mail.policy.rules import Count, first_refusal, uncounted
-from fe_mail.ports import Blobs, Bus, Cache, Queue
+from fe_mail.ports import Blobs, Bus, Queue
 from fe_mail.queue.acceptance import (
     HeaderTap,
     Hold,
@@ -46,6 +47,7 @@ from fe_mail.queue.acceptance import (
     refusal_for,
     reply_to,
 )
+from fe_mail.queue.harvesting import Harvesting, tarpit_seconds
 from fe_mail.queue.reception import Reply, Spooling
 
 __all__ = ["InboundReception", "Routing"]
@@ -68,7 +70,7 @@ class InboundReception:
         router: Routing,
         queue: Queue,
         blobs: Blobs,
-        cache: Cache,
+        harvesting: Harvesting,
         bus: Bus,
         clock: IReactorTime,
         *,
@@ -85,10 +87,11 @@ class InboundReception:
         self.count = count
         self.hold = hold
         self._router = router
-        self._cache = cache
+        self._harvesting = harvesting
         self._srs = srs
-        self._connect = connect_table(cache)
-        self._sender = sender_table(cache)
+        self._connect = connect_table(harvesting.is_over)
+        self._sender = sender_table(harvesting.is_over)
+        self._recipient = recipient_table(harvesting.is_over)
 
     async def connected(self, peer: Peer) -> Refusal | None:
         """May this peer speak at all?"""
@@ -115,11 +118,14 @@ class InboundReception:
             recipient=recipient,
             route=await self.route(recipient, reverse_path),
         )
-        refusal = await first_refusal(RECIPIENT, facts, self.count)
+        refusal = await first_refusal(self._recipient, facts, self.count)
         if refusal is not None and refusal.enhanced == "5.1.1":
-            delay = await note_unknown(self._cache, peer.ip)
+            count = await self._harvesting.note(peer.ip)
+            delay = tarpit_seconds(count)
             if delay:
                 await pause(self.clock, delay)
+            if count > UNKNOWN_MAX:
+                return HARVESTED
         return refusal
 
     def begin(self, envelope: Envelope, identity: Identity | None) -> Spooling:

@@ -30,6 +30,7 @@ from fe_mail.model.identity import Identity
 from fe_mail.model.ids import BlobId, new_id
 from fe_mail.model.queue import QueuedMessage, Target
 from fe_mail.model.route import Refusal, Route
+from fe_mail.policy.allowance import Allowance
 from fe_mail.policy.limits import DAILY_MESSAGES, MAX_RECIPIENTS
 from fe_mail.policy.outbound import (
     RECIPIENT,
@@ -41,7 +42,7 @@ from fe_mail.policy.outbound import (
     message_table,
 )
 from fe_mail.policy.rules import Count, first_refusal, uncounted
-from fe_mail.ports import AccountStore, Blobs, Bus, Cache, Keyring, Offload, Queue
+from fe_mail.ports import AccountStore, Blobs, Bus, Counters, Keyring, Offload, Queue
 from fe_mail.queue.acceptance import (
     HeaderTap,
     Hold,
@@ -76,7 +77,7 @@ class SubmissionReception:
         accounts: AccountStore,
         queue: Queue,
         blobs: Blobs,
-        cache: Cache,
+        counters: Counters,
         bus: Bus,
         keyring: Keyring,
         clock: IReactorTime,
@@ -97,7 +98,8 @@ class SubmissionReception:
         self.run = run
         self.hold = hold
         self.count = count
-        self.message_table = message_table(cache, daily_messages, max_recipients)
+        self.allowance = Allowance(counters, daily_messages)
+        self.message_table = message_table(self.allowance, max_recipients)
         self.octets_in_hand = 0
         self._router = router
         self._accounts = accounts
@@ -267,7 +269,19 @@ class _SubmissionSpooling:
         refusal = await first_refusal(reception.message_table, submission, reception.count)
         if refusal is not None:
             return reply_to(refusal)
-        return await self._queue(identity, fields, routed)
+        try:
+            return await self._queue(identity, fields, routed)
+        except BaseException:
+            if not rights.is_unlimited:
+                await self._give_back(identity)
+            raise
+
+    async def _give_back(self, identity: Identity) -> None:
+        """The message is refused after all, so it must not count."""
+        try:
+            await self._reception.allowance.give_back(identity.alias)
+        except MailError:
+            log.failure("{message_id} counts though it was refused", message_id=self._id)
 
     async def _queue(
         self,

@@ -42,4 +42,4 @@ def create_web_resource(
         default_quota_octets=default_quota_octets,
         app_name=app_name,
     )
-    return WebResource(web, Gatekeeper(gate, services.users, services.cache))
+    return WebResource(web, Gatekeeper(gate, services.users, services.counters))

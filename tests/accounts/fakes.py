@@ -15,9 +15,9 @@ from fe_mail.ports import AccountStore, MailboxStore
 from tests.fakes import (
     MemoryAccountStore,
     MemoryBus,
-    MemoryCache,
     MemoryMailboxStore,
     QuickKeyring,
+    memory_counters,
 )
 
 __all__ = ["AccountsTestCase"]
@@ -35,7 +35,7 @@ class AccountsTestCase(SynchronousTestCase):
         self.clock.advance(START)
         self.keyring = self.make_keyring()
         self.accounts = self.make_accounts()
-        self.cache = MemoryCache(self.clock)
+        self.counters = memory_counters(self.clock)
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
         self.admin = self.add_user("admin@example.com")

@@ -62,7 +62,7 @@ class IMAPTestCase(AccountsTestCase):
                 self.alice.id, (credential,), (), self.clock.seconds(), sealing_key
             )
         )
-        self.login = Login(self.accounts, self.keyring, self.cache, self.clock)
+        self.login = Login(self.accounts, self.keyring, self.counters, self.clock)
         self.factory = self.make_factory()
         self.mailbox: OpenMailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))
 

@@ -22,12 +22,11 @@ from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
-from tests.fakes import QuickKeyring
+from tests.fakes import QuickKeyring, memory_counters
 from tests.imap.base import KEY, PASSWORD, message
 
 __all__ = ["ImaplibTests"]
@@ -93,7 +92,7 @@ class ImaplibTests(TestCase):
         )
         await accounts.set_credentials(alias.id, (credential,), (), 1.0, sealing_key)
         self.factory = IMAPFactory(
-            Login(accounts, keyring, MemoryCache(clock), clock),
+            Login(accounts, keyring, memory_counters(clock), clock),
             mailboxes,
             bus,
             hostname="localhost",

@@ -5,11 +5,13 @@ from typing import Any
 
 from fe_mail.accounts.routing import Router
 from fe_mail.adapters.memory.blobs import MemoryBlobs
+from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.queue import Claim, Outcome, QueueEntry, QueueFilter
+from fe_mail.queue.harvesting import Harvesting
 from fe_mail.queue.inbound import InboundReception
 from fe_mail.queue.reception import Reception, Reply
 from tests.accounts.fakes import AccountsTestCase
@@ -60,11 +62,12 @@ class PostOfficeTestCase(AccountsTestCase):
         self.alice = self.change_alias(self.alice, sealing_key=sealing_key)
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
+        self.harvesting = Harvesting(self.counters, MemoryCache(self.clock))
         self.reception = InboundReception(
             self.router,
             self.queue,
             self.blobs,
-            self.cache,
+            self.harvesting,
             self.bus,
             self.clock,
             hostname="mx.example.net",

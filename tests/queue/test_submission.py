@@ -49,7 +49,7 @@ class SubmissionTestCase(PostOfficeTestCase):
             self.accounts,
             self.queue,
             self.blobs,
-            self.cache,
+            self.counters,
             self.bus,
             self.keyring,
             self.clock,
@@ -181,6 +181,43 @@ class RightsTests(SubmissionTestCase):
         self.assertIn("outbound.message.daily", self.counted)
         self.clock.advance(86_401)
         self.assertEqual(self.submit().code, 250)
+
+    def test_refused_later(self) -> None:
+        """A message that is not queued after all costs nothing."""
+        self.reception = self.make(daily_messages=1)
+        key = self.domain.dkim_private_key
+        self.update_domain(dkim_private_key=b"x" * 64)
+        self.assertEqual([self.submit().code for _ in range(3)], [451, 451, 451])
+        self.update_domain(dkim_private_key=key)
+        self.assertEqual([self.submit().code for _ in range(2)], [250, 550])
+
+    def test_users_and_domains(self) -> None:
+        """Whichever is used up first; what one refuses costs the other nothing."""
+        self.reception = self.make(daily_messages=2)
+        other = self.add_domain("other.test", has_smtp=True)
+        aliases = [
+            self.add_alias(self.domain, "guest", user_id=self.admin.id),
+            self.add_alias(other, "alice"),
+        ]
+        self.assertEqual([self.submit().code for _ in range(3)], [250, 250, 550])
+        codes = []
+        for alias, domain in zip(aliases, (self.domain, other), strict=True):
+            self.identity = self.evolve(self.identity_of(alias), domain=domain)
+            address = f"{alias.name}@{domain.name}"
+            mail = b"From: " + address.encode() + b"\r\n\r\nx\r\n"
+            codes.append(self.submit(mail, sender=address).code)
+        self.assertEqual(codes, [550, 550])
+        third = self.add_alias(other, "guest", user_id=self.admin.id)
+        self.identity = self.evolve(self.identity_of(third), domain=other)
+        mail = b"From: guest@other.test\r\n\r\nx\r\n"
+        codes = [self.submit(mail, sender="guest@other.test").code for _ in range(3)]
+        self.assertEqual(codes, [250, 250, 550])
+
+    def test_counters_that_fail(self) -> None:
+        """Nobody sends without limit because a disk is full."""
+        self.now(self.counters.stop())
+        self.assertEqual(self.submit().code, 451)
+        self.assertEqual(self.entries(), ())
 
     def test_recipients_of_one_message(self) -> None:
         """As many as the operator allows, by default those that the listener takes."""
