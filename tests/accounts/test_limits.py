@@ -128,6 +128,7 @@ class CrowdTests(AccountsTestCase):
         """Nothing was counted."""
         super().setUp()
         self.threads = LaterThreads()
+        self.waiting: list[Deferred[None]] = []
         counters = SQLiteCounters(Database(":memory:", "counters", self.threads), self.clock)
         self.work(counters.start())
         self.limits = FailureLimits(counters, self.keyring, self.clock, "test")
@@ -137,14 +138,26 @@ class CrowdTests(AccountsTestCase):
         found: list[Any] = []
         for each in coroutines:
             Deferred.fromCoroutine(each).addBoth(found.append)
-        while self.threads.calls:
-            self.threads.next()
+        while self.threads.calls or self.waiting:
+            while self.threads.calls:
+                self.threads.calls.reverse()  # threads overtake each other
+                self.threads.next()
+            waiting, self.waiting = self.waiting, []
+            for waiter in waiting:
+                waiter.callback(None)
         return [getattr(each, "value", each) for each in found]
+
+    async def looked_at(self) -> None:
+        """Passwords take their time: nobody is answered before all were asked."""
+        waiter: Deferred[None] = Deferred()
+        self.waiting.append(waiter)
+        await waiter
 
     async def attempt(self, password: str | None, is_right: bool, name: str = "alice") -> str:
         """As a login does it; what the client hears."""
         try:
             await self.limits.check("192.0.2.1", name)
+            await self.looked_at()
             if is_right:
                 await self.limits.succeeded("192.0.2.1", name)
                 return "welcome"
