@@ -2,6 +2,7 @@
 The roles of a process on the inside: factories for its listeners, the queue's runner, the jobs.
 """
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -333,4 +334,4 @@ class Edges:
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,
         )
-        return JobRunner(table, stores.cache, inside.clock)
+        return JobRunner(table, stores.leases, inside.clock, owner=f"process {os.getpid()}")

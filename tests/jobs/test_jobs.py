@@ -7,13 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.queue import MemoryQueue
-from fe_mail.jobs.runner import FIRST_RUN_SECONDS, JobRunner
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_spool
-from fe_mail.jobs.table import Job
 from fe_mail.jobs.verify import RECHECK_SECONDS, verify_domains
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import Corrupt, Unavailable
@@ -148,66 +145,3 @@ class StorageTests(SynchronousTestCase):
         self.assertEqual(sorted(asked), ["x", "y"])
         recorded = self.successResultOf(Deferred.fromCoroutine(store.alias(AliasId(asked[1]))))
         self.assertEqual(recorded.storage_used, 17)
-
-
-class RunnerTests(SynchronousTestCase):
-    """When jobs run."""
-
-    def setUp(self) -> None:
-        """A clock and a cache."""
-        self.clock = Clock()
-        self.cache = MemoryCache(self.clock)
-        self.runs: list[float] = []
-
-    def runner(self, job: Job) -> JobRunner:
-        """A started runner of one job."""
-        runner = JobRunner([job], self.cache, self.clock)
-        runner.start()
-        return runner
-
-    async def note(self) -> None:
-        """A job."""
-        self.runs.append(self.clock.seconds())
-
-    def test_at_the_interval(self) -> None:
-        """Soon after the start, then at every interval, until stopped."""
-        runner = self.runner(Job(name="note", interval_seconds=100.0, run=self.note))
-        self.clock.pump([10.0] * 25)
-        self.assertEqual(self.runs, [FIRST_RUN_SECONDS, FIRST_RUN_SECONDS + 100, 220.0])
-        self.successResultOf(Deferred.fromCoroutine(runner.stop()))
-        self.clock.pump([10.0] * 25)
-        self.assertEqual(len(self.runs), 3)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_a_failure_is_logged_and_not_the_last_run(self) -> None:
-        """The job comes again at its time."""
-
-        async def fail() -> None:
-            self.runs.append(self.clock.seconds())
-            raise Unavailable()
-
-        self.runner(Job(name="fail", interval_seconds=100.0, run=fail))
-        self.clock.pump([10.0] * 13)
-        self.assertEqual(len(self.runs), 2)
-        self.assertEqual(len(self.flushLoggedErrors(Unavailable)), 2)
-
-    def test_two_processes_take_turns(self) -> None:
-        """The lease lets only one of them run a job."""
-        for _ in range(2):
-            self.runner(Job(name="note", interval_seconds=100.0, run=self.note))
-        self.clock.pump([10.0] * 25)
-        self.assertEqual(len(self.runs), 3)
-
-    def test_stop_waits_for_what_runs(self) -> None:
-        """A job in the middle is not cut off."""
-        middle: Deferred[None] = Deferred()
-
-        async def slow() -> None:
-            await middle
-
-        runner = self.runner(Job(name="slow", interval_seconds=100.0, run=slow))
-        self.clock.advance(FIRST_RUN_SECONDS)
-        stopping = Deferred.fromCoroutine(runner.stop())
-        self.assertNoResult(stopping)
-        middle.callback(None)
-        self.successResultOf(stopping)
