@@ -20,7 +20,9 @@ STDLIB = frozenset(sys.stdlib_module_names)
 VALUES = frozenset({"model", "ports"})
 PURE = frozenset({"message", "sieve"})
 RULES = frozenset({"mailauth", "policy"})
-SERVICES = frozenset({"accounts", "mailboxes", "groupware", "queue", "delivery", "jobs"})
+SERVICES = frozenset(
+    {"accounts", "mailboxes", "groupware", "reception", "queue", "delivery", "jobs"}
+)
 EDGES = frozenset({"smtp", "imap", "pop3", "managesieve", "dav", "api", "web"})
 SHARED_EDGE = frozenset({"http"})  # what api, web and dav have in common
 LISTENING = frozenset({"connection"})  # what all listeners have in common
@@ -277,7 +279,7 @@ class SelfTests(SynchronousTestCase):
     def test_adapters(self) -> None:
         """Adapters know drivers and Twisted, and nobody who uses them."""
         self.assertFine("fe_mail.adapters.x", "import apsw, twisted.internet.threads")
-        self.assertFound("fe_mail.adapters.x", "from fe_mail.queue.reception import Reply")
+        self.assertFound("fe_mail.adapters.x", "from fe_mail.reception.interface import Reply")
         self.assertFound("fe_mail.adapters.x", "from fe_mail.mailauth import srs", "mailauth")
         self.assertFound("fe_mail.adapters.x", "import klein", "Klein")
         self.assertFine("fe_mail.adapters.x", "from fe_mail.smtp.wire import ReplyParser")

@@ -15,7 +15,7 @@ from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import NotFound
 from fe_mail.model.page import Query
 from fe_mail.model.queue import QueueEntry, QueueFilter
-from fe_mail.queue.acceptance import DUE_TOPIC
+from fe_mail.reception.spooling import DUE_TOPIC
 
 __all__ = ["COMMANDS"]
 

@@ -29,10 +29,10 @@ from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
 from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
-from fe_mail.queue.bounces import Bounces
-from fe_mail.queue.inbound import InboundReception
 from fe_mail.queue.runner import QueueRunner
-from fe_mail.queue.submission import SubmissionReception
+from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory

@@ -27,10 +27,10 @@ from fe_mail.delivery.courier import Courier
 from fe_mail.model.errors import Conflict, MailError
 from fe_mail.model.queue import Claim, Outcome, OutcomeKind
 from fe_mail.ports import AccountStore, Blobs, Bus, Queue
-from fe_mail.queue.acceptance import DUE_TOPIC
 from fe_mail.queue.journal import Journal
 from fe_mail.queue.lanes import WAITING_FACTOR, Lane, Lanes
 from fe_mail.queue.schedule import is_expired, needs_delayed_notice, next_attempt_at
+from fe_mail.reception.spooling import DUE_TOPIC
 
 __all__ = ["CONCURRENCY", "LEASE_SECONDS", "QueueRunner", "Reports"]
 

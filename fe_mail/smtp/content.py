@@ -5,7 +5,7 @@ Whatever goes wrong, the client's octets are still read to the end of the messag
 line of it can ever be taken for a command; the reply comes at the end.
 """
 
-from fe_mail.queue.reception import Spooling
+from fe_mail.reception.interface import Spooling
 from fe_mail.smtp.errors import TOO_BIG, answer_to_content
 from fe_mail.smtp.framing import Portion
 from fe_mail.smtp.wire import Answer

@@ -19,7 +19,7 @@ from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.connection.turns import BURST
 from fe_mail.model.envelope import Peer
 from fe_mail.model.identity import Identity
-from fe_mail.queue.reception import Reception
+from fe_mail.reception.interface import Reception
 from fe_mail.smtp.content import Incoming
 from fe_mail.smtp.errors import INTERNAL, answer_to_error
 from fe_mail.smtp.framing import Portion

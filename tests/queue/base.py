@@ -10,8 +10,8 @@ from fe_mail.mailauth.srs import SRS
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.queue import Claim, Outcome, QueueEntry, QueueFilter
-from fe_mail.queue.inbound import InboundReception
-from fe_mail.queue.reception import Reception, Reply
+from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.interface import Reception, Reply
 from tests.accounts.fakes import AccountsTestCase
 
 __all__ = ["MESSAGE", "PEER", "PostOfficeTestCase", "ScriptedCourier"]

@@ -18,7 +18,7 @@ from fe_mail.model.errors import AuthenticationFailed, Invalid
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.route import Refusal
-from fe_mail.queue.reception import Reply
+from fe_mail.reception.interface import Reply
 from fe_mail.smtp.factory import SMTPFactory
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.server import SMTPServer

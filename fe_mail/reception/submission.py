@@ -42,7 +42,9 @@ from fe_mail.policy.outbound import (
 )
 from fe_mail.policy.rules import Count, first_refusal, uncounted
 from fe_mail.ports import AccountStore, Blobs, Bus, Cache, Keyring, Offload, Queue
-from fe_mail.queue.acceptance import (
+from fe_mail.reception.inbound import Routing
+from fe_mail.reception.interface import Reply, Spooling
+from fe_mail.reception.spooling import (
     HeaderTap,
     Hold,
     deliveries_for,
@@ -52,8 +54,6 @@ from fe_mail.queue.acceptance import (
     refusal_for,
     reply_to,
 )
-from fe_mail.queue.inbound import Routing
-from fe_mail.queue.reception import Reply, Spooling
 
 __all__ = ["MAX_SPOOLING_OCTETS", "OFFLOAD_OCTETS", "SubmissionReception"]
 

@@ -34,7 +34,7 @@ from fe_mail.model.route import Refusal, Route
 from fe_mail.policy.inbound import MessageFacts
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
 from fe_mail.ports import Bus, Queue
-from fe_mail.queue.reception import Reply
+from fe_mail.reception.interface import Reply
 
 __all__ = [
     "DUE_TOPIC",

@@ -35,7 +35,8 @@ from fe_mail.policy.inbound import (
 )
 from fe_mail.policy.rules import Count, first_refusal, uncounted
 from fe_mail.ports import Blobs, Bus, Cache, Queue
-from fe_mail.queue.acceptance import (
+from fe_mail.reception.interface import Reply, Spooling
+from fe_mail.reception.spooling import (
     HeaderTap,
     Hold,
     deliveries_for,
@@ -46,7 +47,6 @@ from fe_mail.queue.acceptance import (
     refusal_for,
     reply_to,
 )
-from fe_mail.queue.reception import Reply, Spooling
 
 __all__ = ["InboundReception", "Routing"]
 

@@ -33,9 +33,9 @@ from fe_mail.model.queue import Claim, Outcome, QueuedMessage, Target
 from fe_mail.model.route import Route
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
 from fe_mail.ports import Blobs, Bus, Queue
-from fe_mail.queue.acceptance import deliveries_for, enqueue
-from fe_mail.queue.inbound import Routing
 from fe_mail.queue.schedule import LIFETIME_SECONDS
+from fe_mail.reception.inbound import Routing
+from fe_mail.reception.spooling import deliveries_for, enqueue
 
 __all__ = ["Bounces", "wants_report"]
 
