@@ -25,7 +25,8 @@ from fe_mail.model.address import Address, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid, NotFound
 from fe_mail.model.page import Query
 from fe_mail.model.queue import Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.route import Route
+from fe_mail.model.status import Status
 from fe_mail.ports import AccountStore
 
 __all__ = ["MAX_DEPTH", "MAX_FORWARDED", "MAX_LOOKUPS", "MAX_MAILBOXES", "Router"]
@@ -35,15 +36,13 @@ MAX_MAILBOXES = 25  # local targets of one address
 MAX_DEPTH = 10  # aliases behind aliases
 MAX_LOOKUPS = 200  # in all, for one address
 
-UNKNOWN = Refusal(code=550, enhanced="5.1.1", text="No such address here.")
-DISABLED = Refusal(code=550, enhanced="5.1.1", text="This address is disabled.")
-DISABLED_FOR_NOW = Refusal(
-    code=421, enhanced="4.2.1", text="This address is disabled. Try again later."
-)
-NOT_READY = Refusal(code=450, enhanced="4.2.1", text="This mailbox is not ready yet.")
-BAD_TARGET = Refusal(code=550, enhanced="5.1.3", text="The address is forwarded to nowhere.")
-LOOP = Refusal(code=550, enhanced="5.4.6", text="The address is forwarded in a circle.")
-TOO_MANY = Refusal(code=421, enhanced="4.5.3", text="The address has too many targets.")
+UNKNOWN = Status(550, "5.1.1", "No such address here.")
+DISABLED = Status(550, "5.1.1", "This address is disabled.")
+DISABLED_FOR_NOW = Status(421, "4.2.1", "This address is disabled. Try again later.")
+NOT_READY = Status(450, "4.2.1", "This mailbox is not ready yet.")
+BAD_TARGET = Status(550, "5.1.3", "The address is forwarded to nowhere.")
+LOOP = Status(550, "5.4.6", "The address is forwarded in a circle.")
+TOO_MANY = Status(421, "4.5.3", "The address has too many targets.")
 
 
 @attrs.define
@@ -51,7 +50,7 @@ class _Walk:
     """What was found so far; ``seen`` holds the addresses already looked up."""
 
     targets: dict[Target, None] = attrs.field(factory=dict)
-    refusals: list[Refusal] = attrs.field(factory=list)
+    refusals: list[Status] = attrs.field(factory=list)
     trail: list[str] = attrs.field(factory=list)
     seen: set[str] = attrs.field(factory=set)
     is_dropped: bool = False
@@ -239,7 +238,7 @@ def _refuse_disabled(walk: _Walk, code: int) -> None:
 def _conclude(walk: _Walk, address: Address) -> Route:
     targets = _without_needless_tags(walk.targets)
     local = sum(target.courier == "local" for target in targets)
-    refusal: Refusal | None = None
+    refusal: Status | None = None
     if local > MAX_MAILBOXES or len(targets) - local > walk.max_forwarded:
         refusal, targets = TOO_MANY, ()
     elif not targets:
@@ -269,7 +268,7 @@ def _untagged(address: str) -> set[str]:
     return {_key(parsed)} if parsed.tag else set()
 
 
-def _mildest(walk: _Walk) -> Refusal | None:
+def _mildest(walk: _Walk) -> Status | None:
     """A temporary refusal, else the silent drop, else the first permanent refusal."""
     for refusal in walk.refusals:
         if refusal.code < 500:

@@ -44,7 +44,7 @@ def settled(
     changed = attrs.evolve(
         delivery,
         attempts=delivery.attempts + 1,
-        last_status=outcome.status,
+        last_status=outcome.line,
         last_attempt_at=now,
         delayed_notice_at=delayed_notice_at or delivery.delayed_notice_at,
     )

@@ -33,7 +33,7 @@ from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.model.web import Posting, WebAnswer
 from fe_mail.ports import AccountStore, Blobs, HTTPPost, Offload
-from fe_mail.reception.spooling import pause
+from fe_mail.waiting import pause
 
 __all__ = ["SIGNATURE_FIELD", "TIMEOUT_SECONDS", "TRIES", "WebhookCourier", "signature_of"]
 

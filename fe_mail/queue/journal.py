@@ -103,7 +103,7 @@ def _detail(claim: Claim, outcome: Outcome) -> dict[str, str]:
         "message_id": claim.message.id,
         "from": claim.message.reverse_path,
         "recipient": claim.delivery.recipient,
-        "status": outcome.status,
+        "status": outcome.line,
         "tls": outcome.tls,
         "source": claim.message.source,
     }

@@ -25,12 +25,11 @@ from twisted.logger import Logger
 
 from fe_mail.delivery.courier import Courier
 from fe_mail.model.errors import Conflict, MailError
-from fe_mail.model.queue import Claim, Outcome, OutcomeKind
+from fe_mail.model.queue import DUE_TOPIC, Claim, Outcome, OutcomeKind
 from fe_mail.ports import AccountStore, Blobs, Bus, Queue
 from fe_mail.queue.journal import Journal
 from fe_mail.queue.lanes import WAITING_FACTOR, Lane, Lanes
 from fe_mail.queue.schedule import is_expired, needs_delayed_notice, next_attempt_at
-from fe_mail.reception.spooling import DUE_TOPIC
 
 __all__ = ["CONCURRENCY", "LEASE_SECONDS", "QueueRunner", "Reports"]
 
@@ -363,5 +362,5 @@ def _key(claim: Claim) -> tuple[str, int]:
 
 
 def _expired(outcome: Outcome) -> Outcome:
-    text = f"Not delivered within five days. Last answer: {outcome.status}"
+    text = f"Not delivered within five days. Last answer: {outcome.line}"
     return Outcome.failed(554, "5.4.7", text, outcome.remote)

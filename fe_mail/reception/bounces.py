@@ -128,7 +128,7 @@ class Bounces:
             recipient=delivery.recipient,
             action=action,
             status=outcome.enhanced,
-            diagnostic=_masked(claim, outcome.status),
+            diagnostic=_masked(claim, outcome.line),
             remote=outcome.remote,
             original_recipient=delivery.original_recipient,
             last_attempt_at=now,

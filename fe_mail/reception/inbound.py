@@ -23,7 +23,8 @@ from fe_mail.model.errors import Invalid, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
 from fe_mail.model.queue import QueuedMessage, Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.route import Route
+from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.policy.inbound import (
     MESSAGE,
     RECIPIENT,
@@ -35,7 +36,7 @@ from fe_mail.policy.inbound import (
 )
 from fe_mail.policy.rules import Count, first_refusal, uncounted
 from fe_mail.ports import Blobs, Bus, Cache, Queue
-from fe_mail.reception.interface import Reply, Spooling
+from fe_mail.reception.interface import Spooling
 from fe_mail.reception.spooling import (
     HeaderTap,
     Hold,
@@ -43,10 +44,8 @@ from fe_mail.reception.spooling import (
     enqueue,
     message_facts,
     message_id_of,
-    pause,
-    refusal_for,
-    reply_to,
 )
+from fe_mail.waiting import pause
 
 __all__ = ["InboundReception", "Routing"]
 
@@ -90,13 +89,13 @@ class InboundReception:
         self._connect = connect_table(cache)
         self._sender = sender_table(cache)
 
-    async def connected(self, peer: Peer) -> Refusal | None:
+    async def connected(self, peer: Peer) -> Status | None:
         """May this peer speak at all?"""
         return await first_refusal(self._connect, ConnectFacts(peer=peer), self.count)
 
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
-    ) -> Refusal | None:
+    ) -> Status | None:
         """MAIL FROM. Any sender may write; what it is worth is decided with the message."""
         facts = ConnectFacts(peer=peer, reverse_path=reverse_path)
         return await first_refusal(self._sender, facts, self.count)
@@ -107,7 +106,7 @@ class InboundReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
-    ) -> Refusal | None:
+    ) -> Status | None:
         """RCPT TO: only what is hosted; guessing addresses gets slower and slower."""
         facts = RecipientFacts(
             peer=peer,
@@ -151,7 +150,7 @@ class InboundReception:
 
 
 def _refused(recipient: Address, enhanced: str, text: str) -> Route:
-    refusal = Refusal(code=550, enhanced=enhanced, text=text)
+    refusal = Status(550, enhanced, text)
     return Route(address=str(recipient), is_hosted=True, refusal=refusal)
 
 
@@ -196,7 +195,7 @@ class _InboundSpooling:
             )
         )
 
-    async def finish(self) -> Reply:
+    async def finish(self) -> Status:
         """End of data."""
         try:
             if self._error is not None:
@@ -207,26 +206,26 @@ class _InboundSpooling:
                 log.info(
                     "{message_id} refused: {reason}", message_id=self._id, reason=error.message
                 )
-            reply = reply_to(refusal_for(error))
+            reply = status_for(error)
         except Exception:
             log.failure("accepting {message_id} failed", message_id=self._id)
-            reply = reply_to(refusal_for(MailError()))
+            reply = TEMPORARY
         await self._writer.abort()
         return reply
 
-    async def _accept(self) -> Reply:
+    async def _accept(self) -> Status:
         reception = self._reception
         await self._begin()
         facts, fields = message_facts(self._envelope, self._tap)
         refusal = await first_refusal(MESSAGE, facts, reception.count)
         if refusal is not None:
             await self._writer.abort()
-            return reply_to(refusal)
+            return refusal
         routed = await self._routed()
         open_routes = [(who, route) for who, route in routed if route.refusal is None]
         if not open_routes:
             await self._writer.abort()
-            return reply_to(_first_refusal_of(routed))
+            return _first_refusal_of(routed)
         deliveries = deliveries_for(self._id, open_routes, self._now, reception.hold)
         if not deliveries:
             await self._writer.abort()
@@ -261,16 +260,16 @@ class _InboundSpooling:
             routed.append((recipient, route))
         return routed
 
-    def _taken(self) -> Reply:
-        return Reply(code=250, enhanced="2.0.0", text=f"Queued as {self._id}")
+    def _taken(self) -> Status:
+        return Status(250, "2.0.0", f"Queued as {self._id}")
 
     async def abort(self) -> None:
         """The connection or the transaction ended early."""
         await self._writer.abort()
 
 
-def _first_refusal_of(routed: Sequence[tuple[Recipient, Route]]) -> Refusal:
+def _first_refusal_of(routed: Sequence[tuple[Recipient, Route]]) -> Status:
     refusals = [route.refusal for _, route in routed if route.refusal is not None]
     temporary = [refusal for refusal in refusals if refusal.code < 500]
-    missing = Refusal(code=550, enhanced="5.1.1", text="No such address here.")
+    missing = Status(550, "5.1.1", "No such address here.")
     return next(iter(temporary or refusals), missing)

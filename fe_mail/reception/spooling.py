@@ -8,8 +8,6 @@ leaves a blob that nobody needs, which a job removes; never a promise without a 
 
 from collections.abc import Callable, Iterable
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.message.headers import (
@@ -21,50 +19,27 @@ from fe_mail.message.headers import (
 )
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Recipient
-from fe_mail.model.errors import (
-    Invalid,
-    MailError,
-    OverQuota,
-    PermissionDenied,
-    RateLimited,
-    TooBig,
-)
-from fe_mail.model.queue import DeliveryState, QueuedDelivery, QueuedMessage, Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.queue import DUE_TOPIC, DeliveryState, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.route import Route
 from fe_mail.policy.inbound import MessageFacts
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
 from fe_mail.ports import Bus, Queue
-from fe_mail.reception.interface import Reply
 
 __all__ = [
-    "DUE_TOPIC",
     "HeaderTap",
     "Hold",
     "deliveries_for",
     "enqueue",
     "message_facts",
     "message_id_of",
-    "pause",
-    "refusal_for",
-    "reply_to",
 ]
 
 log = Logger()
 
-DUE_TOPIC = "queue"
 MAX_MESSAGE_ID_OCTETS = 998
 
 # Why a copy for an address must wait at this target, empty if it need not.
 Hold = Callable[[Address, Target], str]
-
-# In the order of checking; what is not listed is temporary (RFC 3463 §3.4).
-_REFUSALS: tuple[tuple[type[MailError], int, str], ...] = (
-    (OverQuota, 452, "4.2.2"),
-    (RateLimited, 450, "4.7.1"),
-    (TooBig, 552, "5.3.4"),
-    (Invalid, 553, "5.1.3"),
-    (PermissionDenied, 550, "5.7.1"),
-)
 
 
 class HeaderTap:
@@ -176,23 +151,3 @@ async def enqueue(
     )
     bus.publish(DUE_TOPIC)
     return True
-
-
-def refusal_for(error: MailError) -> Refusal:
-    """The SMTP answer to an error of a port: temporary unless proven permanent."""
-    for kind, code, enhanced in _REFUSALS:
-        if isinstance(error, kind):
-            return Refusal(code=code, enhanced=enhanced, text=error.message)
-    return Refusal(code=451, enhanced="4.3.0", text="Temporary failure, try again later.")
-
-
-def reply_to(refusal: Refusal) -> Reply:
-    """A refusal as the final answer to a message."""
-    return Reply(code=refusal.code, enhanced=refusal.enhanced, text=refusal.text)
-
-
-def pause(clock: IReactorTime, seconds: float) -> "Deferred[None]":
-    """Fires after a while."""
-    call = clock.callLater(seconds, lambda: done.callback(None))
-    done: Deferred[None] = Deferred(lambda _: call.cancel())
-    return done

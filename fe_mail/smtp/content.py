@@ -51,8 +51,7 @@ class Incoming:
         if self.failure is not None or self._spooling is None:
             return self.failure or TOO_BIG
         spooling, self._spooling = self._spooling, None
-        reply = await spooling.finish()
-        return Answer(reply.code, reply.enhanced, reply.text)
+        return Answer.of(await spooling.finish())
 
     async def abort(self) -> None:
         """Forget the message; more than once does nothing."""
