@@ -13,8 +13,10 @@ import attrs
 
 from fe_mail.model.envelope import Peer
 from fe_mail.model.ids import BlobId
+from fe_mail.model.status import Status
 
 __all__ = [
+    "DUE_TOPIC",
     "Claim",
     "DeliveryState",
     "Outcome",
@@ -26,6 +28,8 @@ __all__ = [
     "Room",
     "Target",
 ]
+
+DUE_TOPIC = "queue"  # of the bus: something may be due
 
 
 class DeliveryState(enum.Enum):
@@ -103,29 +107,28 @@ class OutcomeKind(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
+class Outcome(Status):
     """
-    The result of one attempt: SMTP reply code, enhanced status (RFC 3463), one line of text.
+    The result of one attempt, and what it means for the delivery.
 
     ``remote`` names the host that said so, empty when it was our own decision.
     """
 
     kind: OutcomeKind
-    code: int = 250
-    enhanced: str = "2.0.0"
-    text: str = ""
     remote: str = ""
     tls: str = ""
-
-    @property
-    def status(self) -> str:
-        """``"451 4.4.1 Connection timed out"``."""
-        return f"{self.code} {self.enhanced} {self.text}".strip()
 
     @classmethod
     def delivered(cls, text: str = "", remote: str = "", tls: str = "") -> "Outcome":
         """Taken over by the target."""
-        return cls(kind=OutcomeKind.DELIVERED, text=text, remote=remote, tls=tls)
+        return cls(
+            kind=OutcomeKind.DELIVERED,
+            code=250,
+            enhanced="2.0.0",
+            text=text,
+            remote=remote,
+            tls=tls,
+        )
 
     @classmethod
     def deferred(

@@ -33,7 +33,7 @@ class BodyWriter(Protocol):
         """Octets written so far."""
 
     async def write(self, data: bytes) -> None:
-        """Add octets; awaiting it is the back-pressure. ``Unavailable``, ``Conflict`` at the end."""
+        """Add octets; awaiting it is the back-pressure. ``Unavailable``, ``Conflict``."""
 
     async def abort(self) -> None:
         """Forget everything; never raises. Nothing happens once it was accepted."""

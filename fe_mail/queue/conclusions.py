@@ -14,8 +14,9 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.model.account import LogEntry
 from fe_mail.model.queue import Claim, Outcome, OutcomeKind, QueuedDelivery
-from fe_mail.ports.queue import Acceptance, Settlement
+from fe_mail.ports import Acceptance, Settlement
 from fe_mail.queue.journal import entries_of, tell
 from fe_mail.queue.schedule import is_expired, needs_delayed_notice, next_attempt_at
 
@@ -41,9 +42,7 @@ class Reports(Protocol):
 class Conclusions:
     """Makes settlements of outcomes. ``random`` is the jitter, from 0 to 1."""
 
-    def __init__(
-        self, reports: Reports, clock: IReactorTime, random: Callable[[], float]
-    ) -> None:
+    def __init__(self, reports: Reports, clock: IReactorTime, random: Callable[[], float]) -> None:
         self._reports = reports
         self._clock = clock
         self._random = random
@@ -54,7 +53,7 @@ class Conclusions:
         final = [_final(claim, outcome, now) for outcome in outcomes]
         final, failed = await self._failed(claim, final)
         late, delayed = await self._delayed(claim, final, now)
-        entries = []
+        entries: list[LogEntry] = []
         for delivery, outcome in zip(claim.deliveries, final, strict=True):
             tell(claim, delivery, outcome)
             entries += entries_of(claim, delivery, outcome, now)
@@ -108,6 +107,6 @@ def _final(claim: Claim, outcome: Outcome, now: float) -> Outcome:
     """A deferral after the end of the message's lifetime is a failure."""
     if outcome.kind is not OutcomeKind.DEFERRED or not is_expired(claim.message, now):
         return outcome
-    text = f"Not delivered within five days. Last answer: {outcome.status}"
+    text = f"Not delivered within five days. Last answer: {outcome.line}"
     failed = Outcome.failed(554, "5.4.7", text, outcome.remote)
     return attrs.evolve(failed, tls=outcome.tls)

@@ -12,15 +12,13 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from fe_mail.model.queue import Claim, QueuedDelivery, QueuedMessage
-from fe_mail.ports import Bus, Queue
-from fe_mail.ports.queue import Acceptance, BodyWriter
+from fe_mail.model.queue import DUE_TOPIC, Claim, QueuedDelivery, QueuedMessage
+from fe_mail.ports import Acceptance, BodyWriter, Bus, Queue
 
-__all__ = ["DUE_TOPIC", "LEASE_SECONDS", "Intake", "Taker"]
+__all__ = ["LEASE_SECONDS", "Intake", "Taker"]
 
 log = Logger()
 
-DUE_TOPIC = "queue"
 LEASE_SECONDS = 60.0
 
 
@@ -51,6 +49,17 @@ class Intake:
     def body(self, now: float) -> BodyWriter:
         """Begin to receive a body."""
         return self._queue.body(now)
+
+    async def written(self, *pieces: bytes, now: float) -> BodyWriter:
+        """A body that is here as a whole already."""
+        body = self._queue.body(now)
+        try:
+            for piece in pieces:
+                await body.write(piece)
+        except BaseException:
+            await body.abort()
+            raise
+        return body
 
     async def accept(
         self, message: QueuedMessage, deliveries: Sequence[QueuedDelivery], body: BodyWriter

@@ -27,7 +27,7 @@ def tell(claim: Claim, delivery: QueuedDelivery, outcome: Outcome) -> None:
         session_id=message.peer.session_id,
         from_=message.reverse_path,
         recipient=delivery.recipient,
-        status=outcome.status,
+        status=outcome.line,
         remote=outcome.remote,
         tls=outcome.tls,
         source=message.source,
@@ -45,7 +45,7 @@ def entries_of(
         "message_id": message.id,
         "from": message.reverse_path,
         "recipient": delivery.recipient,
-        "status": outcome.status,
+        "status": outcome.line,
         "tls": outcome.tls,
         "source": message.source,
     }

@@ -29,6 +29,7 @@ from fe_mail.delivery.courier import Courier
 from fe_mail.model.errors import MailError
 from fe_mail.model.lane import LOCAL, SMTP, WEBHOOK, lane_of, owner_of
 from fe_mail.model.queue import (
+    DUE_TOPIC,
     Claim,
     DeliveryState,
     Outcome,
@@ -38,7 +39,7 @@ from fe_mail.model.queue import (
 )
 from fe_mail.ports import Bus, Queue
 from fe_mail.queue.conclusions import Conclusions, Reports
-from fe_mail.queue.intake import DUE_TOPIC, LEASE_SECONDS
+from fe_mail.queue.intake import LEASE_SECONDS
 from fe_mail.queue.lanes import Lane, Lanes, Work
 from fe_mail.queue.settling import Settling
 
@@ -215,9 +216,7 @@ class QueueRunner:
         for ours in {id(one): one for one in known if one is not None}.values():
             ours.claim = attrs.evolve(ours.claim, token=claim.token)
         rest = tuple(
-            delivery
-            for delivery, ours in zip(claim.deliveries, known, strict=True)
-            if ours is None
+            delivery for delivery, ours in zip(claim.deliveries, known, strict=True) if ours is None
         )
         return Work(attrs.evolve(claim, deliveries=rest), work.lane) if rest else None
 

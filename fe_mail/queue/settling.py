@@ -13,8 +13,7 @@ from twisted.logger import Logger
 
 from fe_mail.model.errors import MailError
 from fe_mail.model.queue import Claim
-from fe_mail.ports import Queue
-from fe_mail.ports.queue import Settlement
+from fe_mail.ports import Queue, Settlement
 
 __all__ = ["MAX_SETTLED_AT_ONCE", "RETRIES", "RETRY_SECONDS", "Settling"]
 

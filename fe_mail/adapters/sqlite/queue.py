@@ -37,12 +37,13 @@ from fe_mail.model.queue import (
     QueueFilter,
     Room,
 )
-from fe_mail.ports import BlobReader, Blobs
-from fe_mail.ports.queue import Acceptance, BodyWriter, Settlement
+from fe_mail.ports import Acceptance, BlobReader, Blobs, BodyWriter, Settlement
 
 __all__ = ["SQLiteQueue"]
 
 log = Logger()
+
+READ_OCTETS = 1 << 20  # of a large body at once, when it is checked
 
 _OPEN = frozenset({DeliveryState.WAITING, DeliveryState.HELD})
 _HOLD = """
@@ -270,9 +271,7 @@ class SQLiteQueue:
         if not old:
             return 0
         rows = await self.database.read(
-            lambda cursor: cursor.execute(
-                "SELECT blob FROM messages WHERE blob <> ''"
-            ).fetchall()
+            lambda cursor: cursor.execute("SELECT blob FROM messages WHERE blob <> ''").fetchall()
         )
         needed = {blob for (blob,) in rows}
         orphans = [blob for blob in old if blob not in needed]
@@ -367,9 +366,23 @@ class SQLiteQueue:
             return tuple(broken), [BlobId(blob) for (blob,) in blobs]
 
         broken, blobs = await self.database.read(work)
-        present = {blob for blob, _ in await self._blobs.list()}
-        missing = (f"The body {blob} is missing." for blob in blobs if blob not in present)
-        return (*broken, *missing)
+        problems = [await self._problem_of(blob) for blob in blobs]
+        return (*broken, *filter(None, problems))
+
+    async def _problem_of(self, blob: BlobId) -> str:
+        """Why a large body cannot be read; empty if it can, or is needed no more."""
+        try:
+            reader = await self._blobs.open(blob)
+            try:
+                while await reader.read(READ_OCTETS):
+                    pass
+            finally:
+                await reader.close()
+        except MailError as error:
+            statement = "SELECT 1 FROM messages WHERE blob = ?"
+            still = await self.database.read(lambda c: c.execute(statement, (blob,)).fetchall())
+            return f"The body {blob} cannot be read: {error.message}" if still else ""
+        return ""
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ is kept in ``turns`` by triggers, so that claiming costs the same with ten deliv
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from fe_mail.adapters.sqlite.database import Cursor
+from fe_mail.adapters.sqlite.database import Cursor, Value
 from fe_mail.adapters.sqlite.queue_rows import (
     INSERT_DELIVERY,
     INSERT_ENTRY,
@@ -35,7 +35,7 @@ from fe_mail.model.queue import (
     QueuedMessage,
     Room,
 )
-from fe_mail.ports.queue import Settlement
+from fe_mail.ports import Settlement
 
 __all__ = [
     "MAX_CLAIM_RECIPIENTS",
@@ -193,7 +193,7 @@ def _due_lanes(
     cursor: Cursor, now: float, room: Room, owner: str, taken_of: dict[str, int]
 ) -> list[str]:
     """At most as many as there are places."""
-    lanes = []
+    lanes: list[str] = []
     rows = cursor.execute(_DUE_LANES, (room.kind, owner, now))
     while len(lanes) < room.places and (row := rows.fetchone()) is not None:
         lane = row[0]
@@ -266,9 +266,9 @@ def _record(
     cursor: Cursor, serial: int, number: int, outcome: Outcome, settlement: Settlement, now: float
 ) -> None:
     if outcome.kind is OutcomeKind.DEFERRED:
-        bindings = {
+        bindings: dict[str, Value] = {
             "next": settlement.next_attempt_at,
-            "status": outcome.status,
+            "status": outcome.line,
             "now": now,
             "notice": settlement.delayed_notice_at,
             "message": serial,
@@ -278,7 +278,7 @@ def _record(
         return
     is_delivered = outcome.kind is OutcomeKind.DELIVERED
     state = DeliveryState.DELIVERED if is_delivered else DeliveryState.FAILED
-    cursor.execute(_CLOSE, (state.value, outcome.status, now, serial, number))
+    cursor.execute(_CLOSE, (state.value, outcome.line, now, serial, number))
 
 
 def _serial(cursor: Cursor, claim: Claim) -> int:
@@ -327,4 +327,3 @@ def _deliveries(
         delivery_value(message_id, cursor.execute(statement, (serial, number)).fetchall()[0])
         for number in numbers
     )
-
