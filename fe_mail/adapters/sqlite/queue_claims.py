@@ -8,6 +8,7 @@ is kept in ``turns`` by triggers, so that claiming costs the same with ten deliv
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from fe_mail.adapters.sqlite.database import Cursor, Value
@@ -174,30 +175,47 @@ def take(cursor: Cursor, now: float, lease_until: float, room: Room) -> Iterator
         for owner, _ in cursor.execute(_DUE_OWNERS, {"kind": room.kind, "now": now}).fetchall()
         if owner not in room.full_owners
     ]
+    taken_of: Counter[str] = Counter()  # by lane
     left = room.places
-    taken_of: dict[str, int] = {}
     share = max(1, left // len(owners)) if owners else 0
-    for limit in (share, room.places):
+    for each in (share, room.places):
         for owner in owners:
-            for lane in _due_lanes(cursor, now, room, owner, taken_of):
-                wanted = min(left, limit, room.per_lane - taken_of.get(lane, 0))
-                for claim in _take_from(cursor, now, lease_until, lane, owner, wanted):
-                    taken_of[lane] = taken_of.get(lane, 0) + 1
-                    left -= 1
-                    yield claim
-                if left <= 0:
-                    return
+            for claim in _take_of(cursor, now, lease_until, room, owner, min(each, left), taken_of):
+                left -= 1
+                yield claim
+
+
+def _take_of(
+    cursor: Cursor,
+    now: float,
+    lease_until: float,
+    room: Room,
+    owner: str,
+    wanted: int,
+    taken_of: Counter[str],
+) -> Iterator[Claim]:
+    """Up to ``wanted`` claims of one owner, from the lanes that wait longest."""
+    if wanted <= 0:
+        return
+    for lane in _due_lanes(cursor, now, room, owner, taken_of):
+        most = min(wanted, room.per_lane - taken_of[lane])
+        for claim in _take_from(cursor, now, lease_until, lane, owner, most):
+            taken_of[lane] += 1
+            wanted -= 1
+            yield claim
+        if wanted <= 0:
+            return
 
 
 def _due_lanes(
-    cursor: Cursor, now: float, room: Room, owner: str, taken_of: dict[str, int]
+    cursor: Cursor, now: float, room: Room, owner: str, taken_of: Counter[str]
 ) -> list[str]:
     """At most as many as there are places."""
     lanes: list[str] = []
     rows = cursor.execute(_DUE_LANES, (room.kind, owner, now))
     while len(lanes) < room.places and (row := rows.fetchone()) is not None:
         lane = row[0]
-        if lane not in room.full_lanes and taken_of.get(lane, 0) < room.per_lane:
+        if lane not in room.full_lanes and taken_of[lane] < room.per_lane:
             lanes.append(lane)
     return lanes
 
