@@ -23,12 +23,12 @@ class PromptServer(Server):
         """Try, before the reactor is asked to say when."""
         if not self._is_registered and not self._sent_all():
             self._is_registered = True
-            super().startWriting()
+            super().startWriting()  # type: ignore[no-untyped-call]  # Twisted's
 
     def stopWriting(self) -> None:
         """Everything is written, or nothing will be."""
         self._is_registered = False
-        super().stopWriting()
+        super().stopWriting()  # type: ignore[no-untyped-call]
 
     def _sent_all(self) -> bool:
         if not self._tempDataBuffer or self.dataBuffer or self._is_held:
@@ -50,4 +50,5 @@ class PromptServer(Server):
         has_to_resume = self.producer is not None and (
             not self.streamingProducer or self.producerPaused
         )
-        return has_to_resume or self.disconnecting or self._writeDisconnecting or self._aborting
+        is_ending = self.disconnecting or self._writeDisconnecting or self._aborting
+        return bool(has_to_resume or is_ending)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fe_mail.adapters.memory.queue import MemoryQueue
+
 from fe_mail.accounts.routing import Router
 from fe_mail.adapters.memory.blobs import MemoryBlobs
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Envelope, Peer, Recipient

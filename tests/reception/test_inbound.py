@@ -1,8 +1,8 @@
 """Tests of fe_mail.reception.inbound: what is answered 250 is in the queue, all else is not."""
 
+from fe_mail.adapters.memory.queue import MemoryQueue
 from twisted.internet.defer import Deferred
 
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Unavailable
