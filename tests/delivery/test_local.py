@@ -67,6 +67,16 @@ class LocalCourierTests(PostOfficeTestCase):
         self.deliver(MESSAGE + b"one octet more\r\n")
         self.assertEqual(len(self.inbox()), 2)
 
+    def test_each_recipient_gets_one(self) -> None:
+        """The same message to an alias and to its tagged address is there for each of them."""
+        for to in ("alice@example.org", "alice+x@example.org", "alice+y@example.org") * 2:
+            self.assertIs(self.deliver(MESSAGE, to).kind, OutcomeKind.DELIVERED)
+        raws = self.inbox()
+        self.assertEqual(len(raws), 3)
+        for tag in (b"+x", b"+y"):
+            field = b"X-Original-To: alice" + tag + b"@example.org\r\n"
+            self.assertEqual(len([raw for raw in raws if field in raw]), 1)
+
     def test_equal_without_message_id_are_two(self) -> None:
         """What a script sends twice on purpose arrives twice."""
         without = MESSAGE.replace(b"Message-ID: <1@elsewhere.test>\r\n", b"")
