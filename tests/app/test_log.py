@@ -84,7 +84,7 @@ class TextTests(SynchronousTestCase):
     def text(self, template: str, **fields: object) -> str:
         """As it stands in the log."""
         stream = io.StringIO()
-        JSONObserver(stream)({**event(""), "log_format": template, **fields})
+        JSONObserver(stream)({"log_format": template, "log_time": 0.0, **fields})
         return str(json.loads(stream.getvalue())["text"])
 
     def test_same(self) -> None:
@@ -100,5 +100,5 @@ class TextTests(SynchronousTestCase):
             "",
         ):
             fields = {"name": "a", "size": 5, "ask": lambda: "asked"}
-            expected = formatEvent({**event(""), "log_format": template, **fields})
+            expected = formatEvent({"log_format": template, **fields})
             self.assertEqual(self.text(template, **fields), expected, template)
