@@ -30,11 +30,11 @@ from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
 from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
-from fe_mail.queue.bounces import Bounces
-from fe_mail.queue.harvesting import Harvesting
-from fe_mail.queue.inbound import InboundReception
 from fe_mail.queue.runner import QueueRunner
-from fe_mail.queue.submission import SubmissionReception
+from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.harvesting import Harvesting
+from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
@@ -86,6 +86,7 @@ class Edges:
         if self.runner:
             await self._recover()
             await self.runner.start()
+            self.inside.intake.attach(self.runner)
         if self.jobs:
             self.jobs.start()
 
@@ -103,6 +104,7 @@ class Edges:
         if self.jobs:
             await self.jobs.stop()
         if self.runner:
+            self.inside.intake.attach(None)
             await self.runner.stop()
             self._runners.leave()
 
@@ -127,10 +129,8 @@ class Edges:
         inside, stores, limits = self.inside, self.inside.stores, self._config.limits
         reception = InboundReception(
             inside.router,
-            stores.queue,
-            stores.blobs,
+            inside.intake,
             Harvesting(stores.counters, stores.cache),
-            stores.bus,
             inside.clock,
             hostname=self._config.names.mx_host,
             srs=self._srs,
@@ -152,10 +152,8 @@ class Edges:
         reception = SubmissionReception(
             inside.router,
             stores.accounts,
-            stores.queue,
-            stores.blobs,
+            inside.intake,
             stores.counters,
-            stores.bus,
             stores.keyring,
             inside.clock,
             hostname=self._config.names.mx_host,
@@ -289,7 +287,8 @@ class Edges:
         remote: Courier = RemoteCourier(
             inside.resolver,
             inside.exchange,
-            stores.blobs,
+            stores.queue,
+            inside.clock,
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
             port=self._config.listen.mx_port if self._demo else 25,
@@ -297,7 +296,7 @@ class Edges:
         )
         webhook = WebhookCourier(
             stores.accounts,
-            stores.blobs,
+            stores.queue,
             inside.http_client(allow_private=self._demo),
             inside.webhook_keys,
             inside.clock,
@@ -306,7 +305,7 @@ class Edges:
             version=version("fe-mail"),
         )
         couriers: dict[str, Courier] = {
-            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.blobs, stores.run),
+            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
             "forward": ForwardCourier(remote, self._srs, inside.clock),
             "webhook": webhook,
@@ -314,14 +313,11 @@ class Edges:
         bounces = Bounces(
             inside.router,
             stores.queue,
-            stores.blobs,
-            stores.bus,
+            inside.intake,
             inside.clock,
             hostname=self._config.names.mx_host,
         )
-        return QueueRunner(
-            stores.queue, stores.blobs, couriers, bounces, stores.accounts, stores.bus, inside.clock
-        )
+        return QueueRunner(stores.queue, couriers, bounces, stores.bus, inside.clock)
 
     def _jobs(self) -> JobRunner:
         inside, stores = self.inside, self.inside.stores
@@ -329,7 +325,8 @@ class Edges:
             accounts=stores.accounts,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
-            blobs=stores.blobs,
+            settlement=inside.settlement,
+            site=inside.site,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,

@@ -12,7 +12,8 @@ import attrs
 
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.route import Route
+from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS
 from fe_mail.policy.rules import Rule
 
@@ -60,14 +61,14 @@ class MessageFacts:
 
 IsHarvester = Callable[[str], Awaitable[bool]]
 
-_HARVESTER = Refusal(code=421, enhanced="4.7.1", text="Too many unknown recipients. Try later.")
+_HARVESTER = Status(421, "4.7.1", "Too many unknown recipients. Try later.")
 HARVESTED = attrs.evolve(_HARVESTER, code=450)  # 421 would end the connection
 
 
 def connect_table(is_harvester: IsHarvester) -> tuple[Rule[ConnectFacts], ...]:
     """The rules of a new connection; ``is_harvester`` judges an address."""
 
-    async def harvester(facts: ConnectFacts) -> Refusal | None:
+    async def harvester(facts: ConnectFacts) -> Status | None:
         return _HARVESTER if await is_harvester(facts.peer.ip) else None
 
     return (
@@ -84,20 +85,20 @@ def sender_table(is_harvester: IsHarvester) -> tuple[Rule[ConnectFacts], ...]:
     return connect_table(is_harvester)
 
 
-async def _not_hosted(facts: RecipientFacts) -> Refusal | None:
+async def _not_hosted(facts: RecipientFacts) -> Status | None:
     if facts.route.is_hosted:
         return None
-    return Refusal(code=550, enhanced="5.7.1", text="Relaying is not allowed here.")
+    return Status(550, "5.7.1", "Relaying is not allowed here.")
 
 
-async def _refused_route(facts: RecipientFacts) -> Refusal | None:
+async def _refused_route(facts: RecipientFacts) -> Status | None:
     return facts.route.refusal
 
 
 def recipient_table(is_harvester: IsHarvester) -> tuple[Rule[RecipientFacts], ...]:
     """The rules of RCPT TO; whoever asked for too many hears of none whether it exists."""
 
-    async def harvester(facts: RecipientFacts) -> Refusal | None:
+    async def harvester(facts: RecipientFacts) -> Status | None:
         return HARVESTED if await is_harvester(facts.peer.ip) else None
 
     first = Rule("inbound.recipient.harvesting", "As for connections.", harvester)
@@ -114,26 +115,24 @@ _RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
 )
 
 
-async def looping(facts: MessageFacts) -> Refusal | None:
+async def looping(facts: MessageFacts) -> Status | None:
     """A message that went from host to host too often."""
     if facts.received_count <= MAX_RECEIVED_FIELDS:
         return None
-    return Refusal(code=554, enhanced="5.4.6", text="The message is going round in a loop.")
+    return Status(554, "5.4.6", "The message is going round in a loop.")
 
 
-async def huge_header(facts: MessageFacts) -> Refusal | None:
+async def huge_header(facts: MessageFacts) -> Status | None:
     """A header that does not end, or is too long to be read at every hop."""
     if facts.has_header_end and facts.header_octets <= MAX_HEADER_OCTETS:
         return None
-    return Refusal(code=554, enhanced="5.6.0", text="The header of the message is too long.")
+    return Status(554, "5.6.0", "The header of the message is too long.")
 
 
-async def _bounce_to_many(facts: MessageFacts) -> Refusal | None:
+async def _bounce_to_many(facts: MessageFacts) -> Status | None:
     if facts.envelope.reverse_path is not None or len(facts.envelope.recipients) <= 1:
         return None
-    return Refusal(
-        code=550, enhanced="5.5.3", text="A report has exactly one recipient (RFC 5321 4.5.5)."
-    )
+    return Status(550, "5.5.3", "A report has exactly one recipient (RFC 5321 4.5.5).")
 
 
 MESSAGE: tuple[Rule[MessageFacts], ...] = (

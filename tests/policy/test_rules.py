@@ -7,19 +7,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.model.route import Refusal
+from fe_mail.model.status import Status
 from fe_mail.policy import inbound, outbound
 from fe_mail.policy.allowance import Allowance
 from fe_mail.policy.rules import Rule, first_refusal
 from tests.fakes import memory_counters
 
-NO = Refusal(code=550, enhanced="5.7.1", text="No.")
+NO = Status(550, "5.7.1", "No.")
 
 
-def rule(name: str, refusal: Refusal | None, asked: list[str]) -> Rule[int]:
+def rule(name: str, refusal: Status | None, asked: list[str]) -> Rule[int]:
     """A rule that notes that it was asked."""
 
-    async def check(facts: int) -> Refusal | None:
+    async def check(facts: int) -> Status | None:
         asked.append(f"{name}({facts})")
         return refusal
 

@@ -1,4 +1,4 @@
-"""Tests of fe_mail.queue.harvesting: who asked for too many addresses that do not exist."""
+"""Tests of fe_mail.reception.harvesting: who asked for too many addresses that do not exist."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from fe_mail.policy import inbound
 from fe_mail.policy.limits import TARPIT_AFTER, TARPIT_MAX_SECONDS, UNKNOWN_MAX
 from fe_mail.policy.rules import first_refusal
 from fe_mail.ports import Counters
-from fe_mail.queue.harvesting import RECENT_SECONDS, Harvesting, tarpit_seconds
+from fe_mail.reception.harvesting import RECENT_SECONDS, Harvesting, tarpit_seconds
 from tests.fakes import memory_counters
 
 
