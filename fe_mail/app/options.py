@@ -16,11 +16,12 @@ from twisted.python import usage
 
 from fe_mail.app.config import Config, ConfigError, describe, load
 from fe_mail.app.demo_settings import DEMO_DIRECTORY, demo_environment
+from fe_mail.app.edge_table import role_names
 from fe_mail.app.log import make_observer
-from fe_mail.app.roles import ROLES
 
 __all__ = ["Options", "chosen_observer", "find_directory"]
 
+ROLES = role_names()
 _chosen_log: dict[str, Any] = {}
 SYSTEM_DIRECTORY = Path("/var/lib/fe-mail")
 

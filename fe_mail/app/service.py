@@ -20,9 +20,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogPublisher
 
+from fe_mail.app import edge_table
 from fe_mail.app.config import Config
 from fe_mail.app.demo import announce, forget_facts, prepare
 from fe_mail.app.demo_names import DemoResolver
+from fe_mail.app.edge_table import METRICS, Edge
 from fe_mail.app.edges import Edges
 from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
@@ -72,27 +74,18 @@ class FeMailService(Service):
     # Start --------------------------------------------------------------------------------------
 
     def _make_listeners(self) -> dict[str, Listener]:
+        wanted = [edge for role, edge in edge_table.listeners() if role.name in self.roles]
+        made = {edge.name: self._make_listener(edge) for edge in (*wanted, METRICS)}
+        return {name: listener for name, listener in made.items() if listener is not None}
+
+    def _make_listener(self, edge: Edge) -> Listener | None:
         listen = self.config.listen
-        wanted = {
-            "mx": ("mx", listen.mx_listen, listen.mx_port, False),
-            "smtp": ("smtp", listen.smtp_listen, listen.smtp_port, False),
-            "submission": ("smtp", listen.submission_listen, listen.submission_port, False),
-            "imaps": ("imap", listen.imap_listen, listen.imap_port, False),
-            "imap": ("imap", listen.imap_starttls_listen, listen.imap_starttls_port, False),
-            "pop3s": ("pop3", listen.pop3_listen, listen.pop3_port, False),
-            "pop3": ("pop3", listen.pop3_stls_listen, listen.pop3_stls_port, False),
-            "https": ("web", listen.web_https_listen, listen.web_https_port, False),
-            "web": ("web", listen.web_listen, listen.web_port, True),
-            "api": ("api", listen.api_listen, listen.api_port, True),
-            "metrics": ("", (), listen.metrics_port, True),
-        }
-        listeners = {}
-        for name, (role, strings, port, loopback) in wanted.items():
-            endpoints = endpoint_strings(strings, port, loopback)
-            if endpoints and (not role or role in self.roles):
-                door = Door(self.reactor, listen.proxy_networks if not loopback else ())
-                listeners[name] = Listener(self.reactor, name, endpoints, door)
-        return listeners
+        strings = listen.endpoints(edge.name)
+        endpoints = endpoint_strings(strings, listen.port(edge.name), edge.is_loopback)
+        if not endpoints:
+            return None
+        door = Door(self.reactor, () if edge.is_loopback else listen.proxy_networks)
+        return Listener(self.reactor, edge.name, endpoints, door)
 
     def privilegedStartService(self) -> None:
         """Bind every port."""
@@ -173,9 +166,7 @@ class FeMailService(Service):
             self.reactor.callWhenRunning(self.reactor.stop)
 
     def _prepare_certificate(self) -> None:
-        names = self.config.names
-        hosts = [names.domain, names.web_host, names.api_host, names.mx_host, names.smtp_host]
-        hosts += [names.imap_host, names.pop3_host, "localhost", "127.0.0.1", "::1"]
+        hosts = [*self.config.names.hosts, "localhost", "127.0.0.1", "::1"]
         if not self.certificates.chain_path.exists():
             make_self_signed(self.config.ssl_path, list(dict.fromkeys(hosts)))
             self.log.warn(
@@ -198,13 +189,13 @@ class FeMailService(Service):
     def _open_doors(self) -> None:
         sharing: dict[Any, list[str]] = {}
         for name, listener in self.listeners.items():
-            if name == "metrics":
+            if name == METRICS.name:
                 site = self.metrics.site(self._count_queue, self.health)
                 listener.door.open(site, None)
                 continue
             factory = self.edges.factories[name]
-            implicit = name in self.edges.implicit_tls
-            listener.door.open(factory, self.certificates if implicit else None)
+            is_tls = name in self.edges.tls_names
+            listener.door.open(factory, self.certificates if is_tls else None)
             sharing.setdefault(factory, []).append(name)
         for factory, names in sharing.items():  # counted once, however many ports it has
             self.metrics.watch_connections(
