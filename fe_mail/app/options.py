@@ -60,6 +60,7 @@ class Options(usage.Options):
     optFlags = [  # noqa: RUF012
         ["demo", None, "Try it: loopback, no configuration, data under var/demo/."],
         ["fresh", None, "With --demo: forget the data of earlier runs."],
+        ["share-ports", None, "With --role: let more processes like this one use the same ports."],
     ]
 
     def getUsage(self, width: int | None = None) -> str:
@@ -72,6 +73,8 @@ class Options(usage.Options):
         self.roles = self._chosen_roles()
         if self["fresh"] and not self["demo"]:
             _refuse(["--fresh goes with --demo only: it removes data."])
+        if self["share-ports"] and set(self.roles) == set(ROLES):
+            _refuse(["--share-ports goes with --role: a whole server shares with nobody."])
         try:
             self.config = self._load()
         except ConfigError as error:

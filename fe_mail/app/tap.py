@@ -28,7 +28,13 @@ class Entry:
 
     def makeService(self, options: Options) -> IService:
         """The service tree; it neither connects nor listens yet."""
-        return FeMailService(reactor, options.config, options.roles, demo=bool(options["demo"]))
+        return FeMailService(
+            reactor,
+            options.config,
+            options.roles,
+            demo=bool(options["demo"]),
+            shares_ports=bool(options["share-ports"]),
+        )
 
 
 every_role = Entry(role_names())
