@@ -28,6 +28,7 @@ from typing import Any
 from cryptography import x509
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.app.edge_table import edges
 from fe_mail.app.tls import make_self_signed
 from tests.e2e.support import DemoServer, require, shared_server, wait_for
 
@@ -71,14 +72,21 @@ def certificate_name(port: int) -> str:
 class ServiceCase(SynchronousTestCase):
     """Without the demo: everything comes from the environment."""
 
-    def launch(self, environ: dict[str, str], prefix: Sequence[str] = (), **more: Any) -> list[str]:
-        """Start it in a new directory, wait until it is ready; its log lines."""
-        self.directory = Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
+    def launch(
+        self,
+        environ: dict[str, str],
+        prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
+        directory: Path | None = None,
+        **more: Any,
+    ) -> list[str]:
+        """Start it, in a new directory if none is given; its log lines once it is ready."""
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        names = ["MX", "SMTP", "SUBMISSION", "IMAP", "POP3", "WEB_HTTPS", "WEB", "API", "METRICS"]
+        command = [TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(self.directory)]
         process = subprocess.Popen(
-            [*prefix, TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(self.directory)],
-            env={**os.environ, **{f"{name}_PORT": "0" for name in names}, **environ},
+            [*prefix, *command, *options],
+            env={**os.environ, **{edge.port_variable: "0" for edge in edges()}, **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -175,6 +183,59 @@ def _elsewhere() -> str:
         except OSError:
             return "127.0.0.2"
         return str(probe.getsockname()[0])
+
+
+class SharedPortTests(ServiceCase):
+    """Several processes on one directory and one port."""
+
+    def test_two_mx_processes(self) -> None:
+        """Both take mail in on one port, and all of it arrives; a third must ask for its share."""
+        demo = DemoServer()
+        self.addCleanup(demo.destroy)
+        demo.start()
+        bob, _ = demo.alias("bob")
+        demo.stop()
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        environ = {"DOMAIN": "demo.test", "MX_LISTEN": f"tcp:{port}:interface=127.0.0.1"}
+        roles = ("--role", "mx")
+        logs, processes = [], []
+        for _ in range(2):
+            options = (*roles, "--share-ports")
+            logs.append(self.launch(environ, options=options, directory=demo.directory))
+            processes.append(self.process)
+        sent = 0
+        while sent < 100 and not all(map(accepted, logs)):  # the kernel chooses, blindly
+            with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=20) as client:
+                body = f"Subject: shared {sent}\r\n\r\nbody\r\n"
+                client.sendmail("x@client.test", [bob], body)
+                client.sendmail("x@client.test", [bob], body.replace("shared", "again"))
+            sent += 1
+        wait_for("both to take mail in", lambda: all(map(accepted, logs)))
+        alone = subprocess.run(
+            [TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(demo.directory), *roles],
+            env={**os.environ, "METRICS_PORT": "0", **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(alone.returncode, 1)
+        self.assertIn(f"Cannot listen on port {port}", alone.stdout)
+        reader = DemoServer(demo.directory)
+        self.addCleanup(reader.kill)
+        reader.start("--role", "imap,smtp-bree")
+        client = reader.imap("bob")
+        wait_for("all mail", lambda: client.select("INBOX")[1] == [b"%d" % (2 * sent + 1)])
+        client.logout()
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(40), -signal.SIGTERM)
+
+
+def accepted(lines: Sequence[str]) -> int:
+    """How many messages a process answered 250."""
+    return sum("answered 250" in line for line in list(lines))
 
 
 class CertificateTests(SynchronousTestCase):

@@ -88,6 +88,14 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("--role knows only", done.stderr)
 
+    def test_sharing_needs_a_choice_of_roles(self) -> None:
+        """Two whole servers on one directory are never meant."""
+        every = ",".join(role_names())
+        for words in ((), ("--role", every)):
+            done = run("--nodaemon", "fe-mail", "--demo", "--share-ports", *words)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--share-ports goes with --role", done.stderr)
+
 
 class DaemonTests(SynchronousTestCase):
     """Without ``--nodaemon``."""
