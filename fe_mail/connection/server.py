@@ -33,6 +33,7 @@ class ServerConnection(PacedConnection):
     log = Logger()
     noisy = False
     factory: Any
+    startedTLS = False
 
     def __init__(self, *, clock: IReactorTime, tls: TLS | None, registry: Connections) -> None:
         super().__init__(clock)
@@ -129,8 +130,8 @@ class ServerConnection(PacedConnection):
 
     @property
     def is_secure(self) -> bool:
-        """Is it under TLS?"""
-        return bool(ISSLTransport.providedBy(self.transport))
+        """Is it under TLS? A transport behind a load balancer does not say so after STARTTLS."""
+        return self.startedTLS or bool(ISSLTransport.providedBy(self.transport))
 
     @property
     def can_start_tls(self) -> bool:
