@@ -221,7 +221,6 @@ class Conversation(abc.ABC):
         self._gathered.append(octets)
         self._gathered_octets += len(octets)
 
-    @property
     def is_full(self) -> bool:
         """Enough is gathered to be worth a ``drain``."""
         return self._gathered_octets >= GATHERED_OCTETS
@@ -270,6 +269,10 @@ class Conversation(abc.ABC):
     def receive(self, octets: bytes) -> None:
         """The network brought something."""
         self.framer.feed(octets)
+
+    def woken(self) -> None:
+        """It was taken in, and we wait, maybe for something slow: say what is known."""
+        self.flush()
 
     def say_timeout(self) -> None:
         """The client is silent for too long."""

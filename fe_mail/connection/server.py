@@ -112,8 +112,8 @@ class ServerConnection(PacedConnection):
         self.conversation.receive(data)
 
     def woken(self) -> None:
-        """The conversation waits, maybe for something slow: say what is known."""
-        self.conversation.flush()
+        """It did."""
+        self.conversation.woken()
 
     def say_timeout(self) -> None:
         """The client is silent for too long: say so and close."""

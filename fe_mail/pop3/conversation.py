@@ -170,5 +170,5 @@ class POP3Conversation(conversation.Conversation):
     async def write_much(self, octets: bytes) -> None:
         """Write, and wait for a slow reader when much is gathered."""
         self.write(octets)
-        if self.is_full:
+        if self.is_full():
             await self.drain()

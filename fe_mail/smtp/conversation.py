@@ -127,7 +127,7 @@ class SMTPConversation(conversation.Conversation):
             self.end(answer.to_wire())
             return
         self.write(answer.to_wire())
-        if self.is_full:
+        if self.is_full():
             self.flush()
 
     async def event(self) -> Event:
