@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.app.proxy import ProxyFactory
 from fe_mail.connection.conversation import (
     GATHERED_OCTETS,
     MAX_ANONYMOUS_COMMANDS,
@@ -64,6 +65,7 @@ class Chat(Conversation):
     protocol = "CHAT"
     last_words = {why: why.value.encode() + b"!\n" for why in Reason}
     idle_seconds = IDLE_SECONDS
+    octets_buy_time = False
 
     def __init__(self, link: Link) -> None:
         super().__init__(link)
@@ -273,6 +275,17 @@ class EndTests(ConversationCase):
         self.clock.advance(IDLE_SECONDS)
         self.ended_with(b"timeout!\n")
 
+    def test_octets_buy_time(self) -> None:
+        """Only where the protocol wants it: a big message may take long to come."""
+        for buys in (False, True):
+            server, transport = self.connect()
+            server.chat.octets_buy_time = buys
+            self.clock.advance(IDLE_SECONDS / 2)
+            server.dataReceived(b"half")
+            self.clock.advance(IDLE_SECONDS / 2)
+            self.assertEqual(transport.disconnecting, not buys)
+            self.leave(server)
+
     def test_stranger(self) -> None:
         """Who does not sign in may not say much."""
         for _ in range(MAX_ANONYMOUS_COMMANDS):
@@ -356,6 +369,18 @@ class TLSTests(ConversationCase):
         self.assertIsNotNone(self.transport.tls)
         self.assertTrue(self.server.is_secure)
         self.assertFalse(self.server.can_start_tls)
+
+    def test_behind_a_load_balancer(self) -> None:
+        """Its header wraps the transport, which then does not say that it is secure."""
+        proxy = ProxyFactory(self.factory, self.clock).buildProtocol(None)
+        transport = Transport()
+        directlyProvides(transport, ITLSTransport)
+        proxy.makeConnection(transport)
+        proxy.dataReceived(b"PROXY TCP4 203.0.113.9 192.0.2.2 4711 25\r\ntls\n")
+        server = proxy.wrappedProtocol
+        self.assertEqual(server.peer.ip, "203.0.113.9")
+        self.assertIsNotNone(transport.tls)
+        self.assertTrue(server.is_secure)
 
     def test_nothing_may_follow(self) -> None:
         """Neither a command nor half of one (CVE-2011-0411)."""
