@@ -141,9 +141,9 @@ class Conversation(abc.ABC):
     async def let_go(self) -> None:
         """The conversation is over, whatever ended it: give back what it holds."""
 
+    @abc.abstractmethod
     def secured(self) -> None:
         """TLS begins: a new framer, and nothing that was said before counts any more."""
-        raise NotImplementedError
 
     # From beginning to end
 

@@ -2,6 +2,7 @@
 The factory of a listener whose connections are counted.
 """
 
+import abc
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
@@ -13,7 +14,7 @@ from fe_mail.connection.server import ServerConnection
 __all__ = ["CountedFactory"]
 
 
-class CountedFactory(ServerFactory):
+class CountedFactory(ServerFactory, abc.ABC):
     """Builds servers, which are counted in ``registry``, and drains it."""
 
     noisy = False
@@ -21,9 +22,9 @@ class CountedFactory(ServerFactory):
     def __init__(self, registry: Connections) -> None:
         self.registry = registry
 
+    @abc.abstractmethod
     def make_server(self) -> ServerConnection:
         """A server for a new connection."""
-        raise NotImplementedError
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """The same for Twisted; one over a limit hears why and is closed."""

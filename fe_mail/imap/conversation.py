@@ -8,7 +8,8 @@ noticed between commands and while waiting.
 RFC 9051 §5.4 (autologout), §5.5 (one command at a time).
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from fe_mail.connection import conversation
 from fe_mail.connection.conversation import Link
@@ -40,7 +41,7 @@ class IMAPConversation(conversation.Conversation):
     """One client."""
 
     protocol = "IMAP"
-    last_words = {  # noqa: RUF012
+    last_words: ClassVar[Mapping[Reason, bytes]] = {
         Reason.STOPPING: Bye("The server is about to restart.", b"UNAVAILABLE").octets,
         Reason.FULL: Bye("Too many connections.", b"LIMIT").octets,
         Reason.ADDRESS: Bye("Too many connections from your address.", b"LIMIT").octets,

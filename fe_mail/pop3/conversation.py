@@ -8,7 +8,7 @@ RFC 1939 §3 (autologout after 10 minutes); RFC 2595 §4.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 
@@ -63,7 +63,7 @@ class POP3Conversation(conversation.Conversation):
     """One client."""
 
     protocol = "POP3"
-    last_words = {  # noqa: RUF012
+    last_words: ClassVar[Mapping[Reason, bytes]] = {
         Reason.STOPPING: fail(b"[SYS/TEMP] The server is shutting down."),
         Reason.FULL: fail(b"[SYS/TEMP] Too many connections."),
         Reason.ADDRESS: fail(b"[SYS/TEMP] Too many connections from your address."),

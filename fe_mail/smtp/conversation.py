@@ -9,7 +9,7 @@ RFC 5321 §3.8 (421), §4.5.3.2 (timeouts).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -48,7 +48,9 @@ class SMTPConversation(conversation.Conversation):
     """One client. ``identity`` is set after login, ``incoming`` while a message comes in."""
 
     protocol = "SMTP"
-    last_words = {why: answer.to_wire() for why, answer in _LAST_ANSWERS.items()}  # noqa: RUF012
+    last_words: ClassVar[Mapping[Reason, bytes]] = {
+        why: answer.to_wire() for why, answer in _LAST_ANSWERS.items()
+    }
 
     def __init__(
         self,

@@ -188,6 +188,39 @@ def _elsewhere() -> str:
 class SharedPortTests(ServiceCase):
     """Several processes on one directory and one port."""
 
+    def free_port(self) -> int:
+        """One that nobody listens on."""
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            return int(probe.getsockname()[1])
+
+    def listening_on(self, port: int) -> dict[str, str]:
+        """The environment of a server whose MX is there, and that has no other listener."""
+        ports = {edge.port_variable: "0" for edge in edges()}
+        return {
+            **ports, "DOMAIN": "demo.test", "MX_LISTEN": f"tcp:{port}:interface=127.0.0.1",
+        }  # fmt: skip
+
+    def refused(self, port: int, environ: dict[str, str], *options: str) -> None:
+        """One more process on the directory ends at once, and says why."""
+        done = subprocess.run(
+            [TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(self.directory), *options],
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"Cannot listen on port {port}", done.stdout)
+
+    def test_a_second_server_by_accident(self) -> None:
+        """A whole server shares with nobody, not even with a process that would."""
+        port = self.free_port()
+        environ = self.listening_on(port)
+        self.launch(environ)
+        self.refused(port, environ)
+        self.refused(port, environ, "--role", "mx", "--share-ports")
+
     def test_two_mx_processes(self) -> None:
         """Both take mail in on one port, and all of it arrives; a third must ask for its share."""
         demo = DemoServer()
@@ -195,9 +228,8 @@ class SharedPortTests(ServiceCase):
         demo.start()
         bob, _ = demo.alias("bob")
         demo.stop()
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        environ = {"DOMAIN": "demo.test", "MX_LISTEN": f"tcp:{port}:interface=127.0.0.1"}
+        port = self.free_port()
+        environ = self.listening_on(port)
         roles = ("--role", "mx")
         logs, processes = [], []
         for _ in range(2):
@@ -212,16 +244,7 @@ class SharedPortTests(ServiceCase):
                 client.sendmail("x@client.test", [bob], body.replace("shared", "again"))
             sent += 1
         wait_for("both to take mail in", lambda: all(map(accepted, logs)))
-        alone = subprocess.run(
-            [TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(demo.directory), *roles],
-            env={**os.environ, "METRICS_PORT": "0", **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        self.assertEqual(alone.returncode, 1)
-        self.assertIn(f"Cannot listen on port {port}", alone.stdout)
+        self.refused(port, environ, *roles)
         reader = DemoServer(demo.directory)
         self.addCleanup(reader.kill)
         reader.start("--role", "imap,smtp-bree")
