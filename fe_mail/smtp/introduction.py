@@ -45,7 +45,7 @@ async def ehlo(talk: SMTPConversation, command: Ehlo) -> Answer:
     """The greeting with what we can do."""
     await talk.forget_incoming()
     talk.session.greeted(command)
-    return Answer(250, "", (talk.session.rules.hostname, *extensions(talk.session)))
+    return Answer(250, "", talk.session.rules.hostname, more=extensions(talk.session))
 
 
 async def starttls(talk: SMTPConversation, command: StartTLS) -> Answer | None:
@@ -70,7 +70,7 @@ async def vrfy(talk: SMTPConversation, command: Vrfy) -> Answer:
 async def help_(talk: SMTPConversation, command: Help) -> Answer:
     """What there is."""
     known = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS AUTH QUIT"
-    return Answer(214, "2.0.0", ("Commands:", known))
+    return Answer(214, "2.0.0", "Commands:", more=(known,))
 
 
 async def quit_(talk: SMTPConversation, command: Quit) -> Answer:

@@ -12,7 +12,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.connection.encryption import TLS
 from fe_mail.connection.registry import Connections
 from fe_mail.connection.server import ServerConnection
-from fe_mail.queue.reception import Reception
+from fe_mail.reception.interface import Reception
 from fe_mail.smtp import authentication, introduction, transaction
 from fe_mail.smtp.conversation import SMTPConversation
 from fe_mail.smtp.session import Rules, Session

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fe_mail.adapters.memory.queue import MemoryQueue
+
 from fe_mail.accounts.routing import Router
 from fe_mail.adapters.memory.blobs import MemoryBlobs
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.queue import Claim, Outcome, QueueEntry, QueueFilter
-from fe_mail.queue.inbound import InboundReception
-from fe_mail.queue.reception import Reception, Reply
+from fe_mail.model.status import Status
+from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.interface import Reception
 from tests.accounts.fakes import AccountsTestCase
 
 __all__ = ["MESSAGE", "PEER", "PostOfficeTestCase", "ScriptedCourier"]
@@ -89,7 +91,7 @@ class PostOfficeTestCase(AccountsTestCase):
         message: bytes = MESSAGE,
         reception: Reception | None = None,
         identity: Any = None,
-    ) -> Reply:
+    ) -> Status:
         """The whole message through a reception."""
         spooling = (reception or self.reception).begin(envelope, identity)
         for start in range(0, len(message), 40):

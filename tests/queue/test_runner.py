@@ -18,7 +18,6 @@ from fe_mail.model.queue import (
     QueuedMessage,
     Target,
 )
-from fe_mail.queue.bounces import Bounces
 from fe_mail.queue.runner import LEASE_SECONDS, QueueRunner
 from fe_mail.queue.schedule import (
     DEAD_AFTER_FAILURES,
@@ -26,6 +25,7 @@ from fe_mail.queue.schedule import (
     LIFETIME_SECONDS,
     MIN_RETRY_SECONDS,
 )
+from fe_mail.reception.bounces import Bounces
 from tests.queue.base import MESSAGE, PostOfficeTestCase, ScriptedCourier
 
 DOWN = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")

@@ -1,4 +1,4 @@
-"""Tests of fe_mail.queue.bounces: who is told what, once."""
+"""Tests of fe_mail.reception.bounces: who is told what, once."""
 
 from email import message_from_bytes
 from email.message import Message
@@ -6,7 +6,7 @@ from email.policy import SMTP
 from typing import Any
 
 from fe_mail.model.queue import Claim, Outcome, QueuedDelivery, QueuedMessage, Target
-from fe_mail.queue.bounces import Bounces
+from fe_mail.reception.bounces import Bounces
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
 FAILED = Outcome.failed(550, "5.1.1", "No mailbox hidden@far.test here", "mx.far.test")

@@ -1,4 +1,4 @@
-"""Tests of fe_mail.queue.submission: users send as themselves, completed and signed."""
+"""Tests of fe_mail.reception.submission: users send as themselves, completed and signed."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from fe_mail.model.account import Alias
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.identity import Identity
 from fe_mail.model.queue import DeliveryState
+from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_RECIPIENTS
-from fe_mail.queue import submission
-from fe_mail.queue.reception import Reply
-from fe_mail.queue.submission import SubmissionReception
+from fe_mail.reception import submission
+from fe_mail.reception.submission import SubmissionReception
 from tests.queue.base import KEY, PEER, PostOfficeTestCase
 
 MAIL = (
@@ -75,7 +75,7 @@ class SubmissionTestCase(PostOfficeTestCase):
 
     def submit(
         self, message: bytes = MAIL, *to: str, sender: str = "alice@example.org", **more: Any
-    ) -> Reply:
+    ) -> Status:
         """Send to recipients."""
         envelope = self.envelope(*(to or ("bob@elsewhere.test",)), sender=sender, **more)
         return self.hand_in(envelope, message, self.reception, self.identity)

@@ -1,14 +1,14 @@
-"""Tests of fe_mail.queue.inbound: what is answered 250 is in the queue, all else is not."""
-
-from twisted.internet.defer import Deferred
+"""Tests of fe_mail.reception.inbound: what is answered 250 is in the queue, all else is not."""
 
 from fe_mail.adapters.memory.queue import MemoryQueue
+from twisted.internet.defer import Deferred
+
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import Target
 from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS, UNKNOWN_MAX
-from fe_mail.queue.inbound import InboundReception
+from fe_mail.reception.inbound import InboundReception
 from tests.queue.base import MESSAGE, PEER, PostOfficeTestCase
 
 
