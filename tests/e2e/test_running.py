@@ -221,6 +221,13 @@ class SharedPortTests(ServiceCase):
         self.refused(port, environ)
         self.refused(port, environ, "--role", "mx", "--share-ports")
 
+    def test_metrics_are_everybodys_own(self) -> None:
+        """A scrape must not ask one process now and another one later."""
+        port, options = self.free_port(), ("--role", "mx", "--share-ports")
+        environ = {**self.listening_on(self.free_port()), "METRICS_PORT": str(port)}
+        self.launch(environ, options=options)
+        self.refused(port, environ, *options)
+
     def test_two_mx_processes(self) -> None:
         """Both take mail in on one port, and all of it arrives; a third must ask for its share."""
         demo = DemoServer()
