@@ -214,7 +214,6 @@ class TroubleTests(PostOfficeTestCase):
     def answer(self, error: Exception) -> tuple[int, str]:
         """What the sender hears."""
 
-
         async def accept(*arguments: object) -> NoReturn:
             raise error
 

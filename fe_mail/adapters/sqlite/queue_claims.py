@@ -192,9 +192,7 @@ def take(cursor: Cursor, now: float, lease_until: float, room: Room) -> Iterator
         for owner in owners:
             limit_of_owner = min(limit, room.per_owner) if owner else limit
             for lane in _due_lanes(cursor, now, room, owner, of_lane):
-                wanted = min(
-                    left, limit_of_owner - of_owner[owner], room.per_lane - of_lane[lane]
-                )
+                wanted = min(left, limit_of_owner - of_owner[owner], room.per_lane - of_lane[lane])
                 for claim in _take_from(cursor, now, lease_until, lane, owner, wanted):
                     of_lane[lane] += 1
                     of_owner[owner] += 1
