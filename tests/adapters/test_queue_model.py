@@ -5,8 +5,8 @@ Beside it runs a model of a few lines: which deliveries there are, and who holds
 step all invariants hold, nobody got what another holds, and nothing was lost.
 """
 
+import contextlib
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 from hypothesis import given, settings
@@ -76,7 +76,7 @@ class Model:
 
     async def act(self, step: tuple[Any, ...]) -> None:
         """Do it, then look."""
-        with suppress(MailError):
+        with contextlib.suppress(MailError):
             await getattr(self, step[0])(*step[1:])
         await self.look(step)
 
