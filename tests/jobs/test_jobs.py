@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
+from fe_mail.accounts.site import Site
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
@@ -22,8 +22,9 @@ from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.ports import Acceptance, BodyWriter
 from tests.contracts.queue import LARGE, delivery, message
-from tests.fakes import queue_in_memory
+from tests.fakes import MemoryAccountStore, give_keys, queue_in_memory
 
+SITE = Site(hostname="mx.host.test", exchange_domains=("mx.host.test",), web_host="host.test")
 T = TypeVar("T")
 
 
@@ -110,7 +111,24 @@ class VerifyTests(SynchronousTestCase):
 
 
 class StorageTests(SynchronousTestCase):
-    """What mailboxes use, for the lists."""
+    """What mailboxes use, for the lists, and what they may use."""
+
+    def test_quota(self) -> None:
+        """A mailbox that was not told of its quota hears of it."""
+        store, clock = MemoryAccountStore(), Clock()
+        run = lambda work: self.successResultOf(Deferred.fromCoroutine(work))  # noqa: E731
+        owner = run(store.add_user(User(id=UserId("u"), email="a@b.test", password_hash="x")))
+        members = (Member(user_id=owner.id, group="admin"),)
+        domain = Domain(id=DomainId("d"), name="b.test", members=members)
+        run(store.add_domain(domain))
+        alias = Alias(id=AliasId("a"), domain_id=domain.id, user_id=owner.id, name="a")
+        run(store.add_alias(alias))
+        mailboxes = MemoryMailboxStore(MemoryBus(clock), clock)
+        run(give_keys(store, alias.id, [], run(mailboxes.create(alias.id, b"k" * 32))))
+        run(store.update_domain(domain.id, 1.0, max_quota_per_alias=12345))
+        run(record_storage(store, mailboxes, SITE, 1.0))
+        mailbox = run(mailboxes.unlock(alias.id, b"k" * 32))
+        self.assertEqual(run(mailbox.quota()).limit_octets, 12345)
 
     def test_a_broken_mailbox_stops_nothing(self) -> None:
         """The aliases behind one that cannot be read are recorded."""
@@ -140,7 +158,7 @@ class StorageTests(SynchronousTestCase):
 
         clock = Clock()
         mailboxes = Mailboxes(MemoryBus(clock), clock)
-        self.successResultOf(Deferred.fromCoroutine(record_storage(store, mailboxes, 1.0)))
+        self.successResultOf(Deferred.fromCoroutine(record_storage(store, mailboxes, SITE, 1.0)))
         self.assertEqual(sorted(asked), ["x", "y"])
         recorded = self.successResultOf(Deferred.fromCoroutine(store.alias(AliasId(asked[1]))))
         self.assertEqual(recorded.storage_used, 17)

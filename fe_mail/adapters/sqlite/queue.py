@@ -44,6 +44,7 @@ __all__ = ["SQLiteQueue"]
 
 log = Logger()
 
+PAGE_OCTETS = 4096
 READ_OCTETS = 1 << 20  # of a large body at once, when it is checked
 
 _OPEN = frozenset({DeliveryState.WAITING, DeliveryState.HELD})
@@ -109,7 +110,11 @@ class SQLiteQueue:
         boot_id: str = "",
         key: bytes | None = None,
     ) -> None:
-        self.database = Database(path, "queue", threads, key=key)
+        # Bodies come and go. To overwrite them would double what is written, and the key stays
+        # here; small pages are filled by them, so that little else is written with them.
+        self.database = Database(
+            path, "queue", threads, key=key, overwrites=key is None, page_octets=PAGE_OCTETS
+        )
         self._blobs = blobs
         self._recent = RecentBodies()
         self._steady = steady
