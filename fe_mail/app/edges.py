@@ -31,7 +31,9 @@ from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.checks import check_table
 from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.spooling import Spool
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
@@ -121,16 +123,24 @@ class Edges:
                 factories.update(makers[role]())
         return factories
 
+    def _spool(self) -> Spool:
+        stores = self.inside.stores
+        return Spool(stores.queue, stores.blobs, stores.bus)
+
+    def _count_rule(self, name: str) -> None:
+        """Each rule has its own counter in /metrics."""
+        self.log.debug("The rule {outcome} acted.", metric="rule", outcome=name)
+
     def _mx(self) -> Mapping[str, Any]:
         inside, stores, limits = self.inside, self.inside.stores, self._config.limits
         reception = InboundReception(
             inside.router,
-            stores.queue,
-            stores.blobs,
+            self._spool(),
             stores.cache,
-            stores.bus,
             inside.clock,
             hostname=self._config.names.mx_host,
+            count=self._count_rule,
+            checks=check_table(inside.resolver),
             srs=self._srs,
             hold=hold_reason if self._demo else None,
         )
@@ -150,14 +160,13 @@ class Edges:
         reception = SubmissionReception(
             inside.router,
             stores.accounts,
-            stores.queue,
-            stores.blobs,
+            self._spool(),
             stores.cache,
-            stores.bus,
             stores.keyring,
             inside.clock,
             hostname=self._config.names.mx_host,
             run=stores.run,
+            count=self._count_rule,
             hold=hold_reason if self._demo else None,
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
@@ -311,9 +320,8 @@ class Edges:
         }
         bounces = Bounces(
             inside.router,
-            stores.queue,
+            self._spool(),
             stores.blobs,
-            stores.bus,
             inside.clock,
             hostname=self._config.names.mx_host,
         )

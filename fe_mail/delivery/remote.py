@@ -175,6 +175,7 @@ class RemoteCourier:
             reverse_path=message.reverse_path,
             recipients=(recipient,),
             size_octets=message.size_octets,
+            prefix=delivery.handling.header,
             is_8bit=message.is_8bit,
             is_utf8=message.is_utf8,
             envelope_id=message.envelope_id,

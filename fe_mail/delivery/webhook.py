@@ -123,7 +123,7 @@ class WebhookCourier:
         return outcome
 
     async def _posting(self, claim: Claim, key: str) -> Posting:
-        raw = await self._blobs.read(claim.message.blob)
+        raw = claim.delivery.handling.header + await self._blobs.read(claim.message.blob)
         url = claim.delivery.target.address
 
         def build() -> Posting:

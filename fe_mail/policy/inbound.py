@@ -12,7 +12,7 @@ from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
 from fe_mail.model.network import network_of
 from fe_mail.model.route import Route
-from fe_mail.model.status import Status
+from fe_mail.model.verdicts import Verdicts
 from fe_mail.policy.limits import (
     MAX_HEADER_OCTETS,
     MAX_RECEIVED_FIELDS,
@@ -21,7 +21,7 @@ from fe_mail.policy.limits import (
     UNKNOWN_MAX,
     UNKNOWN_WINDOW_SECONDS,
 )
-from fe_mail.policy.rules import Rule
+from fe_mail.policy.rules import Action, AtTheDoor, Refuse, Rule, refuse
 from fe_mail.ports import Cache
 
 __all__ = [
@@ -58,22 +58,23 @@ class RecipientFacts:
 
 @attrs.frozen(kw_only=True)
 class MessageFacts:
-    """A whole message: its envelope and what its header shows."""
+    """A whole message: its envelope, what its header shows, and what the checks found."""
 
     envelope: Envelope
     received_count: int
     header_octets: int
     has_header_end: bool
+    verdicts: Verdicts = Verdicts()
 
 
-def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
+def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
     """The rules of a new connection."""
 
-    async def harvesting(facts: ConnectFacts) -> Status | None:
+    async def harvesting(facts: ConnectFacts) -> Refuse | None:
         unknown = await cache.get(_unknown_key(facts.peer.ip))
         if unknown is None:
             return None
-        return Status(421, "4.7.1", "Too many unknown recipients. Try later.")
+        return refuse(421, "4.7.1", "Too many unknown recipients. Try later.")
 
     return (
         Rule(
@@ -84,22 +85,22 @@ def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
     )
 
 
-def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
+def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
     """The rules of MAIL FROM: a long connection meets the same limit as a new one."""
     return connect_table(cache)
 
 
-async def _not_hosted(facts: RecipientFacts) -> Status | None:
+async def _not_hosted(facts: RecipientFacts) -> Refuse | None:
     if facts.route.is_hosted:
         return None
-    return Status(550, "5.7.1", "Relaying is not allowed here.")
+    return refuse(550, "5.7.1", "Relaying is not allowed here.")
 
 
-async def _refused_route(facts: RecipientFacts) -> Status | None:
-    return facts.route.refusal
+async def _refused_route(facts: RecipientFacts) -> Refuse | None:
+    return Refuse(facts.route.refusal) if facts.route.refusal else None
 
 
-RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
+RECIPIENT: tuple[Rule[RecipientFacts, AtTheDoor], ...] = (
     Rule("inbound.recipient.relay", "Only hosted domains receive here.", _not_hosted),
     Rule(
         "inbound.recipient.refused",
@@ -109,27 +110,27 @@ RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
 )
 
 
-async def looping(facts: MessageFacts) -> Status | None:
+async def looping(facts: MessageFacts) -> Refuse | None:
     """A message that went from host to host too often."""
     if facts.received_count <= MAX_RECEIVED_FIELDS:
         return None
-    return Status(554, "5.4.6", "The message is going round in a loop.")
+    return refuse(554, "5.4.6", "The message is going round in a loop.")
 
 
-async def huge_header(facts: MessageFacts) -> Status | None:
+async def huge_header(facts: MessageFacts) -> Refuse | None:
     """A header that does not end, or is too long to be read at every hop."""
     if facts.has_header_end and facts.header_octets <= MAX_HEADER_OCTETS:
         return None
-    return Status(554, "5.6.0", "The header of the message is too long.")
+    return refuse(554, "5.6.0", "The header of the message is too long.")
 
 
-async def _bounce_to_many(facts: MessageFacts) -> Status | None:
+async def _bounce_to_many(facts: MessageFacts) -> Refuse | None:
     if facts.envelope.reverse_path is not None or len(facts.envelope.recipients) <= 1:
         return None
-    return Status(550, "5.5.3", "A report has exactly one recipient (RFC 5321 4.5.5).")
+    return refuse(550, "5.5.3", "A report has exactly one recipient (RFC 5321 4.5.5).")
 
 
-MESSAGE: tuple[Rule[MessageFacts], ...] = (
+MESSAGE: tuple[Rule[MessageFacts, Action], ...] = (
     Rule("inbound.message.loop", "More Received fields than any real path has.", looping),
     Rule("inbound.message.header", "A header bigger than any real one.", huge_header),
     Rule(

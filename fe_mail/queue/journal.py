@@ -106,4 +106,5 @@ def _detail(claim: Claim, outcome: Outcome) -> dict[str, str]:
         "status": outcome.line,
         "tls": outcome.tls,
         "source": claim.message.source,
+        **({"note": outcome.note} if outcome.note else {}),
     }

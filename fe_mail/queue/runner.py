@@ -19,6 +19,7 @@ import random as random_module
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Protocol
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -56,8 +57,12 @@ _NO_COURIER = Outcome.deferred(451, "4.3.5", "This server has no way to deliver 
 class Reports(Protocol):
     """Tells senders what became of their mail."""
 
-    async def failed(self, claim: Claim, outcome: Outcome) -> None:
-        """It will not be delivered. Durable when it returns; twice is once."""
+    async def failed(self, claim: Claim, outcome: Outcome) -> str:
+        """
+        It will not be delivered. Durable when it returns; twice is once.
+
+        Says what the owner of the domain should know of it, mostly nothing.
+        """
 
     async def delayed(self, claim: Claim, outcome: Outcome) -> None:
         """It is late."""
@@ -306,11 +311,11 @@ class QueueRunner:
     async def _report(self, claim: Claim, outcome: Outcome) -> Outcome:
         """Queue the report first; without it the failure is not final."""
         try:
-            await self._bounces.failed(claim, outcome)
+            note = await self._bounces.failed(claim, outcome)
         except Exception:
             log.failure("no report could be made for {message_id}", message_id=claim.message.id)
             return Outcome.deferred(451, "4.3.0", "The report to the sender could not be made.")
-        return outcome
+        return attrs.evolve(outcome, note=note)
 
     def _wake_earlier(self, due: float) -> None:
         call = self._calls.get("fill")

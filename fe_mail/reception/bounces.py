@@ -3,9 +3,14 @@ Reports to senders: a message that failed, and one that is late.
 
 A report is a message of the queue like any other: source ``bounce``, null reverse-path, so it
 is never reported itself. Its id follows from the delivery and the kind, so that a process that
-is killed and repeats its work finds the report there already. NOTIFY is honored; notices of
-delay go only to those who signed in to send, since anybody else's address may be forged. The
-address behind an alias is not told: the text shows the address that the sender wrote.
+is killed and repeats its work finds the report there already. NOTIFY is honored. The address
+behind an alias is not told: the text shows the address that the sender wrote.
+
+The reverse-path of mail from outside may be forged, and a report to it would be mail that a
+stranger makes us send to a third person (backscatter). So nobody outside is told of such mail
+unless its sender is proven, and then with the header only; senders hosted here are told. Who
+runs the domain reads in its log that nobody was told. Notices of delay go only to those who
+signed in to send.
 
 RFC 3464 (format); RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §6.2; RFC 5321 §4.5.5 and §6.1.
 """
@@ -28,19 +33,20 @@ from fe_mail.message.headers import header_bounds
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Corrupt, Invalid, NotFound
-from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import Claim, Outcome, QueuedMessage, Target
 from fe_mail.model.route import Route
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
-from fe_mail.ports import Blobs, Bus, Queue
+from fe_mail.ports import Blobs
 from fe_mail.queue.schedule import LIFETIME_SECONDS
+from fe_mail.reception.deliveries import deliveries_for
 from fe_mail.reception.inbound import Routing
-from fe_mail.reception.spooling import deliveries_for, enqueue
+from fe_mail.reception.spooling import Spool
 
-__all__ = ["Bounces", "wants_report"]
+__all__ = ["UNPROVEN", "Bounces", "wants_report"]
 
 log = Logger()
 
+UNPROVEN = "The sender was not told, for its address may be forged."
 _GONE = b"Subject: (the message is no longer stored)\r\n\r\n"
 
 
@@ -50,75 +56,76 @@ class Bounces:
     def __init__(
         self,
         router: Routing,
-        queue: Queue,
+        spool: Spool,
         blobs: Blobs,
-        bus: Bus,
         clock: IReactorTime,
         *,
         hostname: str,
     ) -> None:
         self._router = router
-        self._queue = queue
+        self._spool = spool
         self._blobs = blobs
-        self._bus = bus
         self._clock = clock
         self._hostname = hostname
 
-    async def failed(self, claim: Claim, outcome: Outcome) -> None:
-        """Tell the sender that it will not be delivered. Durable when it returns."""
-        if wants_report(claim, "FAILURE"):
-            await self._send(claim, outcome, Action.FAILED)
+    async def failed(self, claim: Claim, outcome: Outcome) -> str:
+        """
+        Tell the sender that it will not be delivered. Durable when it returns.
+
+        For the journal: why a sender who would hear of it does not.
+        """
+        if not wants_report(claim, "FAILURE"):
+            return ""
+        return await self._send(claim, outcome, Action.FAILED)
 
     async def delayed(self, claim: Claim, outcome: Outcome) -> None:
         """Tell the sender that it is late."""
         if claim.message.source == "submission" and wants_report(claim, "DELAY"):
             await self._send(claim, outcome, Action.DELAYED)
 
-    async def _send(self, claim: Claim, outcome: Outcome, action: Action) -> None:
-        now = self._clock.seconds()
+    async def _send(self, claim: Claim, outcome: Outcome, action: Action) -> str:
         try:
             sender = parse_address(claim.message.reverse_path)
         except Invalid:
             log.info("{message_id} has no sender to report to", message_id=claim.message.id)
-            return
+            return ""
+        route = await self._router.route(sender)
+        if _may_be_forged(claim, route):
+            log.info(
+                "{message_id}: no report to <{sender}>, which may be forged",
+                message_id=claim.message.id,
+                sender=claim.message.reverse_path,
+                metric="report",
+                outcome="unproven",
+            )
+            return UNPROVEN
+        if not route.is_hosted:
+            target = Target(courier="remote", address=str(sender))
+            route = Route(address=str(sender), is_hosted=False, targets=(target,))
+        now = self._clock.seconds()
         report_id = _report_id(claim, action)
-        deliveries = deliveries_for(
-            report_id, [(Recipient(address=sender), await self._route(sender))], now
-        )
+        deliveries = deliveries_for(report_id, [(Recipient(address=sender), route)], now)
         if not deliveries:
             log.info("the sender of {message_id} takes no report", message_id=claim.message.id)
-            return
+            return ""
         raw = compose_report(
             self._report(claim, outcome, action, sender), await self._original(claim, action)
         )
-        blob = await self._spool(raw, now)
         message = QueuedMessage(
             id=report_id,
-            blob=blob,
-            size_octets=len(raw),
             reverse_path="",
             created_at=now,
             source="bounce",
             is_8bit=not raw.isascii(),
             is_utf8=not raw[: header_bounds(raw)[0]].isascii(),
         )
-        if not await enqueue(self._queue, self._bus, message, deliveries):
-            await self._blobs.delete(blob)  # a killed process made this report already
-
-    async def _route(self, sender: Address) -> Route:
-        route = await self._router.route(sender)
-        if route.is_hosted:
-            return route
-        target = Target(courier="remote", address=str(sender))
-        return Route(address=str(sender), is_hosted=False, targets=(target,))
-
-    async def _spool(self, raw: bytes, now: float) -> BlobId:
-        writer = self._blobs.create(now)
+        body = self._spool.begin(now)
         try:
-            await writer.write(raw)
-            return await writer.commit()
+            await body.write(raw)
+            await body.enqueue(message, deliveries)  # not, if a killed process did so already
         finally:
-            await writer.abort()
+            await body.abort()
+        return ""
 
     def _report(self, claim: Claim, outcome: Outcome, action: Action, sender: Address) -> Report:
         message, delivery = claim.message, claim.delivery
@@ -170,11 +177,16 @@ def wants_report(claim: Claim, kind: str) -> bool:
     return kind in notify if notify else True
 
 
+def _may_be_forged(claim: Claim, route: Route) -> bool:
+    """Mail from outside, in the name of somebody else who is outside."""
+    message = claim.message
+    return message.source == "mx" and not (route.is_hosted or message.is_sender_proven)
+
+
 def _returns_full(claim: Claim, action: Action) -> bool:
-    """Strangers get the header only: what they sent is theirs, but was it they who sent it?"""
-    if action is not Action.FAILED or claim.message.dsn_return == "HDRS":
-        return False
-    return claim.message.source == "submission" or claim.message.dsn_return == "FULL"
+    """Only to who signed in: what a stranger sent, he may have sent to reach somebody else."""
+    is_ours = claim.message.source == "submission"
+    return is_ours and action is Action.FAILED and claim.message.dsn_return != "HDRS"
 
 
 def _report_id(claim: Claim, action: Action) -> str:

@@ -1,153 +1,88 @@
 """
-What both receptions share: routes become deliveries, and a spool becomes a queued message.
+How a message becomes durable: a body, then its row in the queue, then whoever wrote it may say 250.
 
-One spool serves all recipients; targets are deduplicated, so an address that is reached twice
-gets one copy. Order of durability: blob, then queue row, then the 250. A crash in between
-leaves a blob that nobody needs, which a job removes; never a promise without a message.
+A crash in between leaves a body that nobody needs, which a job removes; never a promise without a
+message. This is the only place in reception that knows how bodies and rows are stored.
 """
 
-from collections.abc import Callable, Iterable
-
+import attrs
 from twisted.logger import Logger
 
-from fe_mail.message.headers import (
-    MAX_FIELDS,
-    HeaderField,
-    field_values,
-    first_value,
-    header_fields,
-)
-from fe_mail.model.address import Address
-from fe_mail.model.envelope import Envelope, Recipient
-from fe_mail.model.queue import DUE_TOPIC, DeliveryState, QueuedDelivery, QueuedMessage, Target
-from fe_mail.model.route import Route
-from fe_mail.policy.inbound import MessageFacts
-from fe_mail.policy.limits import MAX_HEADER_OCTETS
-from fe_mail.ports import Bus, Queue
+from fe_mail.model.envelope import Envelope
+from fe_mail.model.queue import DUE_TOPIC, QueuedDelivery, QueuedMessage
+from fe_mail.ports import Blobs, Bus, Queue
 
-__all__ = [
-    "HeaderTap",
-    "Hold",
-    "deliveries_for",
-    "enqueue",
-    "message_facts",
-    "message_id_of",
-]
+__all__ = ["Body", "Spool", "message_of"]
 
 log = Logger()
 
-MAX_MESSAGE_ID_OCTETS = 998
 
-# Why a copy for an address must wait at this target, empty if it need not.
-Hold = Callable[[Address, Target], str]
+class Spool:
+    """Takes messages."""
 
+    def __init__(self, queue: Queue, blobs: Blobs, bus: Bus) -> None:
+        self._queue = queue
+        self._blobs = blobs
+        self._bus = bus
 
-class HeaderTap:
-    """Keeps the header of a message that streams by, up to a little over its limit."""
-
-    def __init__(self) -> None:
-        self._kept = bytearray()
-        self._end = -1
-
-    def feed(self, data: bytes) -> None:
-        """Look at more octets of the message."""
-        if self._end >= 0 or len(self._kept) > MAX_HEADER_OCTETS:
-            return
-        start = max(0, len(self._kept) - 3)
-        self._kept += data
-        if self._kept.startswith(b"\r\n"):
-            self._end = 2
-            return
-        found = self._kept.find(b"\r\n\r\n", start)
-        if found >= 0:
-            self._end = found + 4
-        elif len(self._kept) > MAX_HEADER_OCTETS:
-            del self._kept[MAX_HEADER_OCTETS + 1 :]
-
-    @property
-    def header(self) -> bytes:
-        """The header with its empty line, as far as it was seen."""
-        return bytes(self._kept[: self._end] if self._end >= 0 else self._kept)
-
-    @property
-    def is_complete(self) -> bool:
-        """False when it is longer than the limit; a message may lack the empty line."""
-        return len(self.header) <= MAX_HEADER_OCTETS
+    def begin(self, now: float) -> "Body":
+        """A body to write."""
+        return Body(self._queue, self._blobs, self._bus, now)
 
 
-def message_facts(
-    envelope: Envelope, tap: HeaderTap
-) -> tuple[MessageFacts, tuple[HeaderField, ...]]:
-    """What the rules look at, and the fields."""
-    fields = header_fields(tap.header)
-    facts = MessageFacts(
-        envelope=envelope,
-        received_count=len(field_values(fields, b"received")),
-        header_octets=len(tap.header),
-        # What stands behind so many fields would be seen by readers and not by the rules.
-        has_header_end=tap.is_complete and len(fields) < MAX_FIELDS,
+class Body:
+    """The body of one message. Whoever began it ends it, by ``enqueue`` or by ``abort``."""
+
+    def __init__(self, queue: Queue, blobs: Blobs, bus: Bus, now: float) -> None:
+        self._queue = queue
+        self._blobs = blobs
+        self._bus = bus
+        self._writer = blobs.create(now)
+
+    async def write(self, data: bytes) -> None:
+        """More octets."""
+        await self._writer.write(data)
+
+    async def abort(self) -> None:
+        """Forget it; after ``enqueue`` this does nothing."""
+        await self._writer.abort()
+
+    async def enqueue(self, message: QueuedMessage, deliveries: tuple[QueuedDelivery, ...]) -> bool:
+        """
+        Durable when it returns, and the runner gets a hint; False if it was there already.
+
+        What ``message`` says of its body is filled in here.
+        """
+        size = self._writer.size_octets
+        blob = await self._writer.commit()
+        message = attrs.evolve(message, blob=blob, size_octets=size)
+        if not await self._queue.put(message, deliveries):
+            await self._blobs.delete(blob)
+            return False
+        log.info(
+            "queued {message_id} from <{reverse_path}> for {count} targets",
+            message_id=message.id,
+            session_id=message.peer.session_id,
+            reverse_path=message.reverse_path,
+            count=len(deliveries),
+            size_octets=size,
+            source=message.source,
+        )
+        self._bus.publish(DUE_TOPIC)
+        return True
+
+
+def message_of(envelope: Envelope, message_id: str, now: float, source: str) -> QueuedMessage:
+    """What the queue keeps of an envelope; the body is still to be written."""
+    return QueuedMessage(
+        id=message_id,
+        reverse_path=str(envelope.reverse_path or ""),
+        created_at=now,
+        source=source,
+        envelope_id=envelope.envelope_id,
+        dsn_return=envelope.dsn_return,
+        is_8bit=envelope.is_8bit,
+        is_utf8=envelope.is_utf8,
+        requires_tls=envelope.requires_tls,
+        peer=envelope.peer,
     )
-    return facts, fields
-
-
-def message_id_of(fields: tuple[HeaderField, ...]) -> str:
-    """The Message-ID field for the owner's list, empty if none."""
-    value = first_value(fields, b"message-id") or b""
-    return value[:MAX_MESSAGE_ID_OCTETS].decode("utf-8", "replace")
-
-
-def deliveries_for(
-    message_id: str, routed: Iterable[tuple[Recipient, Route]], now: float, hold: Hold | None = None
-) -> tuple[QueuedDelivery, ...]:
-    """
-    One delivery for each distinct target; what leaves this server may be held.
-
-    A program behind a URL gets the message once for each recipient: it is told which.
-    """
-    found: dict[tuple[str, str, str, str], QueuedDelivery] = {}
-    for recipient, route in routed:
-        for target in route.targets:
-            is_hook = target.courier == "webhook"
-            reached_as = str(recipient.address) if is_hook else ""
-            key = (target.courier, _fold(target), target.alias_id, reached_as)
-            if key in found:
-                continue
-            leaves = target.courier != "local" and not (
-                target.courier == "remote" and route.is_hosted
-            )
-            reason = hold(recipient.address, target) if hold and leaves else ""
-            found[key] = QueuedDelivery(
-                message_id=message_id,
-                number=len(found) + 1,
-                recipient=str(recipient.address),
-                target=target,
-                state=DeliveryState.HELD if reason else DeliveryState.WAITING,
-                hold_reason=reason,
-                next_attempt_at=now,
-                notify=recipient.notify,
-                original_recipient=recipient.original,
-            )
-    return tuple(found.values())
-
-
-def _fold(target: Target) -> str:
-    return target.address if target.courier == "webhook" else target.address.lower()
-
-
-async def enqueue(
-    queue: Queue, bus: Bus, message: QueuedMessage, deliveries: tuple[QueuedDelivery, ...]
-) -> bool:
-    """Durable when it returns, and the runner gets a hint; False if it was there already."""
-    if not await queue.put(message, deliveries):
-        return False
-    log.info(
-        "queued {message_id} from <{reverse_path}> for {count} targets",
-        message_id=message.id,
-        session_id=message.peer.session_id,
-        reverse_path=message.reverse_path,
-        count=len(deliveries),
-        size_octets=message.size_octets,
-        source=message.source,
-    )
-    bus.publish(DUE_TOPIC)
-    return True

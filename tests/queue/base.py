@@ -13,6 +13,7 @@ from fe_mail.model.queue import Claim, Outcome, QueueEntry, QueueFilter
 from fe_mail.model.status import Status
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.interface import Reception
+from fe_mail.reception.spooling import Spool
 from tests.accounts.fakes import AccountsTestCase
 
 __all__ = ["MESSAGE", "PEER", "PostOfficeTestCase", "ScriptedCourier"]
@@ -60,13 +61,12 @@ class PostOfficeTestCase(AccountsTestCase):
         sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
         self.alice = self.change_alias(self.alice, sealing_key=sealing_key)
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
+        self.spool = Spool(self.queue, self.blobs, self.bus)
         self.counted: list[str] = []
         self.reception = InboundReception(
             self.router,
-            self.queue,
-            self.blobs,
+            self.spool,
             self.cache,
-            self.bus,
             self.clock,
             hostname="mx.example.net",
             srs=self.srs,

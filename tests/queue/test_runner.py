@@ -25,7 +25,7 @@ from fe_mail.queue.schedule import (
     LIFETIME_SECONDS,
     MIN_RETRY_SECONDS,
 )
-from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.bounces import UNPROVEN, Bounces
 from tests.queue.base import MESSAGE, PostOfficeTestCase, ScriptedCourier
 
 DOWN = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
@@ -61,7 +61,7 @@ class RunnerTestCase(PostOfficeTestCase):
         self.remote: Any = ScriptedCourier()
         self.more_couriers: dict[str, Courier] = {}
         self.bounces = Bounces(
-            self.router, self.queue, self.blobs, self.bus, self.clock, hostname="mx.example.net"
+            self.router, self.spool, self.blobs, self.clock, hostname="mx.example.net"
         )
 
     def start(self, **more: Any) -> QueueRunner:
@@ -438,6 +438,34 @@ class StopTests(RunnerTestCase):
         runner = self.start()
         self.now(runner.stop())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class BackscatterTests(RunnerTestCase):
+    """Mail from outside that fails after it was accepted."""
+
+    def test_strangers_are_not_told(self) -> None:
+        """Nothing is sent in answer to a forged sender; the owner of the domain reads why."""
+        self.remote = ScriptedCourier(NEVER)
+        self.start()
+        self.hand_in(self.envelope("fan@example.org", sender="victim@far.test", dsn_return="FULL"))
+        self.clock.advance(0)
+        self.assertEqual(self.entries(), ())
+        (failed,) = self.remote.claims
+        self.assertEqual(failed.delivery.target.courier, "forward")
+        page = self.now(self.accounts.logs(self.domain.id, Query()))
+        (entry,) = page.items
+        self.assertEqual((entry.kind, entry.detail["note"]), ("failed", UNPROVEN))
+
+    def test_our_users_are_told(self) -> None:
+        """As ever, and there is nothing to note."""
+        self.remote = ScriptedCourier(NEVER)
+        self.start()
+        self.put("a@elsewhere.test")
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(len(self.inbox()), 1)
+        page = self.now(self.accounts.logs(self.domain.id, Query()))
+        self.assertEqual([entry for entry in page.items if "note" in entry.detail], [])
 
 
 class ConflictTests(RunnerTestCase):

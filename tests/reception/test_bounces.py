@@ -6,7 +6,7 @@ from email.policy import SMTP
 from typing import Any
 
 from fe_mail.model.queue import Claim, Outcome, QueuedDelivery, QueuedMessage, Target
-from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.bounces import UNPROVEN, Bounces
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
 FAILED = Outcome.failed(550, "5.1.1", "No mailbox hidden@far.test here", "mx.far.test")
@@ -20,7 +20,7 @@ class BouncesTests(PostOfficeTestCase):
         """The reporter."""
         super().setUp()
         self.bounces = Bounces(
-            self.router, self.queue, self.blobs, self.bus, self.clock, hostname="mx.example.net"
+            self.router, self.spool, self.blobs, self.clock, hostname="mx.example.net"
         )
 
     def claim_of(self, **more: Any) -> Claim:
@@ -86,9 +86,41 @@ class BouncesTests(PostOfficeTestCase):
         self.failed()
         self.assertEqual(self.entries()[0].deliveries[0].target.courier, "local")
 
-    def test_remote_target(self) -> None:
-        """The sender of forwarded mail, with the header only."""
-        self.failed(reverse_path="carol@elsewhere.test", source="mx")
+    def test_stranger(self) -> None:
+        """A forged sender gets nothing, whatever was asked for in his name; the journal says so."""
+        for wish in ({}, {"dsn_return": "FULL"}, {"notify": ("FAILURE",)}):
+            claim = self.claim_of(reverse_path="carol@elsewhere.test", source="mx", **wish)
+            self.assertEqual(self.now(self.bounces.failed(claim, FAILED)), UNPROVEN)
+        self.assertEqual(self.entries(), ())
+        kept = [blob for blob, _ in self.now(self.blobs.list())]
+        self.assertEqual(len(kept), 3, "the originals, no report")
+
+    def test_stranger_who_wants_none(self) -> None:
+        """Nobody is missing a report that was not wished."""
+        claim = self.claim_of(reverse_path="carol@elsewhere.test", source="mx", notify=("NEVER",))
+        self.assertEqual(self.now(self.bounces.failed(claim, FAILED)), "")
+
+    def test_hosted_sender(self) -> None:
+        """An address of ours is told, with the header only: it may be forged all the same."""
+        for sender, courier in (("alice@example.org", "local"), ("fan@example.org", "forward")):
+            claim = self.claim_of(
+                reverse_path=sender, source="mx", dsn_return="FULL", id=f"{courier:0>24.24}"
+            )
+            self.assertEqual(self.now(self.bounces.failed(claim, FAILED)), "")
+            *_, entry = self.entries()
+            self.assertEqual(entry.deliveries[0].target.courier, courier)
+            raw = self.now(self.blobs.read(entry.message.blob))
+            self.assertNotIn(b"Hello Alice", raw)
+            self.assertIn(b"Subject: hello", raw)
+
+    def test_proven_sender(self) -> None:
+        """The proven sender of mail from outside is told, with the header only."""
+        self.failed(
+            reverse_path="carol@elsewhere.test",
+            source="mx",
+            dsn_return="FULL",
+            is_sender_proven=True,
+        )
         target = self.entries()[0].deliveries[0].target
         self.assertEqual((target.courier, target.address), ("remote", "carol@elsewhere.test"))
         self.assertNotIn("Hello Alice", self.report().as_string())
@@ -108,6 +140,7 @@ class BouncesTests(PostOfficeTestCase):
         ):
             self.failed(notify=notify, id=f"{expected:024x}")
             self.assertEqual(len(self.entries()), expected)
+        self.assertIn("Hello Alice", self.report().as_string())
 
     def test_once(self) -> None:
         """A process that is killed and repeats its work makes no second report."""

@@ -47,10 +47,8 @@ class SubmissionTestCase(PostOfficeTestCase):
         return SubmissionReception(
             self.router,
             self.accounts,
-            self.queue,
-            self.blobs,
+            self.spool,
             self.cache,
-            self.bus,
             self.keyring,
             self.clock,
             hostname="mx.example.net",

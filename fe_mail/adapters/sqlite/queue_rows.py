@@ -1,17 +1,18 @@
 """
 Messages and deliveries of the queue as rows of its tables, and back.
 
-Columns have the names of the attributes; a target is spread over three of them, peer and notify
-are JSON.
+Columns have the names of the attributes; a target is spread over three of them, peer, notify and
+handling are JSON.
 """
 
 import json
+from typing import Any
 
 import attrs
 
 from fe_mail.adapters.sqlite.database import Row, Value
 from fe_mail.model.envelope import Peer
-from fe_mail.model.queue import DeliveryState, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.queue import DeliveryState, Handling, QueuedDelivery, QueuedMessage, Target
 
 __all__ = [
     "DELIVERY_COLUMNS",
@@ -38,8 +39,9 @@ DELIVERY_COLUMNS = (
     "last_status",
     "last_attempt_at",
     "delayed_notice_at",
+    "handling",
 )
-_FLAGS = frozenset({"is_8bit", "is_utf8", "requires_tls"})
+_FLAGS = frozenset({"is_8bit", "is_utf8", "requires_tls", "is_sender_proven"})
 
 
 def message_row(message: QueuedMessage) -> tuple[Value, ...]:
@@ -66,6 +68,7 @@ def delivery_row(delivery: QueuedDelivery) -> tuple[Value, ...]:
         target_alias_id=delivery.target.alias_id,
         state=delivery.state.value,
         notify=json.dumps(delivery.notify),
+        handling=json.dumps(attrs.asdict(delivery.handling)),
     )
     return tuple(values[name] for name in DELIVERY_COLUMNS)
 
@@ -80,4 +83,10 @@ def delivery_value(message_id: str, row: Row) -> QueuedDelivery:
     )
     values["state"] = DeliveryState(values["state"])
     values["notify"] = tuple(json.loads(values["notify"]))
+    values["handling"] = _handling(json.loads(values["handling"]))
     return QueuedDelivery(message_id=message_id, target=target, **values)
+
+
+def _handling(stored: dict[str, Any]) -> Handling:
+    lists = {name: tuple(stored[name]) for name in ("keywords", "fields") if name in stored}
+    return Handling(folder=stored.get("folder", ""), **lists)
