@@ -141,6 +141,7 @@ class Edges:
             hostname=self._config.names.mx_host,
             count=self._count_rule,
             checks=check_table(inside.resolver),
+            trusted=self._config.listen.proxy_networks,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
         )

@@ -6,14 +6,19 @@ RFC 5321 §6.3 (loops), §4.5.5 (null reverse-path), §7.8 (resistance to attack
 RFC 3463 (enhanced status codes).
 """
 
+import ipaddress
+from collections.abc import Sequence
+
 import attrs
 
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
-from fe_mail.model.network import network_of
+from fe_mail.model.network import is_public, network_of, parse_ip
 from fe_mail.model.route import Route
 from fe_mail.model.verdicts import Verdicts
 from fe_mail.policy.limits import (
+    ACQUAINTANCE_SECONDS,
+    GREETING_SECONDS,
     MAX_HEADER_OCTETS,
     MAX_RECEIVED_FIELDS,
     TARPIT_AFTER,
@@ -27,6 +32,7 @@ from fe_mail.ports import Cache
 __all__ = [
     "MESSAGE",
     "RECIPIENT",
+    "Acquaintance",
     "ConnectFacts",
     "MessageFacts",
     "RecipientFacts",
@@ -141,6 +147,32 @@ MESSAGE: tuple[Rule[MessageFacts, Action], ...] = (
 )
 
 
+class Acquaintance:
+    """
+    Who is known to wait for the greeting, by networks. ``trusted`` ones need not: health checks of
+    a proxy come from them.
+    """
+
+    def __init__(self, cache: Cache, trusted: Sequence[str] = ()) -> None:
+        self._cache = cache
+        self._trusted = [ipaddress.ip_network(network) for network in trusted]
+
+    async def patience(self, peer: Peer) -> float | None:
+        """For how long to hold the greeting back; None: who speaks first may do so."""
+        ip = parse_ip(peer.ip)
+        if ip is not None and any(ip in network for network in self._trusted):
+            return None
+        if not is_public(peer.ip):
+            return 0.0
+        is_known = await self._cache.get(_acquaintance_key(peer.ip)) is not None
+        return 0.0 if is_known else GREETING_SECONDS
+
+    async def met(self, peer: Peer) -> None:
+        """A peer that waited, and has mail."""
+        if is_public(peer.ip):
+            await self._cache.set(_acquaintance_key(peer.ip), b"1", ACQUAINTANCE_SECONDS)
+
+
 async def note_unknown(cache: Cache, ip: str) -> float:
     """Count an unknown recipient; returns for how many seconds to delay the answer."""
     if not ip:
@@ -149,6 +181,10 @@ async def note_unknown(cache: Cache, ip: str) -> float:
     if count >= UNKNOWN_MAX:
         await cache.add(_unknown_key(ip), b"1", UNKNOWN_WINDOW_SECONDS)
     return min(TARPIT_MAX_SECONDS, float(max(0, count - TARPIT_AFTER)))
+
+
+def _acquaintance_key(ip: str) -> str:
+    return f"acquaintance:{network_of(ip)}"
 
 
 def _unknown_key(ip: str) -> str:

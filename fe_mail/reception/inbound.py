@@ -31,6 +31,7 @@ from fe_mail.model.verdicts import Result, Verdicts
 from fe_mail.policy.inbound import (
     MESSAGE,
     RECIPIENT,
+    Acquaintance,
     ConnectFacts,
     MessageFacts,
     RecipientFacts,
@@ -62,7 +63,7 @@ class Routing(Protocol):
 class InboundReception:
     """
     The MX's reception. ``srs`` reads what forwarding made, so that reports find back; ``count``
-    hears the name of every rule that acts.
+    hears the name of every rule that acts; ``trusted`` are the networks of our own proxies.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class InboundReception:
         checks: Sequence[Check] = (),
         srs: SRS | None = None,
         hold: HoldReason | None = None,
+        trusted: Sequence[str] = (),
         message_table: tuple[Rule[MessageFacts, Action], ...] = MESSAGE,
     ) -> None:
         self.spool = spool
@@ -89,6 +91,7 @@ class InboundReception:
         self._router = router
         self._cache = cache
         self._srs = srs
+        self._acquaintance = Acquaintance(cache, trusted)
         self._connect = connect_table(cache)
         self._sender = sender_table(cache)
 
@@ -96,12 +99,19 @@ class InboundReception:
         """May this peer speak at all?"""
         return await first_refusal(self._connect, ConnectFacts(peer=peer), self.count)
 
+    async def patience(self, peer: Peer) -> float | None:
+        """A stranger has to wait a little, and not to speak before."""
+        return await self._acquaintance.patience(peer)
+
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
     ) -> Status | None:
         """MAIL FROM. Any sender may write; what it is worth is decided with the message."""
         facts = ConnectFacts(peer=peer, reverse_path=reverse_path)
-        return await first_refusal(self._sender, facts, self.count)
+        refusal = await first_refusal(self._sender, facts, self.count)
+        if refusal is None:
+            await self._acquaintance.met(peer)
+        return refusal
 
     async def recipient(
         self,

@@ -98,6 +98,10 @@ class SubmissionReception:
         """Anybody may try to sign in; ``Login`` limits that."""
         return None
 
+    async def patience(self, peer: Peer) -> float | None:
+        """Mail programs are not tested for their manners."""
+        return None
+
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
     ) -> Status | None:

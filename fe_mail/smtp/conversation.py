@@ -31,6 +31,8 @@ __all__ = ["Commands", "Conversation", "Link"]
 MAX_GATHERED_OCTETS = 8192  # of replies that wait to be written together
 SLOW_SECONDS = 0.5  # after a command that took so long nothing waits
 
+_EARLY = Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
+
 
 class Link(Protocol):
     """What a conversation needs of its connection."""
@@ -43,6 +45,9 @@ class Link(Protocol):
 
     async def more(self) -> None:
         """Wait for input. ``ConnectionEnded``."""
+
+    async def listen(self, seconds: float) -> None:
+        """Wait for input, but no longer than that. ``ConnectionEnded``."""
 
     async def writable(self) -> None:
         """Wait until the client reads what it was sent. ``ConnectionEnded``."""
@@ -181,13 +186,38 @@ class Conversation:
         rules = self.session.rules
         try:
             refusal = await self.reception.connected(self.peer)
+            is_polite = refusal is not None or await self._waits()
+        except ConnectionEnded:
+            raise
         except Exception as error:
             return attrs.evolve(self.answer_to(error), code=421, enhanced="", closes=True)
         if refusal is not None:
             return attrs.evolve(Answer.of(refusal), closes=True)
-        if rules.refuses_early_talkers and self.session.has_input:
-            return Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
+        if not is_polite:
+            self.log.info(
+                "SMTP session {session_id}: {ip} spoke before the greeting",
+                session_id=self.peer.session_id,
+                ip=self.peer.ip,
+                metric="smtp-refusal",
+                outcome="early-talker",
+            )
+            return _EARLY
         return Answer(220, "", f"{rules.hostname} ESMTP fe-mail")
+
+    async def _waits(self) -> bool:
+        """
+        Does the client wait for the greeting, as it must (RFC 5321 §3.1)?
+
+        What asks a store may be done at once: only a pause shows who cannot wait.
+        """
+        if not self.session.rules.refuses_early_talkers:
+            return True
+        seconds = await self.reception.patience(self.peer)
+        if seconds is None:
+            return True
+        if seconds and not self.session.has_input:
+            await self.link.listen(seconds)
+        return not self.session.has_input
 
     async def _step(self) -> None:
         await self.link.writable()
