@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import attrs
 from twisted.logger import Logger
 
+from fe_mail.delivery.courier import LATER
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.dns import MX
 from fe_mail.model.errors import Invalid, MailError, Unavailable
@@ -161,7 +162,7 @@ class RemoteCourier:
             return attrs.evolve(_NO_ANSWER, remote=host), False
         except MailError:
             log.failure("sending {message_id} failed", message_id=claim.message.id)
-            return Outcome.deferred(451, "4.3.0", "Temporary failure, try again later."), True
+            return LATER, True
         return _outcome(transmission), not transmission.is_session_refused
 
     def _attempt(self, claim: Claim) -> Attempt:

@@ -24,7 +24,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.delivery.courier import Courier
+from fe_mail.delivery.courier import LATER, Courier
 from fe_mail.model.errors import Conflict, MailError
 from fe_mail.model.queue import DUE_TOPIC, Claim, Outcome, OutcomeKind
 from fe_mail.ports import AccountStore, Blobs, Bus, Queue
@@ -46,7 +46,6 @@ BUSY_SECONDS = 5.0  # a delivery whose lane is full comes back after this, or a 
 SLOW_SECONDS = 20.0  # the same where the destination is not in full swing
 STOP_GRACE_SECONDS = 30.0
 
-_LATER = Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
 _BUSY = Outcome.deferred(451, "4.4.5", "Waiting for earlier mail to the same destination.")
 _RESTS = Outcome.deferred(451, "4.4.1", "The destination does not answer; it is tried again soon.")
 _STOPPING = Outcome.deferred(451, "4.3.2", "The server is restarting.")
@@ -274,7 +273,7 @@ class QueueRunner:
                 courier=claim.delivery.target.courier,
                 message_id=claim.message.id,
             )
-            return _LATER
+            return LATER
 
     def _learn(self, lane: Lane, outcome: Outcome) -> list[Claim]:
         """Slow start; what waits for a destination that does not answer is returned, to rest."""

@@ -63,18 +63,19 @@ async def collect(
         if not is_over:
             found[check.method] = await _ask(check, letter, Verdicts(**found), clock)
 
-    async def run_all() -> None:
-        for check in checks:
-            running[check.method] = Deferred.fromCoroutine(run(check))
-        await DeferredList(list(running.values()), consumeErrors=True)
-
-    if checks:
+    for check in checks:
+        running[check.method] = Deferred.fromCoroutine(run(check))
+    if waiting := [each for each in running.values() if not each.called]:
         try:
-            await within(clock, deadline_seconds, run_all())
+            await within(clock, deadline_seconds, _end_of(waiting))
         except TookTooLong:
             is_over = True  # those that only waited for others do not begin now
             log.info("checks of a message were given up at the deadline")
     return Verdicts(**{check.method: found.get(check.method, _LATE) for check in checks})
+
+
+async def _end_of(running: Sequence[Deferred[None]]) -> None:
+    await DeferredList(running, consumeErrors=True)
 
 
 async def _ask(check: Check, letter: Letter, known: Verdicts, clock: IReactorTime) -> Found:
