@@ -56,9 +56,10 @@ class _Walk:
     is_dropped: bool = False
     max_forwarded: int = MAX_FORWARDED
 
-    def add(self, courier: str, address: str, alias_id: str = "") -> None:
+    def add(self, courier: str, address: str, domain_id: str, alias_id: str = "") -> None:
         """One more target; the same one twice is one."""
-        self.targets[Target(courier=courier, address=address, alias_id=alias_id)] = None
+        target = Target(courier=courier, address=address, alias_id=alias_id, domain_id=domain_id)
+        self.targets.setdefault(target)
 
 
 class Router:
@@ -96,7 +97,7 @@ class Router:
         users = await self._accounts.users(Query(limit=MAX_LOOKUPS))
         admins = [user.email for user in users.items if user.group == "admin"]
         if admins:
-            await self._forward(walk, admins[0], address, depth=0)
+            await self._forward(walk, admins[0], address, 0, "")
         else:
             walk.refusals.append(UNKNOWN)
 
@@ -113,7 +114,7 @@ class Router:
             for alias, groups in matches:
                 await self._deliver_to(walk, alias, groups, address, depth)
         elif address.base == "postmaster" and (admin := _first_admin(claim.domain)):
-            await self._forward(walk, admin, address, depth)
+            await self._forward(walk, admin, address, depth, claim.domain.id)
         else:
             walk.refusals.append(UNKNOWN)
 
@@ -155,18 +156,23 @@ class Router:
             _refuse_disabled(walk, alias.error_code_if_disabled)
             return
         if alias.has_imap and alias.sealing_key:
-            walk.add("local", alias.address, alias.id)
+            walk.add("local", alias.address, alias.domain_id, alias.id)
         elif alias.has_imap:
             walk.refusals.append(NOT_READY)
         for recipient in _usable_recipients(alias):
             is_url = recipient.lower().startswith(("http://", "https://"))
             if is_url:
-                walk.add("webhook", substitute(recipient, groups, _quote), alias.id)
+                walk.add(
+                    "webhook", substitute(recipient, groups, _quote), alias.domain_id, alias.id
+                )
             else:
-                await self._forward(walk, substitute(recipient, groups), address, depth)
+                forwarded = substitute(recipient, groups)
+                await self._forward(walk, forwarded, address, depth, alias.domain_id)
 
-    async def _forward(self, walk: _Walk, recipient: str, address: Address, depth: int) -> None:
-        """To an e-mail address, or to the same local part at a host."""
+    async def _forward(
+        self, walk: _Walk, recipient: str, address: Address, depth: int, domain_id: str
+    ) -> None:
+        """To an e-mail address, or to the same local part at a host, for the domain named."""
         try:
             target = _target(recipient, address)
         except Invalid:
@@ -182,7 +188,7 @@ class Router:
         if claim is None:
             # Another tag of the same foreign address is another target.
             walk.seen.discard(_key(target))
-            walk.add("forward", str(target))
+            walk.add("forward", str(target), domain_id)
         elif depth >= MAX_DEPTH:
             walk.refusals.append(LOOP)
         else:

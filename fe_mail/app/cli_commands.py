@@ -272,7 +272,7 @@ async def queue(services: Inside, options: Options) -> int:
         await store.hold(options.id, options.reason)
         print("Held.")
     else:
-        await services.stores.blobs.delete(await store.drop(options.id))
+        await store.drop(options.id)
         print("Dropped; nobody is told.")
     return 0
 

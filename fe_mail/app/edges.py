@@ -33,7 +33,6 @@ from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
 from fe_mail.reception.checks import check_table
 from fe_mail.reception.inbound import InboundReception
-from fe_mail.reception.spooling import Spool
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
@@ -86,6 +85,7 @@ class Edges:
         if self.runner:
             await self._recover()
             await self.runner.start()
+            self.inside.intake.attach(self.runner)
         if self.jobs:
             self.jobs.start()
 
@@ -103,6 +103,7 @@ class Edges:
         if self.jobs:
             await self.jobs.stop()
         if self.runner:
+            self.inside.intake.attach(None)
             await self.runner.stop()
             self._runners.leave()
 
@@ -123,10 +124,6 @@ class Edges:
                 factories.update(makers[role]())
         return factories
 
-    def _spool(self) -> Spool:
-        stores = self.inside.stores
-        return Spool(stores.queue, stores.blobs, stores.bus)
-
     def _count_rule(self, name: str) -> None:
         """Each rule has its own counter in /metrics."""
         self.log.debug("The rule {outcome} acted.", metric="rule", outcome=name)
@@ -135,7 +132,7 @@ class Edges:
         inside, stores, limits = self.inside, self.inside.stores, self._config.limits
         reception = InboundReception(
             inside.router,
-            self._spool(),
+            inside.intake,
             stores.cache,
             inside.clock,
             hostname=self._config.names.mx_host,
@@ -161,7 +158,7 @@ class Edges:
         reception = SubmissionReception(
             inside.router,
             stores.accounts,
-            self._spool(),
+            inside.intake,
             stores.cache,
             stores.keyring,
             inside.clock,
@@ -297,7 +294,8 @@ class Edges:
         remote: Courier = RemoteCourier(
             inside.resolver,
             inside.exchange,
-            stores.blobs,
+            stores.queue,
+            inside.clock,
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
             port=self._config.listen.mx_port if self._demo else 25,
@@ -305,7 +303,7 @@ class Edges:
         )
         webhook = WebhookCourier(
             stores.accounts,
-            stores.blobs,
+            stores.queue,
             inside.http_client(allow_private=self._demo),
             inside.webhook_keys,
             inside.clock,
@@ -314,21 +312,19 @@ class Edges:
             version=version("fe-mail"),
         )
         couriers: dict[str, Courier] = {
-            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.blobs, stores.run),
+            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
             "forward": ForwardCourier(remote, self._srs, inside.clock),
             "webhook": webhook,
         }
         bounces = Bounces(
             inside.router,
-            self._spool(),
-            stores.blobs,
+            stores.queue,
+            inside.intake,
             inside.clock,
             hostname=self._config.names.mx_host,
         )
-        return QueueRunner(
-            stores.queue, stores.blobs, couriers, bounces, stores.accounts, stores.bus, inside.clock
-        )
+        return QueueRunner(stores.queue, couriers, bounces, stores.bus, inside.clock)
 
     def _jobs(self) -> JobRunner:
         inside, stores = self.inside, self.inside.stores
@@ -336,7 +332,6 @@ class Edges:
             accounts=stores.accounts,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
-            blobs=stores.blobs,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,

@@ -22,8 +22,8 @@ LATER = Outcome.deferred(TEMPORARY.code, TEMPORARY.enhanced, TEMPORARY.text)
 class Courier(Protocol):
     """Delivers one copy."""
 
-    async def deliver(self, claim: Claim) -> Outcome:
-        """Try once."""
+    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
+        """Try once; one outcome for each delivery of the claim, in order."""
 
 
 def outcome_of(error: MailError) -> Outcome:

@@ -20,7 +20,7 @@ from fe_mail.model.errors import MailError, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery, NewMessage
 from fe_mail.model.queue import Claim, Outcome
-from fe_mail.ports import AccountStore, Blobs, MailboxStore, Offload
+from fe_mail.ports import AccountStore, MailboxStore, Offload, Queue
 
 __all__ = ["LocalCourier", "delivered_message", "delivery_id"]
 
@@ -37,15 +37,18 @@ class LocalCourier:
     """Delivers into the mailbox of the target's alias. Big messages are prepared by ``run``."""
 
     def __init__(
-        self, accounts: AccountStore, mailboxes: MailboxStore, blobs: Blobs, run: Offload
+        self, accounts: AccountStore, mailboxes: MailboxStore, queue: Queue, run: Offload
     ) -> None:
         self._accounts = accounts
         self._mailboxes = mailboxes
-        self._blobs = blobs
+        self._queue = queue
         self._run = run
 
-    async def deliver(self, claim: Claim) -> Outcome:
+    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
         """Into its folder. An alias that is gone or lost its mailbox is proven permanent."""
+        return (await self._deliver(claim),)
+
+    async def _deliver(self, claim: Claim) -> Outcome:
         try:
             alias = await self._accounts.alias(AliasId(claim.delivery.target.alias_id))
         except NotFound:
@@ -56,7 +59,7 @@ class LocalCourier:
         if refusal is not None:
             return refusal
         try:
-            raw = await self._blobs.read(claim.message.blob)
+            raw = await self._queue.read_body(claim.message)
         except NotFound:
             # The row outlived its spool: only a damaged store does that; an operator can restore.
             return Outcome.deferred(451, "4.3.0", "The stored message cannot be read now.")

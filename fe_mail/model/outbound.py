@@ -57,6 +57,7 @@ class Attempt:
     dsn_return: str = ""
     tls: TLSWish = TLSWish.OPPORTUNISTIC
     session_id: str = ""
+    is_hurried: bool = False  # other mail waits: a host that does not answer soon is left
 
 
 @attrs.frozen(kw_only=True)

@@ -1,9 +1,10 @@
 """
 Values of the queue: a message, its deliveries, claims and outcomes.
 
-One ``QueuedMessage`` has one body (a blob) and one ``QueuedDelivery`` per resolved target. A
-delivery is ``waiting`` (due at ``next_attempt_at``), ``held`` (with a reason, until somebody
-releases it) or settled. A claim is a lease: it survives a kill by running out.
+One ``QueuedMessage`` has one body and one ``QueuedDelivery`` per resolved target. A delivery is
+``waiting`` (due at ``next_attempt_at``), ``held`` (with a reason, until somebody releases it) or
+settled. A claim is a lease: it survives a kill by running out. Deliveries of one message that go
+to one host are one claim, so that they share a connection.
 """
 
 import enum
@@ -25,6 +26,7 @@ __all__ = [
     "QueueFilter",
     "QueuedDelivery",
     "QueuedMessage",
+    "Room",
     "Target",
 ]
 
@@ -48,11 +50,13 @@ class Target:
     ``local``: ``address`` is the alias's address, ``alias_id`` its mailbox. ``forward``:
     ``address`` is the target, sent on with an SRS reverse-path. ``remote``: ``address`` is the
     recipient itself. ``webhook``: ``address`` is the URL, ``alias_id`` the alias that names it.
+    ``domain_id`` is the hosted domain whose owner reads of the delivery; it makes no other target.
     """
 
     courier: str
     address: str
     alias_id: str = ""
+    domain_id: str = attrs.field(default="", eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -76,11 +80,10 @@ class Handling:
 
 @attrs.frozen(kw_only=True)
 class QueuedMessage:
-    """A durable message; everything but the body, which is the blob."""
+    """A durable message; everything but the body, which the queue keeps."""
 
     id: str
-    blob: BlobId = BlobId("")  # with its size known when the body is written
-    size_octets: int = 0
+    size_octets: int
     reverse_path: str  # empty: <>
     created_at: float
     source: str  # "mx", "submission", "bounce", "system"
@@ -92,8 +95,9 @@ class QueuedMessage:
     is_utf8: bool = False
     requires_tls: bool = False
     message_id: str = ""  # the Message-ID header field, for the owner's list
-    peer: Peer = Peer()
     is_sender_proven: bool = False  # of mail from outside: the reverse-path is no forgery
+    peer: Peer = Peer()
+    blob: BlobId | None = None  # where a large body is; the queue's own business
 
 
 @attrs.frozen(kw_only=True)
@@ -169,12 +173,40 @@ class Outcome(Status):
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """A lease on one delivery, until ``lease_until``; ``token`` proves it when settling."""
+    """
+    A lease on deliveries of one message that go the same way; ``token`` proves it.
+
+    ``owner`` is who sent them and ``lane`` where they go, in the words of ``model/lane.py``.
+    With ``is_hurried`` other mail waits for the place: who does not answer soon is left.
+    """
 
     message: QueuedMessage
-    delivery: QueuedDelivery
+    deliveries: tuple[QueuedDelivery, ...]
     token: str
-    lease_until: float
+    lane: str
+    owner: str = ""
+    is_hurried: bool = False
+
+    @property
+    def delivery(self) -> QueuedDelivery:
+        """The first, for couriers that never get more than one."""
+        return self.deliveries[0]
+
+
+@attrs.frozen(kw_only=True)
+class Room:
+    """
+    What a runner can take of one kind of courier: ``places`` claims in all, ``per_lane`` of one
+    lane and ``per_owner`` of one owner (mail without an owner is not counted), none of the lanes
+    and owners that are named.
+    """
+
+    kind: str
+    places: int
+    per_lane: int
+    per_owner: int
+    full_lanes: frozenset[str] = frozenset()
+    full_owners: frozenset[str] = frozenset()
 
 
 @attrs.frozen(kw_only=True)

@@ -2,9 +2,9 @@
 Reports to senders: a message that failed, and one that is late.
 
 A report is a message of the queue like any other: source ``bounce``, null reverse-path, so it
-is never reported itself. Its id follows from the delivery and the kind, so that a process that
-is killed and repeats its work finds the report there already. NOTIFY is honored. The address
-behind an alias is not told: the text shows the address that the sender wrote.
+is never reported itself. It is made here and becomes durable with the outcome that it tells of, so
+that no process that is killed in between sends it twice. NOTIFY is honored. The address behind an
+alias is not told: the text shows the address that the sender wrote.
 
 The reverse-path of mail from outside may be forged, and a report to it would be mail that a
 stranger makes us send to a third person (backscatter). So nobody outside is told of such mail
@@ -15,8 +15,8 @@ signed in to send.
 RFC 3464 (format); RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §6.2; RFC 5321 §4.5.5 and §6.1.
 """
 
-import hashlib
 import re
+from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -33,62 +33,63 @@ from fe_mail.message.headers import header_bounds
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Corrupt, Invalid, NotFound
-from fe_mail.model.queue import Claim, Outcome, QueuedMessage, Target
+from fe_mail.model.ids import new_id
+from fe_mail.model.queue import Claim, Outcome, QueuedDelivery, QueuedMessage, Target
 from fe_mail.model.route import Route
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
-from fe_mail.ports import Blobs
+from fe_mail.ports import Acceptance, Queue
+from fe_mail.queue.conclusions import Untold
+from fe_mail.queue.intake import Intake
 from fe_mail.queue.schedule import LIFETIME_SECONDS
-from fe_mail.reception.deliveries import deliveries_for
 from fe_mail.reception.inbound import Routing
-from fe_mail.reception.spooling import Spool
+from fe_mail.reception.spooling import deliveries_for
 
 __all__ = ["UNPROVEN", "Bounces", "wants_report"]
 
 log = Logger()
 
-UNPROVEN = "The sender was not told, for its address may be forged."
+Reported = tuple[QueuedDelivery, Outcome]
+
+UNPROVEN = Untold("The sender was not told, for its address may be forged.")
 _GONE = b"Subject: (the message is no longer stored)\r\n\r\n"
 
 
 class Bounces:
-    """Queues reports. ``hostname`` is the reporting MTA."""
+    """Makes reports. ``hostname`` is the reporting MTA."""
 
     def __init__(
-        self,
-        router: Routing,
-        spool: Spool,
-        blobs: Blobs,
-        clock: IReactorTime,
-        *,
-        hostname: str,
+        self, router: Routing, queue: Queue, intake: Intake, clock: IReactorTime, *, hostname: str
     ) -> None:
         self._router = router
-        self._spool = spool
-        self._blobs = blobs
+        self._queue = queue
+        self._intake = intake
         self._clock = clock
         self._hostname = hostname
 
-    async def failed(self, claim: Claim, outcome: Outcome) -> str:
-        """
-        Tell the sender that it will not be delivered. Durable when it returns.
+    async def failed(
+        self, claim: Claim, failures: Sequence[Reported]
+    ) -> Acceptance | Untold | None:
+        """Tells the sender that it will not be delivered."""
+        wished = [one for one in failures if wants_report(claim, one[0], "FAILURE")]
+        return await self._made(claim, wished, Action.FAILED) if wished else None
 
-        For the journal: why a sender who would hear of it does not.
-        """
-        if not wants_report(claim, "FAILURE"):
-            return ""
-        return await self._send(claim, outcome, Action.FAILED)
+    async def delayed(self, claim: Claim, delays: Sequence[Reported]) -> Acceptance | None:
+        """Tells the sender that it is late."""
+        if claim.message.source != "submission":
+            return None
+        wished = [one for one in delays if wants_report(claim, one[0], "DELAY")]
+        notice = await self._made(claim, wished, Action.DELAYED) if wished else None
+        return notice if isinstance(notice, Acceptance) else None
 
-    async def delayed(self, claim: Claim, outcome: Outcome) -> None:
-        """Tell the sender that it is late."""
-        if claim.message.source == "submission" and wants_report(claim, "DELAY"):
-            await self._send(claim, outcome, Action.DELAYED)
-
-    async def _send(self, claim: Claim, outcome: Outcome, action: Action) -> str:
+    async def _made(
+        self, claim: Claim, told: Sequence[Reported], action: Action
+    ) -> Acceptance | Untold | None:
+        now = self._clock.seconds()
         try:
             sender = parse_address(claim.message.reverse_path)
         except Invalid:
             log.info("{message_id} has no sender to report to", message_id=claim.message.id)
-            return ""
+            return None
         route = await self._router.route(sender)
         if _may_be_forged(claim, route):
             log.info(
@@ -102,52 +103,52 @@ class Bounces:
         if not route.is_hosted:
             target = Target(courier="remote", address=str(sender))
             route = Route(address=str(sender), is_hosted=False, targets=(target,))
-        now = self._clock.seconds()
-        report_id = _report_id(claim, action)
+        report_id = new_id(now)
         deliveries = deliveries_for(report_id, [(Recipient(address=sender), route)], now)
         if not deliveries:
             log.info("the sender of {message_id} takes no report", message_id=claim.message.id)
-            return ""
+            return None
         raw = compose_report(
-            self._report(claim, outcome, action, sender), await self._original(claim, action)
+            self._report(claim, told, action, sender), await self._original(claim, action)
         )
         message = QueuedMessage(
             id=report_id,
+            size_octets=len(raw),
             reverse_path="",
             created_at=now,
             source="bounce",
             is_8bit=not raw.isascii(),
             is_utf8=not raw[: header_bounds(raw)[0]].isascii(),
         )
-        body = self._spool.begin(now)
-        try:
-            await body.write(raw)
-            await body.enqueue(message, deliveries)  # not, if a killed process did so already
-        finally:
-            await body.abort()
-        return ""
+        body = await self._intake.written(raw, now=now)
+        return Acceptance(message=message, deliveries=deliveries, body=body)
 
-    def _report(self, claim: Claim, outcome: Outcome, action: Action, sender: Address) -> Report:
-        message, delivery = claim.message, claim.delivery
+    def _report(
+        self, claim: Claim, told: Sequence[Reported], action: Action, sender: Address
+    ) -> Report:
+        message = claim.message
         now = self._clock.seconds()
         is_late = action is Action.DELAYED
-        entry = RecipientReport(
-            recipient=delivery.recipient,
-            action=action,
-            status=outcome.enhanced,
-            diagnostic=_masked(claim, outcome.line),
-            remote=outcome.remote,
-            original_recipient=delivery.original_recipient,
-            last_attempt_at=now,
-            will_retry_until=message.created_at + LIFETIME_SECONDS if is_late else 0.0,
-        )
+        entries = [
+            RecipientReport(
+                recipient=delivery.recipient,
+                action=action,
+                status=outcome.enhanced,
+                diagnostic=_masked(delivery, outcome.line),
+                remote=outcome.remote,
+                original_recipient=delivery.original_recipient,
+                last_attempt_at=now,
+                will_retry_until=message.created_at + LIFETIME_SECONDS if is_late else 0.0,
+            )
+            for delivery, outcome in told
+        ]
         return Report(
             to=sender,
             reporting_mta=self._hostname,
             date=now,
             message_id=new_message_id(self._hostname, now),
             arrived_at=message.created_at,
-            recipients=(entry,),
+            recipients=tuple(entries),
             envelope_id=message.envelope_id,
             return_full=_returns_full(claim, action),
         )
@@ -157,8 +158,8 @@ class Bounces:
         message = claim.message
         try:
             if _returns_full(claim, action) and message.size_octets <= MAX_RETURNED_OCTETS:
-                return await self._blobs.read(message.blob)
-            reader = await self._blobs.open(message.blob)
+                return await self._queue.read_body(message)
+            reader = await self._queue.open_body(message)
             try:
                 start = await reader.read(MAX_HEADER_OCTETS)
             finally:
@@ -169,11 +170,11 @@ class Bounces:
         return start[: header_bounds(start)[0]]
 
 
-def wants_report(claim: Claim, kind: str) -> bool:
+def wants_report(claim: Claim, delivery: QueuedDelivery, kind: str) -> bool:
     """``FAILURE`` or ``DELAY``: what the sender asked for, both by default (RFC 3461 §4.1)."""
     if not claim.message.reverse_path:
         return False
-    notify = claim.delivery.notify
+    notify = delivery.notify
     return kind in notify if notify else True
 
 
@@ -189,14 +190,9 @@ def _returns_full(claim: Claim, action: Action) -> bool:
     return is_ours and action is Action.FAILED and claim.message.dsn_return != "HDRS"
 
 
-def _report_id(claim: Claim, action: Action) -> str:
-    source = f"{claim.message.id}:{claim.delivery.number}:{action.value}"
-    return claim.message.id[:8] + hashlib.sha256(source.encode("ascii")).hexdigest()[:16]
-
-
-def _masked(claim: Claim, text: str) -> str:
+def _masked(delivery: QueuedDelivery, text: str) -> str:
     """Without the address that an alias hides."""
-    target, recipient = claim.delivery.target.address, claim.delivery.recipient
+    target, recipient = delivery.target.address, delivery.recipient
     if not target or target.lower() == recipient.lower():
         return text
     return re.sub(re.escape(target), lambda _: recipient, text, flags=re.IGNORECASE)

@@ -41,11 +41,11 @@ from fe_mail.policy.inbound import (
 )
 from fe_mail.policy.rules import Action, Count, Discard, Rule, first_refusal, judge
 from fe_mail.ports import Cache
+from fe_mail.queue.intake import Intake
 from fe_mail.reception.checks import Check, collect
-from fe_mail.reception.deliveries import HoldReason, deliveries_for
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
-from fe_mail.reception.spooling import Spool, message_of
+from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 from fe_mail.waiting import pause
 
 __all__ = ["InboundReception", "Routing"]
@@ -69,7 +69,7 @@ class InboundReception:
     def __init__(
         self,
         router: Routing,
-        spool: Spool,
+        intake: Intake,
         cache: Cache,
         clock: IReactorTime,
         *,
@@ -81,7 +81,7 @@ class InboundReception:
         trusted: Sequence[str] = (),
         message_table: tuple[Rule[MessageFacts, Action], ...] = MESSAGE,
     ) -> None:
-        self.spool = spool
+        self.intake = intake
         self.clock = clock
         self.hostname = hostname
         self.count = count
@@ -176,7 +176,7 @@ class _InboundSpooling:
         self._now = reception.clock.seconds()
         self._id = new_id(self._now)
         self._letter = Letter(envelope, self._now, examines=bool(reception.checks))
-        self._body = reception.spool.begin(self._now)
+        self._body = reception.intake.body(self._now)
         self._has_trace = False
         self._error: MailError | None = None
 
@@ -242,9 +242,10 @@ class _InboundSpooling:
             return _first_refusal_of(routed)
         deliveries = deliveries_for(self._id, open_routes, self._now, reception.hold, judgment)
         if deliveries and not isinstance(judgment.action, Discard):
-            message = message_of(self._envelope, self._id, self._now, "mx")
+            size = self._body.size_octets
+            message = message_of(self._envelope, self._id, size, self._now, "mx")
             message = attrs.evolve(message, message_id=self._letter.message_id)
-            await self._body.enqueue(message, deliveries)
+            await reception.intake.accept(message, deliveries, self._body)
         # else a rule, or every recipient's owner, wants such mail dropped in silence
         return Status(250, "2.0.0", f"Queued as {self._id}")
 

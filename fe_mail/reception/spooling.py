@@ -1,81 +1,30 @@
 """
-How a message becomes durable: a body, then its row in the queue, then whoever wrote it may say 250.
+What was received as the queue keeps it: an envelope becomes a message, routes become deliveries.
 
-A crash in between leaves a body that nobody needs, which a job removes; never a promise without a
-message. This is the only place in reception that knows how bodies and rows are stored.
+One body serves all recipients; how it is written and made durable is ``queue/intake.py``'s.
 """
 
-import attrs
-from twisted.logger import Logger
+from collections.abc import Callable, Iterable
 
-from fe_mail.model.envelope import Envelope
-from fe_mail.model.queue import DUE_TOPIC, QueuedDelivery, QueuedMessage
-from fe_mail.ports import Blobs, Bus, Queue
+from fe_mail.model.address import Address
+from fe_mail.model.envelope import Envelope, Recipient
+from fe_mail.model.queue import DeliveryState, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.route import Route
+from fe_mail.policy.rules import Hold, Judgment
 
-__all__ = ["Body", "Spool", "message_of"]
+__all__ = ["HoldReason", "deliveries_for", "message_of"]
 
-log = Logger()
-
-
-class Spool:
-    """Takes messages."""
-
-    def __init__(self, queue: Queue, blobs: Blobs, bus: Bus) -> None:
-        self._queue = queue
-        self._blobs = blobs
-        self._bus = bus
-
-    def begin(self, now: float) -> "Body":
-        """A body to write."""
-        return Body(self._queue, self._blobs, self._bus, now)
+# Why a copy for an address must wait at this target, empty if it need not.
+HoldReason = Callable[[Address, Target], str]
 
 
-class Body:
-    """The body of one message. Whoever began it ends it, by ``enqueue`` or by ``abort``."""
-
-    def __init__(self, queue: Queue, blobs: Blobs, bus: Bus, now: float) -> None:
-        self._queue = queue
-        self._blobs = blobs
-        self._bus = bus
-        self._writer = blobs.create(now)
-
-    async def write(self, data: bytes) -> None:
-        """More octets."""
-        await self._writer.write(data)
-
-    async def abort(self) -> None:
-        """Forget it; after ``enqueue`` this does nothing."""
-        await self._writer.abort()
-
-    async def enqueue(self, message: QueuedMessage, deliveries: tuple[QueuedDelivery, ...]) -> bool:
-        """
-        Durable when it returns, and the runner gets a hint; False if it was there already.
-
-        What ``message`` says of its body is filled in here.
-        """
-        size = self._writer.size_octets
-        blob = await self._writer.commit()
-        message = attrs.evolve(message, blob=blob, size_octets=size)
-        if not await self._queue.put(message, deliveries):
-            await self._blobs.delete(blob)
-            return False
-        log.info(
-            "queued {message_id} from <{reverse_path}> for {count} targets",
-            message_id=message.id,
-            session_id=message.peer.session_id,
-            reverse_path=message.reverse_path,
-            count=len(deliveries),
-            size_octets=size,
-            source=message.source,
-        )
-        self._bus.publish(DUE_TOPIC)
-        return True
-
-
-def message_of(envelope: Envelope, message_id: str, now: float, source: str) -> QueuedMessage:
-    """What the queue keeps of an envelope; the body is still to be written."""
+def message_of(
+    envelope: Envelope, message_id: str, size_octets: int, now: float, source: str
+) -> QueuedMessage:
+    """What the queue keeps of an envelope."""
     return QueuedMessage(
         id=message_id,
+        size_octets=size_octets,
         reverse_path=str(envelope.reverse_path or ""),
         created_at=now,
         source=source,
@@ -86,3 +35,57 @@ def message_of(envelope: Envelope, message_id: str, now: float, source: str) -> 
         requires_tls=envelope.requires_tls,
         peer=envelope.peer,
     )
+
+
+def deliveries_for(
+    message_id: str,
+    routed: Iterable[tuple[Recipient, Route]],
+    now: float,
+    hold: HoldReason | None = None,
+    judgment: Judgment = Judgment(),  # noqa: B008  # frozen
+) -> tuple[QueuedDelivery, ...]:
+    """
+    Targets are deduplicated, so an address that is reached twice gets one copy.
+
+    ``hold`` may keep what leaves this server. A program behind a URL gets the message once for
+    each recipient: it is told which.
+    """
+    found: dict[tuple[str, str, str, str], QueuedDelivery] = {}
+    for recipient, route in routed:
+        for target in route.targets:
+            is_hook = target.courier == "webhook"
+            reached_as = str(recipient.address) if is_hook else ""
+            key = (target.courier, _fold(target), target.alias_id, reached_as)
+            if key in found:
+                continue
+            reason = _hold_reason(judgment, recipient, route, target, hold)
+            found[key] = QueuedDelivery(
+                message_id=message_id,
+                number=len(found) + 1,
+                recipient=str(recipient.address),
+                target=target,
+                state=DeliveryState.HELD if reason else DeliveryState.WAITING,
+                hold_reason=reason,
+                next_attempt_at=now,
+                notify=recipient.notify,
+                original_recipient=recipient.original,
+                handling=judgment.handling,
+            )
+    return tuple(found.values())
+
+
+def _hold_reason(
+    judgment: Judgment,
+    recipient: Recipient,
+    route: Route,
+    target: Target,
+    hold: HoldReason | None,
+) -> str:
+    if isinstance(judgment.action, Hold):
+        return judgment.action.reason
+    stays = target.courier == "local" or (target.courier == "remote" and route.is_hosted)
+    return "" if stays or hold is None else hold(recipient.address, target)
+
+
+def _fold(target: Target) -> str:
+    return target.address if target.courier == "webhook" else target.address.lower()

@@ -26,7 +26,7 @@ from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.errors import Invalid, MailError, Unavailable
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
-from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.queue import Target
 from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.model.verdicts import Verdicts
@@ -41,12 +41,12 @@ from fe_mail.policy.outbound import (
     message_table,
 )
 from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
-from fe_mail.ports import AccountStore, Cache, Keyring, Offload
-from fe_mail.reception.deliveries import HoldReason, deliveries_for
+from fe_mail.ports import AccountStore, BodyWriter, Cache, Keyring, Offload
+from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
-from fe_mail.reception.spooling import Spool, message_of
+from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 
 __all__ = ["MAX_SPOOLING_OCTETS", "OFFLOAD_OCTETS", "SubmissionReception"]
 
@@ -67,7 +67,7 @@ class SubmissionReception:
         self,
         router: Routing,
         accounts: AccountStore,
-        spool: Spool,
+        intake: Intake,
         cache: Cache,
         keyring: Keyring,
         clock: IReactorTime,
@@ -80,7 +80,7 @@ class SubmissionReception:
         daily_messages: int = DAILY_MESSAGES,
         max_recipients: int = MAX_RECIPIENTS,
     ) -> None:
-        self.spool = spool
+        self.intake = intake
         self.clock = clock
         self.hostname = hostname
         self.run = run
@@ -272,13 +272,14 @@ class _SubmissionSpooling:
         message_id = self._letter.message_id or new_message_id(identity.domain.name, self._now)
         completed = await self._completed(message_id)
         body = await reception.signed(completed, await reception.current_domain(identity))
+        spooled = await self._spooled(body)
         message = attrs.evolve(
-            message_of(self._envelope, self._id, self._now, "submission"),
+            message_of(self._envelope, self._id, spooled.size_octets, self._now, "submission"),
             alias_id=identity.alias.id,
             domain_id=identity.domain.id,
             message_id=message_id,
         )
-        await self._enqueue(body, message, deliveries)
+        await reception.intake.accept(message, deliveries, spooled)
         return self._taken()
 
     async def _completed(self, message_id: str) -> bytes:
@@ -293,9 +294,7 @@ class _SubmissionSpooling:
             return await self._reception.run(work)
         return work()
 
-    async def _enqueue(
-        self, octets: bytes, message: QueuedMessage, deliveries: tuple[QueuedDelivery, ...]
-    ) -> None:
+    async def _spooled(self, body: bytes) -> BodyWriter:
         recipients = self._envelope.recipients
         trace = received_field(
             attrs.evolve(self._envelope.peer, ip="", helo="", host=""),
@@ -304,13 +303,7 @@ class _SubmissionSpooling:
             now=self._now,
             recipient=recipients[0].address if len(recipients) == 1 else None,
         )
-        body = self._reception.spool.begin(self._now)
-        try:
-            await body.write(trace)
-            await body.write(octets)
-            await body.enqueue(message, deliveries)
-        finally:
-            await body.abort()
+        return await self._reception.intake.written(trace, body, now=self._now)
 
     async def _routed(self) -> list[tuple[Recipient, Route]]:
         reception = self._reception

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fe_mail.adapters.memory.queue import MemoryQueue
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
-from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, open_connection
+from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model.queue import Outcome, QueueFilter
 from fe_mail.ports import Queue
@@ -101,30 +101,6 @@ class SQLiteQueueTests(QueueContract, SynchronousTestCase):
         self.get(queue.start())
         self.addCleanup(lambda: self.get(queue.stop()))
         return queue
-
-    def test_upgrade(self) -> None:
-        """What waits in a file of version 1 is there in this version, and can be delivered."""
-        self.path = Path(self.mktemp()) / "queue.sqlite"
-        connection = open_connection(self.path)
-        connection.execute((SCHEMA_DIRECTORY / "queue-v1.sql").read_text())
-        connection.execute("CREATE TABLE version (version INTEGER NOT NULL)")
-        connection.execute("INSERT INTO version VALUES (1)")
-        connection.execute(
-            "INSERT INTO messages VALUES (1, 'm1', 'blob-m1', 1234, 'sender@example.org', 100.0,"
-            " 'mx', '', '', '', '', 0, 0, 0, '', '{}')"
-        )
-        connection.execute(
-            "INSERT INTO deliveries (message, number, recipient, courier, address,"
-            " target_alias_id, state, hold_reason, attempts, next_attempt_at, notify,"
-            " original_recipient, last_status, last_attempt_at, delayed_notice_at)"
-            " VALUES (1, 1, 'rcpt1@example.com', 'remote', 'rcpt1@example.com', '', 'waiting',"
-            " '', 0, 100.0, '[]', '', '', 0, 0)"
-        )
-        connection.close()
-        self.queue = self.open()
-        (entry,) = self.get(self.queue.find(QueueFilter()))
-        self.assertEqual((entry.message, entry.deliveries), (message(), (delivery(),)))
-        self.assertEqual(len(self.claim()), 1)
 
     def test_two_openers(self) -> None:
         """Two that have the file open see each other's work and never share a delivery."""

@@ -16,7 +16,6 @@ from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import (
     Claim,
     DeliveryState,
-    Handling,
     Outcome,
     QueuedDelivery,
     QueuedMessage,
@@ -102,14 +101,12 @@ class QueueContract:
             message_id="<1@example.org>",
             reverse_path="",
             peer=Peer(ip="192.0.2.1", port=25, helo="mx", tls="TLSv1.3", session_id="s"),
-            is_sender_proven=True,
         )
         first = delivery(
             number=1,
             target=Target(courier="local", address="a@example.com", alias_id="a1"),
             notify=("FAILURE", "DELAY"),
             original_recipient="rfc822;a@example.com",
-            handling=Handling(folder="Junk", keywords=("$Junk",), fields=("X-Spam: y\u00e9s",)),
         )
         second = delivery(
             number=2,

@@ -157,7 +157,7 @@ class ReceptionTests(ChecksTestCase):
         """A message up to the end of its data."""
         reception = InboundReception(
             self.router,
-            self.spool,
+            self.intake,
             self.cache,
             self.clock,
             hostname="mx.example.net",

@@ -43,7 +43,7 @@ class GreetingCase(PostOfficeTestCase):
         self.cache = self.make_cache()
         self.reception = InboundReception(
             self.router,
-            self.spool,
+            self.intake,
             self.cache,
             self.clock,
             hostname="mx.test",
