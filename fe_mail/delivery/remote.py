@@ -204,7 +204,7 @@ class RemoteCourier:
             reverse_path=message.reverse_path,
             recipients=recipients,
             size_octets=message.size_octets,
-            prefix=claim.delivery.handling.header,
+            prefix=claim.delivery.handling.header,  # rules judge a message: all have the same
             is_8bit=message.is_8bit,
             is_utf8=message.is_utf8,
             envelope_id=message.envelope_id,

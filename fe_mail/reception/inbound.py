@@ -215,11 +215,10 @@ class _InboundSpooling:
                 raise self._error
             return await self._accept()
         except MailError as error:
-            if type(error) is not type(self._error):
-                log.info(
-                    "{message_id} refused: {reason}", message_id=self._id, reason=error.message
-                )
-            return status_for(error)
+            status = status_for(error)
+            tell = log.info if status.is_permanent else log.warn  # temporary: ours to mend
+            tell("{message_id} not taken: {reason}", message_id=self._id, reason=error.message)
+            return status
         except Exception:
             log.failure("accepting {message_id} failed", message_id=self._id)
             return TEMPORARY

@@ -3,6 +3,7 @@
 from typing import NoReturn
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
 
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.resolver import TableResolver
@@ -310,6 +311,25 @@ class TroubleTests(PostOfficeTestCase):
     def test_unavailable(self) -> None:
         """No 250 without a durable queue row."""
         self.assertEqual(self.answer(Unavailable("disk sdb1 is full"))[0], 451)
+
+    def test_spool(self) -> None:
+        """A body that cannot be written is told at the end, and logged for the operator."""
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+
+        async def write(data: bytes) -> NoReturn:
+            raise Unavailable("disk sdb1 is full")
+
+        self.patch(spooling._body, "write", write)
+        self.now(spooling.write(MESSAGE))
+        self.now(spooling.write(MESSAGE))
+        reply = self.now(spooling.finish())
+        self.assertEqual(reply.code, 451)
+        self.assertNotIn("sdb1", reply.text)
+        reasons = [event["reason"] for event in events if "reason" in event]
+        self.assertEqual(reasons, ["disk sdb1 is full"])
 
     def test_bug(self) -> None:
         """An unexpected exception is logged; its text is not told."""
