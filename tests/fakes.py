@@ -7,15 +7,15 @@ what is costly for real: the queue is the one of every server, in a database wit
 has run on it. ``FAKES`` maps the ports to them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
@@ -23,9 +23,12 @@ from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.http import MemoryHTTP
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads, Threads
-from fe_mail.ports import Blobs
+from fe_mail.model.account import Credential, MailboxKeys
+from fe_mail.model.ids import AliasId
+from fe_mail.ports import AccountStore, Blobs
 
 __all__ = [
     "FAKES",
@@ -40,10 +43,35 @@ __all__ = [
     "QuickKeyring",
     "SQLiteQueue",
     "TableResolver",
+    "give_keys",
     "queue_in_memory",
 ]
 
 QUICK_ITERATIONS = 4096
+
+
+async def give_keys(
+    accounts: AccountStore,
+    alias_id: AliasId,
+    credentials: Sequence[Credential],
+    sealing_key: bytes,
+    now: float = 0.0,
+) -> MailboxKeys:
+    """These keys and no others, whatever the alias had; nothing is left to follow."""
+    keys = await accounts.keys(alias_id)
+    wanted = attrs.evolve(keys, credentials=tuple(credentials), sealing_key=sealing_key)
+    made = await accounts.set_keys(wanted, now, now)
+    await accounts.settled(alias_id, made.epoch)
+    return made
+
+
+class MemoryAccountStore(SQLiteAccountStore):
+    """The accounts without a file, started."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:", InlineThreads())
+        started = Deferred.fromCoroutine(self.start())
+        assert started.called
 
 
 class QuickKeyring(ServerKeyring):

@@ -19,6 +19,7 @@ from fe_mail.model.errors import (
     Unavailable,
 )
 from fe_mail.model.queue import Claim, Outcome, OutcomeKind
+from tests.fakes import give_keys
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
 T = TypeVar("T")
@@ -71,6 +72,16 @@ class LocalCourierTests(PostOfficeTestCase):
         self.assertEqual(len(self.inbox()), 1)
         self.deliver(MESSAGE + b"one octet more\r\n")
         self.assertEqual(len(self.inbox()), 2)
+
+    def test_each_recipient_gets_one(self) -> None:
+        """The same message to an alias and to its tagged address is there for each of them."""
+        for to in ("alice@example.org", "alice+x@example.org", "alice+y@example.org") * 2:
+            self.assertIs(self.deliver(MESSAGE, to).kind, OutcomeKind.DELIVERED)
+        raws = self.inbox()
+        self.assertEqual(len(raws), 3)
+        for tag in (b"+x", b"+y"):
+            field = b"X-Original-To: alice" + tag + b"@example.org\r\n"
+            self.assertEqual(len([raw for raw in raws if field in raw]), 1)
 
     def test_equal_without_message_id_are_two(self) -> None:
         """What a script sends twice on purpose arrives twice."""
@@ -130,7 +141,7 @@ class LocalCourierTests(PostOfficeTestCase):
     def test_not_ready(self) -> None:
         """A mailbox that got no password yet: later."""
         self.hand_in(self.envelope("alice@example.org"))
-        self.change_alias(self.alice, sealing_key=b"")
+        self.now(give_keys(self.accounts, self.alice.id, [], b""))
         outcome = self.outcome(self.claim())
         self.assertEqual((outcome.code, outcome.enhanced), (450, "4.2.1"))
 

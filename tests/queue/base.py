@@ -27,7 +27,7 @@ from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.interface import Reception
 from tests.accounts.fakes import AccountsTestCase
-from tests.fakes import MemoryBlobs, queue_in_memory
+from tests.fakes import MemoryBlobs, give_keys, queue_in_memory
 
 __all__ = ["MESSAGE", "PEER", "ROOMS", "PostOfficeTestCase", "ScriptedCourier"]
 
@@ -74,7 +74,8 @@ class PostOfficeTestCase(AccountsTestCase):
         self.domain = self.add_domain("example.org", has_smtp=True)
         self.alice = self.add_alias(self.domain, "alice", has_imap=True)
         sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
-        self.alice = self.change_alias(self.alice, sealing_key=sealing_key)
+        self.now(give_keys(self.accounts, self.alice.id, [], sealing_key))
+        self.alice = self.now(self.accounts.alias(self.alice.id))
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
         self.reception = InboundReception(
