@@ -5,6 +5,8 @@ What must be true in every order: whoever is shown a password and a recovery cod
 nobody is told that mail was delivered which nobody can read.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,6 +17,7 @@ from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import Conflict, Invalid, MailError, NotFound, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery, NewMessage
+from fe_mail.model.page import Query
 from fe_mail.model.queue import (
     Claim,
     Outcome,
@@ -58,6 +61,28 @@ class KeysTestCase(ProcessesTestCase):
         self.clock.advance(60)
         return raws
 
+    def at_every_step(self, attempt: Callable[[int], int]) -> None:
+        """Call it with 0, 1, 2, ... until it takes fewer steps than it was told."""
+        count = 0
+        while attempt(count) == count:
+            count += 1
+        self.assertGreater(count, 1)
+
+    def in_every_order(self, attempt: Callable[[int, int], tuple[int, int]]) -> None:
+        """The same with the steps of two processes."""
+
+        def first(mine: int) -> int:
+            used = [mine]
+
+            def second(theirs: int) -> int:
+                used[0], taken = attempt(mine, theirs)
+                return taken
+
+            self.at_every_step(second)
+            return used[0]
+
+        self.at_every_step(first)
+
     def is_usable(self, made: GeneratedPassword) -> None:
         """Both the password and the recovery code open the mailbox."""
         self.inbox(made.password)
@@ -97,16 +122,7 @@ class TwoFirstPasswordsTests(KeysTestCase):
 
     def test_every_order(self) -> None:
         """One wins, however they interrupt each other; the other is told."""
-        mine, is_over = 0, False
-        while not is_over:
-            theirs = 0
-            while True:
-                used = self.in_order(mine, theirs)
-                is_over = used[0] < mine
-                if used[1] < theirs or is_over:
-                    break
-                theirs += 1
-            mine += 1
+        self.in_every_order(self.in_order)
 
 
 class ChangesTests(KeysTestCase):
@@ -170,24 +186,22 @@ class ChangesTests(KeysTestCase):
         process.finish()
         self.inbox(self.successResultOf(changing).password)
 
+    def deleted_after(self, count: int) -> int:
+        """The alias is deleted after so many steps of the one who makes its mailbox."""
+        self.begin_anew()
+        process = self.process()
+        making = self.making(process)
+        taken = process.steps(count)
+        alice = self.now(self.onlooker.accounts.alias(self.alice.id))
+        self.now(self.onlooker.aliases.delete(self.eva, self.domain, alice))
+        process.finish()
+        self.assertIsInstance(self.result(making), Conflict | NotFound | GeneratedPassword)
+        self.is_sound(0)
+        return taken
+
     def test_deleted_meanwhile(self) -> None:
         """An alias that is deleted while its mailbox is made leaves nothing."""
-        count = 0
-        while True:
-            self.begin_anew()
-            process = self.process()
-            making = self.making(process)
-            taken = process.steps(count)
-            alice = self.now(self.onlooker.accounts.alias(self.alice.id))
-            self.now(self.onlooker.aliases.delete(self.eva, self.domain, alice))
-            process.finish()
-            self.assertIsInstance(
-                self.result(making), Conflict | NotFound | GeneratedPassword, count
-            )
-            self.is_sound(0)
-            if taken < count:
-                break
-            count += 1
+        self.at_every_step(self.deleted_after)
 
 
 class DeliveryTests(KeysTestCase):
@@ -249,26 +263,13 @@ class DeliveryTests(KeysTestCase):
         was_there.append(has_row or "alice.1.sqlite" in self.files())
         return outcome
 
-    def every_order(self, *, is_open: bool) -> None:
-        """All of them."""
-        mine, is_over = 0, False
-        while not is_over:
-            theirs = 0
-            while True:
-                used = self.in_order(mine, theirs, is_open=is_open)
-                is_over = used[0] < mine
-                if used[1] < theirs or is_over:
-                    break
-                theirs += 1
-            mine += 1
-
     def test_sealed(self) -> None:
         """Nothing that nobody can read is ever called delivered."""
-        self.every_order(is_open=False)
+        self.in_every_order(partial(self.in_order, is_open=False))
 
     def test_open(self) -> None:
         """Nor is what goes into a file that another process is about to remove."""
-        self.every_order(is_open=True)
+        self.in_every_order(partial(self.in_order, is_open=True))
 
     def test_second_look(self) -> None:
         """A courier whose key is gone reads the alias again, and delivers at once."""
@@ -316,49 +317,47 @@ class KilledTests(KeysTestCase):
     def test_beginning(self) -> None:
         """At whatever step: no file and no sealed mail stays for ever, and the next one works."""
         for had_mailbox in (False, True):
-            count = 0
-            while self.killed_after(count, had_mailbox=had_mailbox) == count:
-                count += 1
+            self.at_every_step(partial(self.killed_after, had_mailbox=had_mailbox))
+
+    def stalled_after(self, count: int) -> int:
+        """Somebody comes back after the job has swept."""
+        self.begin_anew()
+        process = self.process()
+        making = self.making(process)
+        taken = process.steps(count)
+        self.job()
+        process.finish()
+        made = self.result(making)
+        self.job()
+        if isinstance(made, GeneratedPassword):
+            self.is_usable(made)
+            self.is_sound()
+        else:
+            self.assertIsInstance(made, Conflict)
+            self.is_sound(0)
+        return taken
 
     def test_stalled(self) -> None:
         """Who comes back after the job has swept gets no mailbox, and leaves nothing."""
-        count, taken = 0, 0
-        while taken == count:
-            self.begin_anew()
-            process = self.process()
-            making = self.making(process)
-            taken = process.steps(count)
-            self.job()
-            process.finish()
-            made = self.result(making)
-            self.job()
-            if isinstance(made, GeneratedPassword):
-                self.is_usable(made)
-                self.is_sound()
-            else:
-                self.assertIsInstance(made, Conflict)
-                self.is_sound(0)
-            count += 1
+        self.at_every_step(self.stalled_after)
+
+    def deleted_until(self, count: int, what: str) -> int:
+        """Kill the one who deletes after so many steps."""
+        self.begin_anew()
+        self.made()
+        process = self.process()
+        deleting = process.run(self._deletion(process, what))
+        deleting.addErrback(lambda _: None)
+        taken = process.steps(count)
+        self.job()
+        aliases = self.now(self.onlooker.accounts.aliases(self.domain.id, Query()))
+        self.is_sound(len(aliases.items))
+        return taken
 
     def test_deleting(self) -> None:
         """An alias, a domain, an account: what hung on it goes, whenever the process was killed."""
         for what in ("alias", "domain", "user"):
-            count, taken = 0, 0
-            while taken == count:
-                self.begin_anew()
-                self.made()
-                process = self.process()
-                deleting = process.run(self._deletion(process, what))
-                deleting.addErrback(lambda _: None)
-                taken = process.steps(count)
-                self.job()
-                try:
-                    self.now(self.onlooker.accounts.alias(self.alice.id))
-                except self.failureException:
-                    self.is_sound(0)
-                else:
-                    self.is_sound(1)
-                count += 1
+            self.at_every_step(partial(self.deleted_until, what=what))
 
     async def _deletion(self, process: Process, what: str) -> None:
         if what == "alias":
@@ -423,20 +422,22 @@ class SettlementTests(KeysTestCase):
 class WebhookKeyTests(KeysTestCase):
     """The key of a domain, made by two deliveries in two processes."""
 
+    def first_key(self, count: int) -> int:
+        """One is interrupted by the other after so many steps."""
+        self.begin_anew()
+        one, other = self.process(), self.process()
+        both = [each.run(each.webhook_keys.key(self.domain.id)) for each in (one, other)]
+        taken = one.steps(count)
+        other.finish()
+        one.finish()
+        keys = {self.successResultOf(each) for each in both}
+        keys.add(self.now(self.onlooker.webhook_keys.key(self.domain.id)))
+        self.assertEqual(len(keys), 1)
+        return taken
+
     def test_first(self) -> None:
         """Both sign with the same key, in every order."""
-        count, taken = 0, 0
-        while taken == count:
-            self.begin_anew()
-            one, other = self.process(), self.process()
-            both = [each.run(each.webhook_keys.key(self.domain.id)) for each in (one, other)]
-            taken = one.steps(count)
-            other.finish()
-            one.finish()
-            keys = {self.successResultOf(each) for each in both}
-            keys.add(self.now(self.onlooker.webhook_keys.key(self.domain.id)))
-            self.assertEqual(len(keys), 1)
-            count += 1
+        self.at_every_step(self.first_key)
 
     def test_replaced(self) -> None:
         """Of two who replace it at once one is told; the one who is not has the valid key."""
