@@ -328,7 +328,7 @@ class Edges:
             mailboxes=stores.mailboxes,
             queue=stores.queue,
             blobs=stores.blobs,
-            settlement=inside.settlement,
+            aftermath=inside.aftermath,
             site=inside.site,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from fe_mail.accounts.settlement import Settlement
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.site import Site
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import sweep_spool
@@ -38,7 +38,7 @@ def job_table(
     mailboxes: MailboxStore,
     queue: Queue,
     blobs: Blobs,
-    settlement: Settlement,
+    aftermath: Aftermath,
     site: Site,
     verify: Callable[[DomainId], Awaitable[object]],
     now: Callable[[], float],
@@ -62,7 +62,7 @@ def job_table(
         Job(
             name="settle-mailboxes",
             interval_seconds=MINUTE,
-            run=lambda: settlement.follow_all(now()),
+            run=lambda: aftermath.follow_all(now()),
         ),
         Job(
             name="verify-domains",

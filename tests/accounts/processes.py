@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.login import Login
-from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.blobs import MemoryBlobs
@@ -56,7 +56,7 @@ class Process:
         self.mailboxes = SQLiteMailboxStore(
             directory / "mailboxes", bus, self.threads, clock, key=b"s" * 32
         )
-        self.settlement = Settlement(self.accounts, self.mailboxes, bus)
+        self.aftermath = Aftermath(self.accounts, self.mailboxes, bus)
         self.aliases = Aliases(self.accounts, self.keyring, self.mailboxes, bus, clock, SITE)
         self.webhook_keys = WebhookKeys(self.accounts, self.keyring, clock)
         self.login = Login(self.accounts, self.keyring, MemoryCache(clock), clock)

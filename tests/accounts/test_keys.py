@@ -1,5 +1,5 @@
 """
-Tests of fe_mail.accounts.keys and settlement: two processes, late answers, and kills in between.
+Tests of fe_mail.accounts.keys and aftermath: two processes, late answers, and kills in between.
 
 What must be true in every order: whoever is shown a password and a recovery code can use both, and
 nobody is told that mail was delivered which nobody can read.
@@ -297,7 +297,7 @@ class KilledTests(KeysTestCase):
     def job(self) -> None:
         """What another process does a while later."""
         self.clock.advance(CLAIM_SECONDS)
-        self.now(self.onlooker.settlement.follow_all(self.clock.seconds()))
+        self.now(self.onlooker.aftermath.follow_all(self.clock.seconds()))
 
     def killed_after(self, count: int, *, had_mailbox: bool) -> int:
         """Kill the one who begins a mailbox after so many steps; how many it took."""
@@ -363,12 +363,12 @@ class KilledTests(KeysTestCase):
         if what == "alias":
             await process.aliases.delete(self.eva, self.domain, self.alice)
         elif what == "domain":
-            await process.settlement.follow(await process.accounts.delete_domain(self.domain.id))
+            await process.aftermath.follow(await process.accounts.delete_domain(self.domain.id))
         else:
-            await process.settlement.follow(await process.accounts.delete_user(self.eva.id))
+            await process.aftermath.follow(await process.accounts.delete_user(self.eva.id))
 
 
-class SettlementTests(KeysTestCase):
+class AftermathTests(KeysTestCase):
     """The outbox, when what follows fails."""
 
     def test_failure_is_made_good(self) -> None:
@@ -383,10 +383,10 @@ class SettlementTests(KeysTestCase):
         patched = self.patch(self.onlooker.mailboxes, "settle", fail)
         self.now(self.onlooker.aliases.delete(self.eva, self.domain, self.alice))
         self.assertEqual(len(self.files()), 1)
-        self.now(self.onlooker.settlement.follow_all(0.0))
+        self.now(self.onlooker.aftermath.follow_all(0.0))
         patched.restore()
         self.assertEqual(len(self.files()), 1)
-        self.now(self.onlooker.settlement.follow_all(0.0))
+        self.now(self.onlooker.aftermath.follow_all(0.0))
         self.is_sound(0)
         self.clock.advance(0)
         self.assertEqual(len(heard), 3)
@@ -410,7 +410,7 @@ class SettlementTests(KeysTestCase):
         for alias in (self.alice, bob):
             keys = self.now(accounts.keys(alias.id))
             self.now(accounts.set_keys(keys, 0.0, 0.0))
-        self.now(self.onlooker.settlement.follow_all(0.0))
+        self.now(self.onlooker.aftermath.follow_all(0.0))
         self.assertEqual(settled, ["alice", "bob"])
         self.assertEqual(self.now(accounts.unsettled(0.0)), ("alice",))
 
