@@ -1,5 +1,6 @@
 """The background jobs, on in-memory stores and a clock of our own."""
 
+from fe_mail.adapters.memory.queue import MemoryQueue
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,6 @@ from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.jobs.runner import FIRST_RUN_SECONDS, JobRunner
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_spool
