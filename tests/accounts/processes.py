@@ -20,7 +20,6 @@ from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.webhook_keys import WebhookKeys
-from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.sqlite import database
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, store
@@ -30,7 +29,7 @@ from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from tests.adapters.later import LaterThreads
-from tests.fakes import MemoryBus, MemoryCache, QuickKeyring
+from tests.fakes import MemoryBus, MemoryCache, QuickKeyring, queue_in_memory
 
 __all__ = ["SITE", "Process", "ProcessesTestCase"]
 
@@ -39,8 +38,8 @@ START = 1_700_000_000.0
 SITE = Site(hostname="mx.host.test", exchange_domains=("mx.host.test",), web_host="host.test")
 
 
-def _open_without_waiting(path: str | Path, key: bytes | None = None) -> apsw.Connection:
-    connection = open_connection(path, key)
+def _open_without_waiting(*words: Any, **more: Any) -> apsw.Connection:
+    connection = open_connection(*words, **more)
     connection.pragma("synchronous", "OFF")
     return connection
 
@@ -51,7 +50,7 @@ class Process:
     def __init__(self, directory: Path, clock: Clock, bus: MemoryBus, *, later: bool) -> None:
         self.threads = LaterThreads() if later else InlineThreads()
         self.keyring = QuickKeyring()
-        self.blobs = MemoryBlobs()
+        self.queue = queue_in_memory(clock)
         self.accounts = SQLiteAccountStore(directory / "accounts.sqlite", self.threads)
         self.mailboxes = SQLiteMailboxStore(
             directory / "mailboxes", bus, self.threads, clock, key=b"s" * 32
@@ -60,7 +59,7 @@ class Process:
         self.aliases = Aliases(self.accounts, self.keyring, self.mailboxes, bus, clock, SITE)
         self.webhook_keys = WebhookKeys(self.accounts, self.keyring, clock)
         self.login = Login(self.accounts, self.keyring, MemoryCache(clock), clock)
-        self.courier = LocalCourier(self.accounts, self.mailboxes, self.blobs, InlineThreads().run)
+        self.courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
 
     @property
     def waits(self) -> bool:

@@ -26,6 +26,7 @@ from fe_mail.model.queue import (
     QueuedMessage,
     Target,
 )
+from fe_mail.ports import Acceptance
 from tests.accounts.processes import Process, ProcessesTestCase
 
 RAW = b"Subject: Hello\r\n\r\nGood morning.\r\n"
@@ -209,11 +210,10 @@ class DeliveryTests(KeysTestCase):
 
     def claim(self, process: Process) -> Claim:
         """A message from outside, spooled in the process."""
-        writer = process.blobs.create(0.0)
-        self.now(writer.write(RAW))
+        body = process.queue.body(0.0)
+        self.now(body.write(RAW))
         message = QueuedMessage(
             id="m",
-            blob=self.now(writer.commit()),
             size_octets=len(RAW),
             reverse_path="bob@elsewhere.test",
             created_at=0.0,
@@ -223,7 +223,9 @@ class DeliveryTests(KeysTestCase):
         delivery = QueuedDelivery(
             message_id="m", number=0, recipient="alice@example.org", target=target
         )
-        return Claim(message=message, delivery=delivery, token="t", lease_until=0.0)
+        acceptance = Acceptance(message=message, deliveries=(delivery,), body=body)
+        (claim,) = self.now(process.queue.accept(acceptance, 60.0, [0]))
+        return claim
 
     def in_order(self, mine: int, theirs: int, *, is_open: bool) -> tuple[int, int]:
         """The courier is interrupted by the replacement, and the other way round."""
@@ -240,7 +242,7 @@ class DeliveryTests(KeysTestCase):
         used = courier.steps(mine), replacer.steps(theirs)
         courier.finish()
         replacer.finish()
-        outcome = self.successResultOf(delivering)
+        (outcome,) = self.successResultOf(delivering)
         made = self.successResultOf(replacing)
         arrived = any(raw.endswith(RAW) for raw in self.inbox(made.password))
         if outcome.kind is OutcomeKind.DELIVERED:
@@ -257,11 +259,13 @@ class DeliveryTests(KeysTestCase):
         process.finish()
         self.successResultOf(opening)
 
-    def _look(self, outcome: Outcome, key: bytes, was_there: list[bool]) -> Outcome:
+    def _look(
+        self, outcomes: tuple[Outcome, ...], key: bytes, was_there: list[bool]
+    ) -> tuple[Outcome, ...]:
         """Was the old mailbox still there when the courier said so? Then it went with it."""
         has_row = self.now(self.onlooker.mailboxes.has_key(self.alice.id, key))
         was_there.append(has_row or "alice.1.sqlite" in self.files())
-        return outcome
+        return outcomes
 
     def test_sealed(self) -> None:
         """Nothing that nobody can read is ever called delivered."""
@@ -279,7 +283,7 @@ class DeliveryTests(KeysTestCase):
         process.steps(1)
         fresh = self.made(is_override=True)
         process.finish()
-        outcome = self.successResultOf(delivering)
+        (outcome,) = self.successResultOf(delivering)
         self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
         self.assertEqual(len(self.inbox(fresh.password)), 1)
 
@@ -287,7 +291,7 @@ class DeliveryTests(KeysTestCase):
         """An alias whose mailbox is lost makes the courier try again later, not for ever now."""
         self.made()
         self.now(self.onlooker.mailboxes.settle(self.alice.id, 99))
-        outcome = self.now(self.onlooker.courier.deliver(self.claim(self.onlooker)))
+        (outcome,) = self.now(self.onlooker.courier.deliver(self.claim(self.onlooker)))
         self.assertEqual((outcome.code, outcome.enhanced), (450, "4.2.1"))
 
 
