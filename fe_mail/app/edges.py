@@ -321,7 +321,7 @@ class Edges:
             accounts=stores.accounts,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
-            settlement=inside.settlement,
+            aftermath=inside.aftermath,
             site=inside.site,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,
