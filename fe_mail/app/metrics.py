@@ -50,6 +50,12 @@ class Metrics:
         self._connections = Gauge(
             "fe_mail_connections", "Open connections.", ["listener"], registry=self.registry
         )
+        self._memory = Gauge(
+            "fe_mail_connection_memory",
+            "Octets that connections keep of unfinished requests; how often there were too few.",
+            ["kind"],
+            registry=self.registry,
+        )
         self._queue = Gauge(
             "fe_mail_queue_deliveries", "Deliveries that wait.", ["state"], registry=self.registry
         )
@@ -69,6 +75,11 @@ class Metrics:
         self._logged.labels(level.name if level else "info").inc()
         if "metric" in event:
             self._events.labels(str(event["metric"]), str(event.get("outcome", ""))).inc()
+
+    def watch_memory(self, used: Callable[[], int], refused: Callable[[], int]) -> None:
+        """Show how much connections keep while their clients have not finished asking."""
+        self._memory.labels("used").set_function(used)
+        self._memory.labels("refused").set_function(refused)
 
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
         """Show ``count()`` as the open connections of a listener."""
