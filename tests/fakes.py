@@ -1,18 +1,19 @@
 """
 Verified fakes: one for every port, each held to the port's contract suite.
 
-They are the in-memory adapters, which are the specification of their ports, and two quick forms
-of what is costly for real. ``tests/test_fakes.py`` proves that there is one for every port and
+They are the in-memory adapters, SQLite on ``:memory:``, and two quick forms of what is costly for
+real. ``tests/test_fakes.py`` proves that there is one for every port and
 that the contract of the port has run on it. ``FAKES`` maps the ports to them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 from argon2 import PasswordHasher
+from twisted.internet.defer import Deferred
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
@@ -21,7 +22,11 @@ from fe_mail.adapters.memory.http import MemoryHTTP
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.threads import InlineThreads
+from fe_mail.model.account import Credential, MailboxKeys
+from fe_mail.model.ids import AliasId
+from fe_mail.ports import AccountStore
 
 __all__ = [
     "FAKES",
@@ -36,9 +41,34 @@ __all__ = [
     "MemoryQueue",
     "QuickKeyring",
     "TableResolver",
+    "give_keys",
 ]
 
 QUICK_ITERATIONS = 4096
+
+
+async def give_keys(
+    accounts: AccountStore,
+    alias_id: AliasId,
+    credentials: Sequence[Credential],
+    sealing_key: bytes,
+    now: float = 0.0,
+) -> MailboxKeys:
+    """These keys and no others, whatever the alias had; nothing is left to follow."""
+    keys = await accounts.keys(alias_id)
+    wanted = attrs.evolve(keys, credentials=tuple(credentials), sealing_key=sealing_key)
+    made = await accounts.set_keys(wanted, now, now)
+    await accounts.settled(alias_id, made.epoch)
+    return made
+
+
+class MemoryAccountStore(SQLiteAccountStore):
+    """The accounts without a file, started."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:", InlineThreads())
+        started = Deferred.fromCoroutine(self.start())
+        assert started.called
 
 
 class QuickKeyring(ServerKeyring):

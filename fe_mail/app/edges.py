@@ -336,6 +336,8 @@ class Edges:
             mailboxes=stores.mailboxes,
             queue=stores.queue,
             blobs=stores.blobs,
+            settlement=inside.settlement,
+            site=inside.site,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,

@@ -14,6 +14,7 @@ from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -68,7 +69,13 @@ class Stores:
             FileBlobs(data / "spool", spool_key, self._spool),
             key=self.keyring.mac(b"spool", "database"),
         )
-        self.mailboxes = SQLiteMailboxStore(data / "mailboxes", self.bus, self._mailboxes, reactor)
+        self.mailboxes = SQLiteMailboxStore(
+            data / "mailboxes",
+            self.bus,
+            self._mailboxes,
+            reactor,
+            key=self.keyring.mac(b"mailboxes", "delivery ids"),
+        )
         self.run = self._spool.run
         self.run_costly = self._costly.run
 
@@ -124,7 +131,7 @@ class Inside:
             reactor,
             self.site,
             stores.keygen,
-            bus=stores.bus,
+            stores.bus,
         )
         self.aliases = Aliases(
             accounts,
@@ -135,6 +142,7 @@ class Inside:
             self.site,
             run=stores.run_costly,
         )
+        self.settlement = Settlement(accounts, stores.mailboxes, stores.bus)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)

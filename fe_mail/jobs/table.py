@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from fe_mail.accounts.settlement import Settlement
+from fe_mail.accounts.site import Site
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import sweep_spool
 from fe_mail.jobs.verify import verify_domains
@@ -17,6 +19,7 @@ from fe_mail.ports import AccountStore, Blobs, MailboxStore, Queue
 
 __all__ = ["Job", "job_table"]
 
+MINUTE = 60.0
 HOUR = 3600.0
 
 
@@ -35,6 +38,8 @@ def job_table(
     mailboxes: MailboxStore,
     queue: Queue,
     blobs: Blobs,
+    settlement: Settlement,
+    site: Site,
     verify: Callable[[DomainId], Awaitable[object]],
     now: Callable[[], float],
     log_retention_seconds: float,
@@ -52,7 +57,12 @@ def job_table(
         Job(
             name="record-storage",
             interval_seconds=HOUR,
-            run=lambda: record_storage(accounts, mailboxes, now()),
+            run=lambda: record_storage(accounts, mailboxes, site, now()),
+        ),
+        Job(
+            name="settle-mailboxes",
+            interval_seconds=MINUTE,
+            run=lambda: settlement.follow_all(now()),
         ),
         Job(
             name="verify-domains",

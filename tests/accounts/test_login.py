@@ -23,6 +23,7 @@ from fe_mail.model.errors import (
 from fe_mail.model.identity import Identity
 from fe_mail.model.page import Query
 from tests.accounts.fakes import AccountsTestCase
+from tests.fakes import give_keys
 
 PASSWORD = "correct horse battery"
 HERE = Peer(ip="192.0.2.1", session_id="s1")
@@ -191,7 +192,9 @@ class RecentTests(LoginTestCase):
         """A password that was taken away is refused at once."""
         self.enter()
         fresh = self.add_credential(self.alice, "the new password")
-        self.now(self.accounts.set_credentials(self.alice.id, [], [self.credential.id], 0.0))
+        keys = self.now(self.accounts.keys(self.alice.id))
+        left = [each for each in keys.credentials if each.id != self.credential.id]
+        self.now(give_keys(self.accounts, self.alice.id, left, keys.sealing_key))
         self.refused(password=PASSWORD)
         self.assertEqual(self.enter(password="the new password").credential_id, fresh.id)
 

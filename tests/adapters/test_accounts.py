@@ -7,7 +7,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS, LOG, SESSIONS, USERS
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.schema import open_connection
@@ -16,21 +15,14 @@ from fe_mail.model.errors import AlreadyExists
 from fe_mail.ports import AccountStore
 from tests.adapters.later import LaterThreads
 from tests.contracts.accounts import AccountsContract, alias, domain, user
+from tests.fakes import MemoryAccountStore
 
 
 class MemoryAccountsTests(AccountsContract, SynchronousTestCase):
-    """The specification."""
+    """SQLite without a file, as other tests have it."""
 
     def store(self) -> AccountStore:
-        return MemoryAccountStore()
-
-
-class SQLiteInMemoryAccountsTests(AccountsContract, SynchronousTestCase):
-    """SQLite without a file."""
-
-    def store(self) -> AccountStore:
-        accounts = SQLiteAccountStore(":memory:", InlineThreads())
-        self.get(accounts.start())
+        accounts = MemoryAccountStore()
         self.addCleanup(lambda: self.get(accounts.stop()))
         return accounts
 

@@ -236,7 +236,7 @@ class AgreementTests(SynchronousTestCase):
         clock = Clock()
         clock.advance(NOW)
         bus = MemoryBus(clock)
-        disk = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock)
+        disk = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock, key=KEY)
         self.now(disk.start())
         stores = (MemoryMailboxStore(bus, clock), disk)
         both = [self.opened(store) for store in stores]

@@ -18,7 +18,14 @@ from fe_mail.adapters.sqlite.mailbox.spool import Spool
 from fe_mail.adapters.sqlite.schema import migrate, open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model import search
-from fe_mail.model.errors import AuthenticationFailed, Invalid, NotFound, SchemaTooNew, Unavailable
+from fe_mail.model.errors import (
+    AuthenticationFailed,
+    Conflict,
+    Invalid,
+    NotFound,
+    SchemaTooNew,
+    Unavailable,
+)
 from fe_mail.model.mailbox import NewMessage
 from fe_mail.ports import OpenMailbox
 from tests.contracts.mailbox_case import ALICE, BOB, KEY, NOW, delivery, letter, new
@@ -26,6 +33,7 @@ from tests.contracts.mailbox_messages import with_attachment
 
 T = TypeVar("T")
 
+SERVER_KEY = b"s" * 32
 SECRET = "Zanzibar-Quokka"  # a word that nothing else contains
 
 
@@ -43,7 +51,9 @@ class FilesCase(SynchronousTestCase):
 
     def started(self) -> SQLiteMailboxStore:
         """One more store on the directory, as another process would have."""
-        store = SQLiteMailboxStore(self.directory, self.bus, InlineThreads(), self.clock)
+        store = SQLiteMailboxStore(
+            self.directory, self.bus, InlineThreads(), self.clock, key=SERVER_KEY
+        )
         self.now(store.start())
         self.addCleanup(lambda: self.now(store.stop()))
         return store
@@ -171,7 +181,7 @@ class SharingTests(FilesCase):
         """A hint that got lost costs time and no mail."""
         mailbox = self.unlock()
         deaf = SQLiteMailboxStore(
-            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock
+            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock, key=SERVER_KEY
         )
         self.now(deaf.start())
         self.addCleanup(lambda: self.now(deaf.stop()))
@@ -206,8 +216,8 @@ class SharingTests(FilesCase):
     def test_replaced_elsewhere(self) -> None:
         """Another process begins the mailbox anew: nothing goes into the old one any more."""
         mailbox, other, key = self.unlock(), self.started(), b"n" * 32
-        self.now(other.destroy(ALICE))
-        self.sealing_key = self.now(other.create(ALICE, key))
+        self.now(other.settle(ALICE, 1))
+        self.sealing_key = self.now(other.create(ALICE, key, 1))
         self.deliver("d1")
         self.fails(AuthenticationFailed, self.store.unlock(ALICE, KEY))
         fresh = self.now(self.store.unlock(ALICE, key))
@@ -223,10 +233,10 @@ class SharingTests(FilesCase):
         mailbox = self.unlock()
         self.clock.advance(61)
         self.clock.advance(61)
-        self.now(self.started().destroy(ALICE))
+        self.now(self.started().settle(ALICE, 1))
         self.fails(NotFound, mailbox.select("INBOX"))
         self.fails(NotFound, self.store.unlock(ALICE, KEY))
-        self.fails(NotFound, self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
+        self.fails(Conflict, self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
         self.assertEqual(list(self.directory.glob(f"{ALICE}*")), [])
         mailbox.close()
 
@@ -342,7 +352,7 @@ class OpenFilesTests(FilesCase):
         (self.directory / f"{BOB}.sqlite.new").mkdir()
         self.fails(Unavailable, self.store.create(BOB, KEY))
         (self.directory / f"{ALICE}.sqlite-journal").mkdir()
-        self.fails(Unavailable, self.store.destroy(ALICE))
+        self.fails(Unavailable, self.store.settle(ALICE, 1))
 
     def test_odd_arguments(self) -> None:
         """An id that is no id names no file; a key that is no key makes no mailbox."""
@@ -376,7 +386,7 @@ class SealedTests(FilesCase):
         """Sealed mail that cannot be opened stays, and holds nothing else up."""
         for name in ("d1", "d2", "d3"):
             self.deliver(name)
-        self.spool("UPDATE sealed SET octets = zeroblob(2000) WHERE delivery_id = 'd2'")
+        self.spool("UPDATE sealed SET octets = zeroblob(2000) WHERE id = 2")
         mailbox = self.unlock()
         self.assertEqual(self.uids(mailbox), (1, 2))
         self.assertEqual(self.now(mailbox.take_in()), 0)

@@ -4,8 +4,8 @@ from typing import Any
 
 from fe_mail.adapters import mailbox_rules
 from fe_mail.model.errors import (
-    AlreadyExists,
     AuthenticationFailed,
+    Conflict,
     Locked,
     NotFound,
     OverQuota,
@@ -32,7 +32,7 @@ class MailboxStoreContract(MailboxCase):
 
     def test_create_twice(self: Any) -> None:
         """A mailbox is never silently replaced by an empty one."""
-        self.fails(AlreadyExists, self.store.create(ALICE, KEY))
+        self.fails(Conflict, self.store.create(ALICE, KEY))
 
     def test_unlock_refuses(self: Any) -> None:
         """A wrong key is refused, whether the mailbox is open or not; a missing one not found."""
@@ -162,17 +162,18 @@ class MailboxStoreContract(MailboxCase):
         self.fails(TooBig, self.mailbox.append("INBOX", [new(big)]))
         self.fails(TooBig, self.store.deliver(ALICE, self.sealing_key, delivery("d", big)))
 
-    def test_destroy(self: Any) -> None:
+    def test_settle(self: Any) -> None:
         """Everything goes, also what waits sealed; a new mailbox of the alias starts empty."""
         self.append(new())
         self.lock()
         self.now(self.store.deliver(ALICE, self.sealing_key, delivery("d")))
-        self.now(self.store.destroy(ALICE))
-        self.now(self.store.destroy(ALICE))
+        self.now(self.store.settle(ALICE, 1))
+        self.now(self.store.settle(ALICE, 1))
         self.assertEqual(self.now(self.store.used_octets(ALICE)), 0)
         self.fails(NotFound, self.store.unlock(ALICE, KEY))
-        self.fails(NotFound, self.store.deliver(ALICE, self.sealing_key, delivery("d")))
-        self.now(self.store.create(ALICE, bytes(32)))
+        self.fails(Conflict, self.store.deliver(ALICE, self.sealing_key, delivery("d")))
+        self.fails(Conflict, self.store.create(ALICE, bytes(32)))
+        self.now(self.store.create(ALICE, bytes(32), 1))
         self.mailbox = self.now(self.store.unlock(ALICE, bytes(32)))
         self.assertEqual(self.uids(), ())
 

@@ -18,6 +18,7 @@ from fe_mail.model.errors import (
     Unavailable,
 )
 from fe_mail.model.queue import Outcome, OutcomeKind
+from tests.fakes import give_keys
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ class LocalCourierTests(PostOfficeTestCase):
     def test_not_ready(self) -> None:
         """A mailbox that got no password yet: later."""
         self.hand_in(self.envelope("alice@example.org"))
-        self.change_alias(self.alice, sealing_key=b"")
+        self.now(give_keys(self.accounts, self.alice.id, [], b""))
         outcome = self.now(self.courier.deliver(self.claim()))
         self.assertEqual((outcome.code, outcome.enhanced), (450, "4.2.1"))
 

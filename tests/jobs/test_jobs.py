@@ -4,7 +4,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
+from fe_mail.accounts.site import Site
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
@@ -19,6 +19,9 @@ from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import AliasId, BlobId, DomainId, UserId
 from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
+from tests.fakes import MemoryAccountStore
+
+SITE = Site(hostname="mx.host.test", exchange_domains=("mx.host.test",), web_host="host.test")
 
 
 class SweepTests(SynchronousTestCase):
@@ -144,7 +147,7 @@ class StorageTests(SynchronousTestCase):
 
         clock = Clock()
         mailboxes = Mailboxes(MemoryBus(clock), clock)
-        self.successResultOf(Deferred.fromCoroutine(record_storage(store, mailboxes, 1.0)))
+        self.successResultOf(Deferred.fromCoroutine(record_storage(store, mailboxes, SITE, 1.0)))
         self.assertEqual(sorted(asked), ["x", "y"])
         recorded = self.successResultOf(Deferred.fromCoroutine(store.alias(AliasId(asked[1]))))
         self.assertEqual(recorded.storage_used, 17)

@@ -13,6 +13,7 @@ from fe_mail.model.queue import Claim, Outcome, QueueEntry, QueueFilter
 from fe_mail.queue.inbound import InboundReception
 from fe_mail.queue.reception import Reception, Reply
 from tests.accounts.fakes import AccountsTestCase
+from tests.fakes import give_keys
 
 __all__ = ["MESSAGE", "PEER", "PostOfficeTestCase", "ScriptedCourier"]
 
@@ -57,7 +58,8 @@ class PostOfficeTestCase(AccountsTestCase):
         self.domain = self.add_domain("example.org", has_smtp=True)
         self.alice = self.add_alias(self.domain, "alice", has_imap=True)
         sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
-        self.alice = self.change_alias(self.alice, sealing_key=sealing_key)
+        self.now(give_keys(self.accounts, self.alice.id, [], sealing_key))
+        self.alice = self.now(self.accounts.alias(self.alice.id))
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
         self.reception = InboundReception(

@@ -6,6 +6,9 @@ One SQLite file: writes in groups, reads beside them.
 of its own, so that one that fails undoes only its own work. A write is answered after COMMIT,
 never before; if COMMIT fails, all of its group fail.
 
+``write_prepared`` does what is costly and needs no database in the same hop, before the transaction
+begins, so that nobody waits for a lock meanwhile.
+
 ``read`` runs in a snapshot on a connection of its own; in WAL mode readers and the writer do not
 wait for each other. A function gets a cursor, must not keep it, and must not return before it
 has fetched what it needs. Several processes may have the same file open.
@@ -56,6 +59,7 @@ class Cursor(Protocol):
 
 
 Work = Callable[[Cursor], object]
+Preparation = Callable[[], Work]
 
 
 class Database:
@@ -75,7 +79,7 @@ class Database:
         self._schema_directory = schema_directory
         self._key = key
         self._threads = threads
-        self._writes: Batch[Work] = Batch(threads, self._write_group)
+        self._writes: Batch[Preparation] = Batch(threads, self._write_group)
         self._writer: apsw.Connection | None = None
         self._readers: deque[apsw.Connection] = deque()
         self._is_shared = str(path) == MEMORY  # then readers use the writer's connection
@@ -98,7 +102,11 @@ class Database:
 
     async def write(self, work: Callable[[Cursor], T]) -> T:
         """Call ``work`` in the next group; durable when it returns."""
-        return cast(T, await self._writes.add(work))
+        return cast(T, await self._writes.add(lambda: work))
+
+    async def write_prepared(self, prepare: Callable[[], Callable[[Cursor], T]]) -> T:
+        """The same with the work that ``prepare`` returns; it has no part in the transaction."""
+        return cast(T, await self._writes.add(prepare))
 
     async def execute(self, statement: str, bindings: Sequence[Value] = ()) -> None:
         """Write with one statement; durable when it returns."""
@@ -124,14 +132,18 @@ class Database:
                 self._readers.popleft().close()
             writer.close()
 
-    def _write_group(self, works: Sequence[Work]) -> Results:
+    def _write_group(self, preparations: Sequence[Preparation]) -> Results:
+        works = [_prepared(preparation) for preparation in preparations]
         writer = self._writer
         if writer is None:
             raise Unavailable
         with self._writing, translated():
             try:
                 writer.execute("BEGIN IMMEDIATE")
-                results = [_call_in_savepoint(writer, work) for work in works]
+                results = [
+                    work if isinstance(work, Failure) else _call_in_savepoint(writer, work)
+                    for work in works
+                ]
                 writer.execute("COMMIT")
             finally:
                 if writer.in_transaction:
@@ -168,6 +180,13 @@ class Database:
                 connection.close()
             else:
                 self._readers.append(connection)
+
+
+def _prepared(preparation: Preparation) -> Work | Failure:
+    try:
+        return preparation()
+    except Exception:
+        return Failure()
 
 
 def _call_in_savepoint(connection: apsw.Connection, work: Work) -> Result:
