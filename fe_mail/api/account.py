@@ -1,14 +1,17 @@
 """``/v1/account``: sign up, read and change one's account, or an alias's own settings."""
 
+import contextlib
+
 from fe_mail.api.call import Call
 from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
-from fe_mail.model.errors import Invalid
+from fe_mail.model.errors import Conflict, Invalid
 from fe_mail.model.identity import Identity
 from fe_mail.model.sentence import Sentence
 
 __all__ = ["CHANGES", "NEW", "change", "register", "show"]
 
+MAX_TRIES = 10
 NEW = ("email", "password")
 _TEXTS = ("email", "given_name", "family_name", "avatar_url")
 CHANGES = (*_TEXTS, "settings")
@@ -51,8 +54,15 @@ async def change(call: Call) -> object:
 
 
 async def _change_settings(call: Call, identity: Identity) -> object:
-    settings = merge_settings(identity.alias.settings, call.fields.get("settings", {}))
-    alias = await call.services.accounts.update_alias(
-        identity.alias.id, call.services.clock.seconds(), settings=settings
-    )
-    return alias_account_object(alias, identity.domain, call.api.default_quota_octets)
+    """Compare and set: what another device of the user changes meanwhile stays changed."""
+    accounts, now = call.services.accounts, call.services.clock.seconds()
+    sent = call.fields.get("settings", {})
+    for _ in range(MAX_TRIES):
+        alias = await accounts.alias(identity.alias.id)
+        merged = merge_settings(alias.settings, sent)
+        with contextlib.suppress(Conflict):
+            alias = await accounts.update_alias(
+                alias.id, now, {"settings": alias.settings}, settings=merged
+            )
+            return alias_account_object(alias, identity.domain, call.api.default_quota_octets)
+    raise Conflict

@@ -52,6 +52,7 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("GET", ALIAS, aliases.show, TOKEN, answers=FOUND),
     Route("PUT", ALIAS, aliases.change, TOKEN, None, BODY, aliases.FIELDS, DONE),
     Route("DELETE", ALIAS, aliases.remove, TOKEN, answers=FOUND),
-    Route("POST", GENERATE, aliases.generate_password, TOKEN, PASSWORDS, SMALL, aliases.SECRETS, MANY),
+    Route("POST", GENERATE, aliases.generate_password, TOKEN, PASSWORDS, SMALL,
+          aliases.SECRETS, MANY),
 )
 # fmt: on

@@ -144,6 +144,10 @@ class Channel(HTTPChannel):
         else:
             super()._finishRequestBody(data)
 
+    def refuse(self) -> None:
+        """This is no HTTP: 400 and the end."""
+        self._respondToBadRequestAndDisconnect()
+
     def _respondToBadRequestAndDisconnect(self) -> None:
         if self._is_lingering:
             self.loseConnection()

@@ -61,7 +61,10 @@ class Request(server.Request):
             self.body = Body(self.channel.site.room, length, self.channel)
 
     def begin(self, method: bytes, uri: bytes, version: bytes) -> None:
-        """Ask the resource."""
+        """Ask the resource, unless this is no URI (RFC 3986 §2) and would break the routing."""
+        if not uri.isascii():
+            self.channel.refuse()
+            return
         self.method, self.uri, self.clientproto = method, uri, version
         self.path = uri.partition(b"?")[0]
         self.args: dict[bytes, list[bytes]] = {}
