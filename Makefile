@@ -24,6 +24,7 @@ bench: $(READY)    ## figures for docs/benchmarks.rst
 docs: $(READY)     ## write again what is generated from code
 	$(BIN)/fe-mail env-example > conf/env.example
 	$(BIN)/fe-mail variables > docs/variables.rst
+	$(BIN)/fe-mail routes > docs/routes.rst
 
 lock:              ## pin what setup.cfg asks for (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

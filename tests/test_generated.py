@@ -5,7 +5,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.app.config import example
-from fe_mail.app.reference import variables_page
+from fe_mail.app.reference import routes_page, variables_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,3 +20,7 @@ class GeneratedTests(SynchronousTestCase):
     def test_variables_page(self) -> None:
         """``docs/variables.rst`` holds every variable."""
         self.assertEqual((ROOT / "docs" / "variables.rst").read_text("utf-8"), variables_page())
+
+    def test_routes_page(self) -> None:
+        """``docs/routes.rst`` holds every route."""
+        self.assertEqual((ROOT / "docs" / "routes.rst").read_text("utf-8"), routes_page())

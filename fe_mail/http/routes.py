@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from fe_mail.http.limits import Limit
 from fe_mail.http.request import Request, Segment
 
-__all__ = ["SMALL_OCTETS", "Route", "router", "table"]
+__all__ = ["SMALL_OCTETS", "Route", "router", "shown", "table"]
 
 SMALL_OCTETS = 16_384  # a body that anybody may send
 
@@ -84,7 +84,12 @@ def _handler(
     return handle
 
 
-_COLUMNS = ("Method", "Path", "Access", "Limit", "Body", "Answers", "Parameters")
+def shown(path: str) -> str:
+    """A path for people."""
+    return path.replace("<segment:", "<")
+
+
+_COLUMNS = ("Method", "Path", "Access", "Limit", "Body", "Answers")
 
 
 def table(routes: Iterable[Route[Any]]) -> str:
@@ -99,10 +104,9 @@ def _row(route: Route[Any]) -> tuple[str, ...]:
     limit = route.limit
     return (
         route.method,
-        route.path.replace("<segment:", "<"),
+        shown(route.path),
         route.access.value,
         f"{limit.calls}/{limit.seconds} s" if limit else "",
         f"{route.max_octets // 1024} KiB",
         " ".join(map(str, route.answers)),
-        " ".join(route.parameters),
     )
