@@ -6,7 +6,6 @@ from typing import Any
 import attrs
 
 from fe_mail.api.routes import ROUTES as API_ROUTES
-
 from fe_mail.app.variables import AREAS
 from fe_mail.http.routes import Route, shown, table
 from fe_mail.web.routes import ROUTES as WEB_ROUTES

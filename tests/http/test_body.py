@@ -138,7 +138,7 @@ class LateTests(SynchronousTestCase):
 
     def test_on_disk(self) -> None:
         """What lies on the disk is not what was sent."""
-        self.receive()
+        result = self.receive()
         self.body.take(b"secret" * 10_000)
         self.threads.next()
         hidden = self.body._file
@@ -150,6 +150,7 @@ class LateTests(SynchronousTestCase):
         self.assertNotIn(b"secret", raw)
         self.assertIsInstance(hidden._file.name, int, "it has no name")
         self.body.close()
+        self.failureResultOf(result, ClientLeft)
 
     @given(st.lists(st.tuples(st.integers(1, 2 * KEPT_OCTETS), st.booleans()), max_size=9))
     @settings(max_examples=60, deadline=None)
