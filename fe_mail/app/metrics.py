@@ -51,9 +51,13 @@ class Metrics:
             "fe_mail_connections", "Open connections.", ["listener"], registry=self.registry
         )
         self._memory = Gauge(
-            "fe_mail_connection_memory",
-            "Octets that connections keep of unfinished requests; how often there were too few.",
-            ["kind"],
+            "fe_mail_connection_memory_octets",
+            "What connections keep of what has not ended.",
+            registry=self.registry,
+        )
+        self._refused = Gauge(
+            "fe_mail_connection_memory_refused",
+            "How often there was not enough of that.",
             registry=self.registry,
         )
         self._queue = Gauge(
@@ -77,9 +81,9 @@ class Metrics:
             self._events.labels(str(event["metric"]), str(event.get("outcome", ""))).inc()
 
     def watch_memory(self, used: Callable[[], int], refused: Callable[[], int]) -> None:
-        """Show how much connections keep while their clients have not finished asking."""
-        self._memory.labels("used").set_function(used)
-        self._memory.labels("refused").set_function(refused)
+        """Show how much connections keep of what has not ended."""
+        self._memory.set_function(used)
+        self._refused.set_function(refused)
 
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
         """Show ``count()`` as the open connections of a listener."""

@@ -95,6 +95,16 @@ class BodyTests(SiteTestCase):
         self.assertTrue(channel.transport.disconnecting)
         self.assertEqual(channel.transport.value().count(b"HTTP/1.1"), 1)
 
+    def test_refused_later(self) -> None:
+        """The end is the same when the whole body came before the refusal."""
+        channel = self.connect()
+        channel.dataReceived(post(5, b"/wait") + b"hello" + GET)
+        self.echo.waiting[0].end(b"no")
+        self.clock.advance(0)
+        self.assertIn(b"Connection: close", channel.transport.value())
+        self.assertTrue(channel.transport.disconnecting)
+        self.assertEqual(channel.transport.value().count(b"HTTP/1.1"), 1)
+
     def test_discarded_for_ever(self) -> None:
         """Or up to a limit, in octets and in seconds."""
         for path in (b"/refuse", b"/"):
@@ -136,6 +146,7 @@ class BodyTests(SiteTestCase):
         channel.dataReceived(post(MAX_OCTETS) + b"x" * 60_000)
         self.assertEqual(self.room.disk.used, 60_000)
         self.leave(channel)
+        self.assertEqual(channel.transport.value(), b"")
         self.assertEqual((self.echo.left, self.room.memory.used, self.room.disk.used), (1, 0, 0))
 
 
