@@ -1,9 +1,10 @@
 """
 Verified fakes: one for every port, each held to the port's contract suite.
 
-They are the in-memory adapters, SQLite on ``:memory:``, and two quick forms of what is costly for
-real. ``tests/test_fakes.py`` proves that there is one for every port and
-that the contract of the port has run on it. ``FAKES`` maps the ports to them.
+They are the in-memory adapters, which are the specification of their ports, and quick forms of
+what is costly for real: the queue is the one of every server, in a database without a file.
+``tests/test_fakes.py`` proves that there is one for every port and that the contract of the port
+has run on it. ``FAKES`` maps the ports to them.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import attrs
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
 from fe_mail.adapters.memory.blobs import MemoryBlobs
@@ -20,13 +22,13 @@ from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.http import MemoryHTTP
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
-from fe_mail.adapters.threads import InlineThreads
+from fe_mail.adapters.sqlite.queue import SQLiteQueue
+from fe_mail.adapters.threads import InlineThreads, Threads
 from fe_mail.model.account import Credential, MailboxKeys
 from fe_mail.model.ids import AliasId
-from fe_mail.ports import AccountStore
+from fe_mail.ports import AccountStore, Blobs
 
 __all__ = [
     "FAKES",
@@ -38,10 +40,11 @@ __all__ = [
     "MemoryExchange",
     "MemoryHTTP",
     "MemoryMailboxStore",
-    "MemoryQueue",
     "QuickKeyring",
+    "SQLiteQueue",
     "TableResolver",
     "give_keys",
+    "queue_in_memory",
 ]
 
 QUICK_ITERATIONS = 4096
@@ -92,6 +95,17 @@ class QuickKeyring(ServerKeyring):
         return await super().salted_password(password, salt, iterations)
 
 
+def queue_in_memory(
+    clock: IReactorTime, blobs: Blobs | None = None, threads: Threads | None = None
+) -> SQLiteQueue:
+    """A queue that is open already; its leases count by the clock of the test."""
+    queue = SQLiteQueue(
+        ":memory:", threads or InlineThreads(), blobs or MemoryBlobs(), steady=clock.seconds
+    )
+    Deferred.fromCoroutine(queue.start()).addErrback(lambda failure: failure.raiseException())
+    return queue
+
+
 FAKES: dict[str, Callable[..., Any]] = {
     "AccountStore": MemoryAccountStore,
     "Blobs": MemoryBlobs,
@@ -102,6 +116,6 @@ FAKES: dict[str, Callable[..., Any]] = {
     "Keyring": QuickKeyring,
     "MailboxStore": MemoryMailboxStore,
     "Offload": InlineThreads,
-    "Queue": MemoryQueue,
+    "Queue": SQLiteQueue,
     "Resolver": TableResolver,
 }

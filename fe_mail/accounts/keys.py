@@ -42,11 +42,6 @@ MAILBOX_KEY_OCTETS = 32
 CLAIM_SECONDS = 300.0  # after which nobody is still making the mailbox
 ATTEMPTS = 3
 
-_CHANGED = (
-    "The password of this alias was changed by somebody else at the same moment, so yours was not "
-    "made. Try again."
-)
-
 
 @attrs.frozen(kw_only=True)
 class GeneratedPassword:
@@ -152,7 +147,7 @@ class Keys:
             now = self._clock.seconds()
             await self._accounts.set_keys(made, now, now)
         except Conflict:
-            raise Conflict(_CHANGED) from None
+            raise _changed() from None
         await self._settlement.follow([alias.id])
         return GeneratedPassword(
             username=alias.address, password=chosen.password, recovery_code=code
@@ -172,14 +167,14 @@ class Keys:
                 return await self._accounts.set_keys(wanted, self._clock.seconds(), due_at)
             except Conflict:
                 keys = await self._unchanged(keys)
-        raise Conflict(_CHANGED)
+        raise _changed()
 
     async def _unchanged(self, keys: MailboxKeys) -> MailboxKeys:
         """The same keys with the epoch of now."""
         there = await self._accounts.keys(keys.alias_id)
         if _names(there) == _names(keys) and there.sealing_key == keys.sealing_key:
             return there
-        raise Conflict(_CHANGED) if keys.credentials else _has_password()
+        raise _changed() if keys.credentials else _has_password()
 
     async def _choose(self, new_password: str, alias: Alias) -> _Chosen:
         if not new_password:
@@ -214,6 +209,12 @@ class Keys:
 
 def _names(keys: MailboxKeys) -> Sequence[str]:
     return [credential.id for credential in keys.credentials]
+
+
+def _changed() -> MailError:
+    return Conflict(
+        "The password of this alias was changed by somebody else at the same moment. Try again."
+    )
 
 
 def _has_password() -> MailError:

@@ -32,10 +32,10 @@ from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
 from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
-from fe_mail.queue.bounces import Bounces
-from fe_mail.queue.inbound import InboundReception
 from fe_mail.queue.runner import QueueRunner
-from fe_mail.queue.submission import SubmissionReception
+from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
@@ -90,6 +90,7 @@ class Edges:
         if self.runner:
             await self._recover()
             await self.runner.start()
+            self.inside.intake.attach(self.runner)
         if self.jobs:
             self.jobs.start()
 
@@ -107,6 +108,7 @@ class Edges:
         if self.jobs:
             await self.jobs.stop()
         if self.runner:
+            self.inside.intake.attach(None)
             await self.runner.stop()
             self._runners.leave()
 
@@ -131,10 +133,8 @@ class Edges:
         inside, stores, limits = self.inside, self.inside.stores, self._config.limits
         reception = InboundReception(
             inside.router,
-            stores.queue,
-            stores.blobs,
+            inside.intake,
             stores.cache,
-            stores.bus,
             inside.clock,
             hostname=self._config.names.mx_host,
             srs=self._srs,
@@ -156,10 +156,8 @@ class Edges:
         reception = SubmissionReception(
             inside.router,
             stores.accounts,
-            stores.queue,
-            stores.blobs,
+            inside.intake,
             stores.cache,
-            stores.bus,
             stores.keyring,
             inside.clock,
             hostname=self._config.names.mx_host,
@@ -295,7 +293,8 @@ class Edges:
         remote: Courier = RemoteCourier(
             inside.resolver,
             inside.exchange,
-            stores.blobs,
+            stores.queue,
+            inside.clock,
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
             port=self._config.listen.mx_port if self._demo else 25,
@@ -303,7 +302,7 @@ class Edges:
         )
         webhook = WebhookCourier(
             stores.accounts,
-            stores.blobs,
+            stores.queue,
             inside.http_client(allow_private=self._demo),
             inside.webhook_keys,
             inside.clock,
@@ -312,7 +311,7 @@ class Edges:
             version=version("fe-mail"),
         )
         couriers: dict[str, Courier] = {
-            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.blobs, stores.run),
+            "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
             "forward": ForwardCourier(remote, self._srs, inside.clock),
             "webhook": webhook,
@@ -320,14 +319,11 @@ class Edges:
         bounces = Bounces(
             inside.router,
             stores.queue,
-            stores.blobs,
-            stores.bus,
+            inside.intake,
             inside.clock,
             hostname=self._config.names.mx_host,
         )
-        return QueueRunner(
-            stores.queue, stores.blobs, couriers, bounces, stores.accounts, stores.bus, inside.clock
-        )
+        return QueueRunner(stores.queue, couriers, bounces, stores.bus, inside.clock)
 
     def _jobs(self) -> JobRunner:
         inside, stores = self.inside, self.inside.stores
@@ -335,7 +331,6 @@ class Edges:
             accounts=stores.accounts,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
-            blobs=stores.blobs,
             settlement=inside.settlement,
             site=inside.site,
             verify=inside.domains.recheck,

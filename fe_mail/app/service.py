@@ -226,7 +226,7 @@ class FeMailService(Service):
         problems = []
         for name, ask in (
             ("accounts", self.inside.stores.accounts.setting("health")),
-            ("queue", self.inside.stores.queue.next_due()),
+            ("queue", self.inside.stores.queue.next_due(0.0)),
         ):
             try:
                 await ask

@@ -11,13 +11,11 @@ from functools import partial
 from fe_mail.accounts.domains import DKIM_PURPOSE
 from fe_mail.accounts.webhook_keys import WEBHOOK_PURPOSE
 from fe_mail.app.wiring import Stores
-from fe_mail.model.errors import MailError, NotFound
-from fe_mail.model.ids import AliasId, BlobId
+from fe_mail.model.errors import MailError
+from fe_mail.model.ids import AliasId
 from fe_mail.model.page import every
 
 __all__ = ["broken_invariants"]
-
-READ_OCTETS = 1 << 20
 
 
 async def broken_invariants(stores: Stores) -> list[str]:
@@ -26,7 +24,6 @@ async def broken_invariants(stores: Stores) -> list[str]:
     problems += [f"queue: {text}" for text in await stores.queue.check()]
     problems += [f"mailboxes: {text}" for text in await stores.mailboxes.check()]
     problems += await _mailboxes(stores)
-    problems += await _spool(stores)
     problems += await _secrets(stores)
     return problems
 
@@ -66,36 +63,6 @@ async def _unsettled(stores: Stores) -> frozenset[AliasId]:
     while more := await stores.accounts.unsettled(math.inf, found[-1] if found else ""):
         found += more
     return frozenset(found)
-
-
-async def _spool(stores: Stores) -> list[str]:
-    """
-    Every queued message has its body, whole and readable.
-
-    The server may be running: what was settled meanwhile needs no body any more.
-    """
-    problems = []
-    for blob in sorted(await stores.queue.blobs()):
-        problem = await _reading(stores, blob)
-        if problem and blob in await stores.queue.blobs():
-            problems.append(problem)
-    return problems
-
-
-async def _reading(stores: Stores, blob: BlobId) -> str:
-    """Why a body cannot be read; empty if it can."""
-    try:
-        reader = await stores.blobs.open(blob)
-        try:
-            while await reader.read(READ_OCTETS):
-                pass
-        finally:
-            await reader.close()
-    except NotFound:
-        return f"spool: a queued message needs the body {blob}, which is missing."
-    except MailError as error:
-        return f"spool: the body {blob} cannot be read: {error.message}"
-    return ""
 
 
 async def _secrets(stores: Stores) -> list[str]:

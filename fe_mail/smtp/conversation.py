@@ -19,7 +19,7 @@ from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.connection.turns import BURST
 from fe_mail.model.envelope import Peer
 from fe_mail.model.identity import Identity
-from fe_mail.queue.reception import Reception
+from fe_mail.reception.interface import Reception
 from fe_mail.smtp.content import Incoming
 from fe_mail.smtp.errors import INTERNAL, answer_to_error
 from fe_mail.smtp.framing import Portion
@@ -184,7 +184,7 @@ class Conversation:
         except Exception as error:
             return attrs.evolve(self.answer_to(error), code=421, enhanced="", closes=True)
         if refusal is not None:
-            return Answer(refusal.code, refusal.enhanced, refusal.text, closes=True)
+            return attrs.evolve(Answer.of(refusal), closes=True)
         if rules.refuses_early_talkers and self.session.has_input:
             return Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
         return Answer(220, "", f"{rules.hostname} ESMTP fe-mail")

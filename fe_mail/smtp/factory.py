@@ -9,7 +9,7 @@ from fe_mail.connection.encryption import TLS
 from fe_mail.connection.factory import CountedFactory
 from fe_mail.connection.registry import Connections, Limits
 from fe_mail.ports import Bus
-from fe_mail.queue.reception import Reception
+from fe_mail.reception.interface import Reception
 from fe_mail.smtp.server import SMTPServer
 from fe_mail.smtp.session import Rules
 

@@ -45,7 +45,7 @@ async def ehlo(talk: Conversation, command: Ehlo) -> Answer:
     """The greeting with what we can do."""
     await talk.forget_incoming()
     talk.session.greeted(command)
-    return Answer(250, "", (talk.session.rules.hostname, *extensions(talk.session)))
+    return Answer(250, "", talk.session.rules.hostname, more=extensions(talk.session))
 
 
 async def starttls(talk: Conversation, command: StartTLS) -> Answer | None:
@@ -74,7 +74,7 @@ async def vrfy(talk: Conversation, command: Vrfy) -> Answer:
 async def help_(talk: Conversation, command: Help) -> Answer:
     """What there is."""
     known = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS AUTH QUIT"
-    return Answer(214, "2.0.0", ("Commands:", known))
+    return Answer(214, "2.0.0", "Commands:", more=(known,))
 
 
 async def quit_(talk: Conversation, command: Quit) -> Answer:

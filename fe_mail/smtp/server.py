@@ -23,7 +23,7 @@ from fe_mail.connection.registry import Connections, Reason
 from fe_mail.model.envelope import Peer
 from fe_mail.model.ids import new_id
 from fe_mail.model.network import plain_address
-from fe_mail.queue.reception import Reception
+from fe_mail.reception.interface import Reception
 from fe_mail.smtp import authentication, introduction, transaction
 from fe_mail.smtp.conversation import Conversation
 from fe_mail.smtp.session import Rules, Session

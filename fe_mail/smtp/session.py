@@ -192,8 +192,7 @@ class Session:
         except CommandError as error:
             # After a BDAT that was not understood nobody knows where the next command begins.
             lost = line.octets[:4].upper() == b"BDAT"
-            text = error.message
-            return self._count_error(Answer(error.reply_code, error.enhanced, text, closes=lost))
+            return self._count_error(attrs.evolve(Answer.of(error.status), closes=lost))
         if self.farewell and self.transaction is None and not isinstance(command, Quit):
             return self.farewell
         objection = self._objection(command)

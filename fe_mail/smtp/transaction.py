@@ -5,7 +5,7 @@ RFC 5321 §3.3, §4.1.1.2-§4.1.1.5; RFC 3030 (CHUNKING); RFC 1870 (SIZE); RFC 3
 """
 
 from fe_mail.connection.pacing import ConnectionEnded
-from fe_mail.model.route import Refusal
+from fe_mail.model.status import Status
 from fe_mail.smtp.command import Bdat, Data, Mail, Rcpt, Rset
 from fe_mail.smtp.content import Incoming
 from fe_mail.smtp.conversation import Commands, Conversation
@@ -44,7 +44,7 @@ async def rcpt(talk: Conversation, command: Rcpt) -> Answer:
     return Answer(250, "2.1.5", "Recipient accepted")
 
 
-def _refuse(talk: Conversation, refusal: Refusal) -> Answer:
+def _refuse(talk: Conversation, refusal: Status) -> Answer:
     talk.log.info(
         "SMTP session {session_id}: refused {code} {enhanced}",
         session_id=talk.peer.session_id,
@@ -54,7 +54,7 @@ def _refuse(talk: Conversation, refusal: Refusal) -> Answer:
         outcome=str(refusal.code),
     )
     once_too_often = talk.session.refused() if refusal.code >= 500 else None
-    return once_too_often or Answer(refusal.code, refusal.enhanced, refusal.text)
+    return once_too_often or Answer.of(refusal)
 
 
 async def data(talk: Conversation, command: Data) -> Answer:
@@ -130,7 +130,9 @@ async def _finish(talk: Conversation) -> Answer:
 
 
 def _log_message(talk: Conversation, incoming: Incoming, answer: Answer) -> None:
-    talk.log.info(
+    # What was taken is in the log with what becomes of it.
+    tell = talk.log.debug if answer.code == 250 else talk.log.info
+    tell(
         "SMTP session {session_id}: message of {size_octets} octets answered {code} {enhanced}",
         session_id=talk.peer.session_id,
         size_octets=incoming.size_octets,

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from fe_mail.accounts import scram
 from fe_mail.accounts.limits import SLOW_SECONDS
 from fe_mail.accounts.login import REMEMBER_SECONDS, TOUCH_SECONDS, Login
+from fe_mail.accounts.passwords import find_slot
 from fe_mail.accounts.sasl import SASLExchange
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
@@ -74,6 +75,17 @@ class PasswordTests(LoginTestCase):
         self.assertEqual(identity.domain.id, self.domain.id)
         self.assertEqual(identity.credential_id, self.credential.id)
         self.assertEqual(identity.mailbox_key, b"k" * 32)
+
+    def test_key_only_where_it_is_used(self) -> None:
+        """Who sends mail or asks the API does not get the key, by password or by proof."""
+        for protocol in ("smtp", "api"):
+            for _ in range(2):  # the second time the password is remembered
+                self.assertEqual(self.enter(protocol=protocol).mailbox_key, b"")
+        candidate = self.now(self.login.candidate("alice@example.org", Peer(), "smtp"))
+        slot = self.now(find_slot(self.keyring, candidate.credentials, PASSWORD))
+        assert slot is not None
+        self.assertEqual(self.now(self.login.prove(candidate, slot.client_key)).mailbox_key, b"")
+        self.assertEqual(self.enter(protocol="imap").mailbox_key, b"k" * 32)
 
     def test_spellings(self) -> None:
         """Case, tags, blanks around and the dot of the domain do not matter."""

@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fe_mail.adapters.memory.queue import MemoryQueue
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.app.verify import broken_invariants
-from fe_mail.model.account import Domain
-from fe_mail.model.ids import BlobId, DomainId
+from fe_mail.model.account import Alias, Domain, Member, User
+from fe_mail.model.ids import AliasId, BlobId, DomainId, UserId
 from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
 from fe_mail.ports import BlobReader
 from tests.fakes import (
@@ -20,6 +20,7 @@ from tests.fakes import (
     MemoryMailboxStore,
     MemoryQueue,
     QuickKeyring,
+    give_keys,
 )
 
 
@@ -101,3 +102,33 @@ class VerifyTests(SynchronousTestCase):
             self.run_now(self.stores.accounts.add_domain(domain))
             problems = self.run_now(broken_invariants(self.stores))
             self.assertEqual(len([each for each in problems if each.startswith("keys:")]), count)
+
+    def test_mailboxes(self) -> None:
+        """A mailbox that is missing and one of nobody are named; what a job is about to set right
+        is not."""
+        self.problems(MemoryBlobs())
+        accounts, mailboxes = self.stores.accounts, self.stores.mailboxes
+        owner = self.run_now(
+            accounts.add_user(User(id=UserId("u"), email="a@b.test", password_hash="x"))
+        )
+        members = (Member(user_id=owner.id, group="admin"),)
+        self.run_now(accounts.add_domain(Domain(id=DomainId("d"), name="d.test", members=members)))
+        for name in ("fine", "missing", "other", "busy"):
+            alias = Alias(id=AliasId(name), domain_id=DomainId("d"), user_id=owner.id, name=name)
+            self.run_now(accounts.add_alias(alias))
+        for name in ("fine", "other", "gone", "busy"):
+            key = self.run_now(mailboxes.create(AliasId(name), b"k" * 32))
+            if name == "fine":
+                self.run_now(give_keys(accounts, AliasId(name), [], key))
+        for name in ("missing", "other"):
+            self.run_now(give_keys(accounts, AliasId(name), [], b"another key"))
+        busy = self.run_now(accounts.keys(AliasId("busy")))
+        self.run_now(accounts.set_keys(busy, 0.0, 300.0))
+        self.assertEqual(
+            self.run_now(broken_invariants(self.stores)),
+            [
+                "mailboxes: the mailbox of missing@d.test is missing.",
+                "mailboxes: the mailbox of other@d.test is missing.",
+                "mailboxes: gone is the mailbox of no alias.",
+            ],
+        )

@@ -130,6 +130,12 @@ class AccountsContract:
         self.assertEqual(self.get(self.accounts.add_user(user("u2"))).group, "user")
         self.assertEqual(self.get(self.accounts.user(UserId("u1"))).group, "admin")
 
+    def test_nobody_comes_first_again(self) -> None:
+        """When all who came are gone, the next one does not own the server."""
+        self.get(self.accounts.add_user(user("u1")))
+        self.get(self.accounts.delete_user(UserId("u1")))
+        self.assertEqual(self.get(self.accounts.add_user(user("u2"))).group, "user")
+
     def test_user_is_unique(self) -> None:
         """Neither id, address (without case) nor token can be taken twice."""
         self.get(self.accounts.add_user(user("u1", api_token_hash="t")))

@@ -1,5 +1,6 @@
 """The background jobs, on in-memory stores and a clock of our own."""
 
+from fe_mail.adapters.memory.queue import MemoryQueue
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,6 @@ from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.jobs.runner import FIRST_RUN_SECONDS, JobRunner
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_spool
@@ -19,7 +19,7 @@ from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import AliasId, BlobId, DomainId, UserId
 from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
-from tests.fakes import MemoryAccountStore
+from tests.fakes import MemoryAccountStore, give_keys
 
 SITE = Site(hostname="mx.host.test", exchange_domains=("mx.host.test",), web_host="host.test")
 
@@ -117,7 +117,24 @@ class VerifyTests(SynchronousTestCase):
 
 
 class StorageTests(SynchronousTestCase):
-    """What mailboxes use, for the lists."""
+    """What mailboxes use, for the lists, and what they may use."""
+
+    def test_quota(self) -> None:
+        """A mailbox that was not told of its quota hears of it."""
+        store, clock = MemoryAccountStore(), Clock()
+        run = lambda work: self.successResultOf(Deferred.fromCoroutine(work))  # noqa: E731
+        owner = run(store.add_user(User(id=UserId("u"), email="a@b.test", password_hash="x")))
+        members = (Member(user_id=owner.id, group="admin"),)
+        domain = Domain(id=DomainId("d"), name="b.test", members=members)
+        run(store.add_domain(domain))
+        alias = Alias(id=AliasId("a"), domain_id=domain.id, user_id=owner.id, name="a")
+        run(store.add_alias(alias))
+        mailboxes = MemoryMailboxStore(MemoryBus(clock), clock)
+        run(give_keys(store, alias.id, [], run(mailboxes.create(alias.id, b"k" * 32))))
+        run(store.update_domain(domain.id, 1.0, max_quota_per_alias=12345))
+        run(record_storage(store, mailboxes, SITE, 1.0))
+        mailbox = run(mailboxes.unlock(alias.id, b"k" * 32))
+        self.assertEqual(run(mailbox.quota()).limit_octets, 12345)
 
     def test_a_broken_mailbox_stops_nothing(self) -> None:
         """The aliases behind one that cannot be read are recorded."""

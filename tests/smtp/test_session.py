@@ -234,7 +234,7 @@ class GrammarTests(SynchronousTestCase):
             command: Command | None = self.grammar.parse((verb + text).encode("utf-8", "replace"))
         except CommandError as error:
             command = None
-            self.assertIn(error.reply_code, (500, 501, 553, 555))
+            self.assertIn(error.status.code, (500, 501, 553, 555))
         self.assertIsInstance(command, Command | None)
 
     def test_not_utf8(self) -> None:

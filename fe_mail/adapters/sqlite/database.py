@@ -26,7 +26,13 @@ from twisted.python.failure import Failure
 
 from fe_mail.adapters.batch import Batch, Result, Results
 from fe_mail.adapters.sqlite.failures import translate, translated
-from fe_mail.adapters.sqlite.schema import MEMORY, SCHEMA_DIRECTORY, migrate, open_connection
+from fe_mail.adapters.sqlite.schema import (
+    ENCRYPTED_PAGE_OCTETS,
+    MEMORY,
+    SCHEMA_DIRECTORY,
+    migrate,
+    open_connection,
+)
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.errors import Unavailable
 
@@ -63,7 +69,12 @@ Preparation = Callable[[], Work]
 
 
 class Database:
-    """A SQLite file with the schema of this name, or ``:memory:``; encrypted if it has a key."""
+    """
+    A SQLite file with the schema of this name, or ``:memory:``; encrypted if it has a key.
+
+    Without ``overwrites`` what is deleted may stay in the file for a while: for files whose key
+    never leaves the server. ``page_octets`` is for a new encrypted file.
+    """
 
     def __init__(
         self,
@@ -73,8 +84,12 @@ class Database:
         *,
         schema_directory: Path = SCHEMA_DIRECTORY,
         key: bytes | None = None,
+        overwrites: bool = True,
+        page_octets: int = ENCRYPTED_PAGE_OCTETS,
     ) -> None:
         self._path = path
+        self._overwrites = overwrites
+        self._page_octets = page_octets
         self._schema = schema
         self._schema_directory = schema_directory
         self._key = key
@@ -118,13 +133,21 @@ class Database:
 
     def _open(self) -> None:
         with translated():
-            connection = open_connection(self._path, self._key)
+            connection = self._connect()
             try:
                 migrate(connection, self._path, self._schema, self._schema_directory, self._key)
             except BaseException:
                 connection.close()
                 raise
         self._writer = connection
+
+    def _connect(self) -> apsw.Connection:
+        return open_connection(
+            self._path,
+            self._key,
+            overwrites=self._overwrites,
+            page_octets=self._page_octets,
+        )
 
     def _close(self, writer: apsw.Connection) -> None:
         with self._writing:
@@ -171,7 +194,7 @@ class Database:
         try:
             connection = self._readers.popleft()
         except IndexError:
-            connection = open_connection(self._path, self._key)
+            connection = self._connect()
             connection.pragma("query_only", True)
         try:
             yield connection

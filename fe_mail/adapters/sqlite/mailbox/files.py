@@ -24,7 +24,9 @@ __all__ = [
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 _UNFINISHED = ".new"
-_NAME = re.compile(r"(?P<alias>[A-Za-z0-9_-]{1,64})(?:\.(?P<epoch>[0-9]+))?\.sqlite")
+_NAME = re.compile(
+    r"(?P<alias>[A-Za-z0-9_-]{1,64})(?:\.(?P<epoch>[0-9]+))?\.sqlite(?P<unfinished>\.new)?"
+)
 
 
 def path_of(directory: Path, alias_id: AliasId, epoch: int) -> Path:
@@ -46,32 +48,32 @@ def place(unfinished: Path, path: Path) -> None:
 
 def every(directory: Path) -> frozenset[tuple[AliasId, int]]:
     """Alias and epoch of every mailbox file."""
-    return _matching(directory, "*.sqlite")
+    return frozenset((alias, epoch) for alias, epoch, _ in _matching(directory, "*.sqlite"))
 
 
 def epochs(directory: Path, alias_id: AliasId) -> frozenset[int]:
     """The epochs of an alias's mailbox files."""
-    return frozenset(epoch for _, epoch in _matching(directory, f"{alias_id}*.sqlite", alias_id))
+    found = _matching(directory, f"{alias_id}*.sqlite")
+    return frozenset(epoch for alias, epoch, _ in found if alias == alias_id)
 
 
-def _matching(
-    directory: Path, pattern: str, alias_id: AliasId | None = None
-) -> frozenset[tuple[AliasId, int]]:
+def _matching(directory: Path, pattern: str) -> frozenset[tuple[AliasId, int, bool]]:
+    """Alias, epoch, and whether it is unfinished."""
     with translated():
         names = [_NAME.fullmatch(path.name) for path in directory.glob(pattern)]
-    found = ((name["alias"], int(name["epoch"] or 0)) for name in names if name)
     return frozenset(
-        (AliasId(alias), epoch)
-        for alias, epoch in found
-        if alias != "sealed" and alias_id in (None, alias)
+        (AliasId(name["alias"]), int(name["epoch"] or 0), bool(name["unfinished"]))
+        for name in names
+        if name and name["alias"] != "sealed"
     )
 
 
 def remove_before(directory: Path, alias_id: AliasId, before: int, kept: int | None) -> None:
     """Remove the alias's files of epochs before this one, but the one that is kept."""
-    for epoch in epochs(directory, alias_id):
-        if epoch < before and epoch != kept:
-            remove(path_of(directory, alias_id, epoch))
+    for alias, epoch, is_unfinished in _matching(directory, f"{alias_id}*.sqlite*"):
+        if alias == alias_id and epoch < before and epoch != kept:
+            path = path_of(directory, alias_id, epoch)
+            remove(unfinished(path) if is_unfinished else path)
 
 
 def remove(path: Path) -> None:
