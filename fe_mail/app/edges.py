@@ -15,7 +15,7 @@ from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
 from fe_mail.app.single import Company
 from fe_mail.app.wiring import Inside
-from fe_mail.connection.budget import Budget
+from fe_mail.budget import Budget
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.local import LocalCourier

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from twisted.internet.defer import Deferred
 
-from fe_mail.connection.budget import Budget, Share
+from fe_mail.budget import Budget, Share
 from fe_mail.model.errors import TooBig, Unavailable
 from fe_mail.ports import Offload
 

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as BaseRequest
 
-from fe_mail.connection.budget import Share
+from fe_mail.budget import Share
 from fe_mail.connection.registry import Reason
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.connection.budget import Budget
+from fe_mail.budget import Budget
 from fe_mail.http.body import ClientLeft, Room
 from fe_mail.http.channel import Channel
 from fe_mail.http.proxies import Proxies

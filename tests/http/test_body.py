@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.connection.budget import Budget
+from fe_mail.budget import Budget
 from fe_mail.http.body import KEPT_OCTETS, Body, ClientLeft, Room
 from fe_mail.model.errors import TooBig, Unavailable
 from tests.adapters.later import LaterThreads

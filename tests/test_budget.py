@@ -1,10 +1,10 @@
-"""Tests of fe_mail.connection.budget: nobody gets more than there is, and all of it comes back."""
+"""Tests of fe_mail.budget: nobody gets more than there is, and all of it comes back."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.connection.budget import Budget, Share
+from fe_mail.budget import Budget, Share
 
 
 class BudgetTests(SynchronousTestCase):
