@@ -19,7 +19,8 @@ from fe_mail.app.cli_commands import COMMANDS
 from fe_mail.app.config import ConfigError, example, load
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, DEMO_DOMAIN
 from fe_mail.app.options import find_directory
-from fe_mail.app.reference import routes_page, variables_page
+from fe_mail.app.reference import variables_page
+from fe_mail.app.routes_page import routes_page
 from fe_mail.app.wiring import Inside
 from fe_mail.model.errors import MailError
 

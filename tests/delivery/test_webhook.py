@@ -323,9 +323,9 @@ class KeyTests(WebhookTestCase):
                 await gates[-1]
                 return found
 
-            async def update_domain(self, domain_id: Any, now: float, **changes: object) -> Any:
+            async def update_domain(self, *arguments: Any, **changes: object) -> Any:
                 """At once."""
-                return await accounts.update_domain(domain_id, now, **changes)
+                return await accounts.update_domain(*arguments, **changes)
 
         keys = WebhookKeys(Late(), self.keyring, self.clock)  # type: ignore[arg-type]
         works = [Deferred.fromCoroutine(keys.key(self.domain.id)) for _ in range(2)]
