@@ -97,6 +97,7 @@ class Conversation(abc.ABC):
         self._gathered_octets = 0
         self._is_over = False
         self._burst = 0  # commands since the last wait
+        self._taken_at = 0.0  # when the last frame was
         self._anonymous_commands = 0
 
     # What a protocol adds
@@ -150,10 +151,9 @@ class Conversation(abc.ABC):
             await self.greet()
             while not self._is_over:
                 await self._take_turn()
-                began = self.link.seconds()
                 await self.step()
                 self._count_command()
-                if self.link.seconds() - began >= SLOW_SECONDS:
+                if self.link.seconds() - self._taken_at >= SLOW_SECONDS:
                     self.flush()
         except ConnectionEnded:
             pass
@@ -181,6 +181,7 @@ class Conversation(abc.ABC):
             frame = None if self._is_over else pull()
             if frame is not None:
                 self.link.consumed()
+                self._taken_at = self.link.seconds()
                 return frame
             self.flush()
             self._burst = 0

@@ -213,6 +213,13 @@ class OrderTests(ConversationCase):
         gate.callback(None)
         self.assertEqual(self.said(), b"slow\n")
 
+    def test_slow_client(self) -> None:
+        """Time that it takes to speak is not ours: its commands are still answered in one write."""
+        self.said()
+        self.clock.advance(SLOW_SECONDS)
+        self.server.dataReceived(b"a\nb\n")
+        self.assertEqual(self.transport.writes, [b"a\nb\n"])
+
     def test_turns(self) -> None:
         """After a burst others are first; nothing is lost."""
         self.said()
