@@ -312,6 +312,8 @@ class Edges:
             accounts=stores.accounts,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
+            settlement=inside.settlement,
+            site=inside.site,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,

@@ -29,6 +29,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from fe_mail.app.proxy import ProxyFactory
+from fe_mail.connection.prompt import PromptServer
 from fe_mail.model.network import parse_ip
 
 __all__ = ["Door", "Listener", "all_interfaces", "endpoint_strings"]
@@ -109,8 +110,10 @@ class Door(Factory):
 def _send_at_once(port: Any) -> None:
     """
     Connections inherit it from their port. We gather what belongs together before we write, so
-    waiting for the peer's acknowledgement (RFC 896) only adds its 40 ms to every long answer.
+    waiting for the peer's acknowledgement (RFC 896) only adds its 40 ms to every long answer. For
+    the same reason it is written before the reactor turns.
     """
+    port.transport = PromptServer
     port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -16,6 +16,7 @@ from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -72,7 +73,13 @@ class Stores:
             boot_id=boot_id(),
             key=queue_key,
         )
-        self.mailboxes = SQLiteMailboxStore(data / "mailboxes", self.bus, self._mailboxes, reactor)
+        self.mailboxes = SQLiteMailboxStore(
+            data / "mailboxes",
+            self.bus,
+            self._mailboxes,
+            reactor,
+            key=self.keyring.mac(b"mailboxes", "delivery ids"),
+        )
         self.run = self._spool.run
         self.run_costly = self._costly.run
 
@@ -134,7 +141,7 @@ class Inside:
             reactor,
             self.site,
             stores.keygen,
-            bus=stores.bus,
+            stores.bus,
         )
         self.aliases = Aliases(
             accounts,
@@ -146,6 +153,7 @@ class Inside:
             run=stores.run_costly,
         )
         self.intake = Intake(stores.queue, stores.bus)
+        self.settlement = Settlement(accounts, stores.mailboxes, stores.bus)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from fe_mail.accounts.settlement import Settlement
+from fe_mail.accounts.site import Site
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import sweep_bodies
 from fe_mail.jobs.verify import verify_domains
@@ -17,6 +19,7 @@ from fe_mail.ports import AccountStore, MailboxStore, Queue
 
 __all__ = ["Job", "job_table"]
 
+MINUTE = 60.0
 HOUR = 3600.0
 
 
@@ -34,6 +37,8 @@ def job_table(
     accounts: AccountStore,
     mailboxes: MailboxStore,
     queue: Queue,
+    settlement: Settlement,
+    site: Site,
     verify: Callable[[DomainId], Awaitable[object]],
     now: Callable[[], float],
     log_retention_seconds: float,
@@ -49,7 +54,12 @@ def job_table(
         Job(
             name="record-storage",
             interval_seconds=HOUR,
-            run=lambda: record_storage(accounts, mailboxes, now()),
+            run=lambda: record_storage(accounts, mailboxes, site, now()),
+        ),
+        Job(
+            name="settle-mailboxes",
+            interval_seconds=MINUTE,
+            run=lambda: settlement.follow_all(now()),
         ),
         Job(
             name="verify-domains",

@@ -172,13 +172,15 @@ class Claim:
 @attrs.frozen(kw_only=True)
 class Room:
     """
-    What a runner can take of one kind of courier: ``places`` claims in all and ``per_lane`` of
-    one lane, none of the lanes and owners that are named.
+    What a runner can take of one kind of courier: ``places`` claims in all, ``per_lane`` of one
+    lane and ``per_owner`` of one owner (mail without an owner is not counted), none of the lanes
+    and owners that are named.
     """
 
     kind: str
     places: int
     per_lane: int
+    per_owner: int
     full_lanes: frozenset[str] = frozenset()
     full_owners: frozenset[str] = frozenset()
 

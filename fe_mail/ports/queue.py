@@ -35,6 +35,13 @@ class BodyWriter(Protocol):
     async def write(self, data: bytes) -> None:
         """Add octets; awaiting it is the back-pressure. ``Unavailable``, ``Conflict``."""
 
+    async def complete(self) -> None:
+        """
+        The end of it: what is large is on the disk when it returns. ``Unavailable``.
+
+        Accepting does that too. Who cannot repeat what he does next, does it before.
+        """
+
     async def abort(self) -> None:
         """Forget everything; never raises. Nothing happens once it was accepted."""
 
@@ -139,7 +146,7 @@ class Queue(Protocol):
         """
 
     async def release(self, message_id: str, now: float, numbers: Sequence[int] = ()) -> None:
-        """Make held or waiting deliveries due at once. ``NotFound``."""
+        """Make held or waiting deliveries due as soon as their lane does not rest. ``NotFound``."""
 
     async def drop(self, message_id: str) -> None:
         """Remove a message with all deliveries and its body. ``NotFound``."""
@@ -151,7 +158,7 @@ class Queue(Protocol):
         """When the next waiting delivery becomes due after ``now``, None if none does."""
 
     async def counts(self) -> Mapping[DeliveryState, int]:
-        """How many deliveries of the messages that are there stand in each state."""
+        """How many deliveries wait (also those under way) and how many are held."""
 
     async def sweep(self, before: float) -> int:
         """Remove large bodies begun before then that no message has; how many there were."""

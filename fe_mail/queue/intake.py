@@ -51,11 +51,12 @@ class Intake:
         return self._queue.body(now)
 
     async def written(self, *pieces: bytes, now: float) -> BodyWriter:
-        """A body that is here as a whole already."""
+        """A body that is here as a whole already, complete."""
         body = self._queue.body(now)
         try:
             for piece in pieces:
                 await body.write(piece)
+            await body.complete()
         except BaseException:
             await body.abort()
             raise

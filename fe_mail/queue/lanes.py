@@ -22,6 +22,7 @@ from fe_mail.queue.schedule import LOCAL_CONCURRENCY, Destination
 __all__ = ["MAX_IDLE_LANES", "Lane", "Lanes", "Work"]
 
 MAX_IDLE_LANES = 10_000  # remembered states of destinations
+MAX_WAITING = 4  # claims that wait, for each place; an owner has a part of one
 
 
 @attrs.define(eq=False)
@@ -73,7 +74,7 @@ class Lanes:
         self._turn: dict[str, Lane] = {}  # lanes with a backlog, in the order of their turn
         self._busy: dict[str, Lane] = {}  # lanes that are not idle
         self._waiting: Counter[str] = Counter()  # by kind
-        self._in_hand: Counter[tuple[str, str]] = Counter()  # by kind and owner
+        self._waiting_of: Counter[tuple[str, str]] = Counter()  # by kind and owner
 
     def lane(self, key: str, target: Target) -> Lane:
         """The lane of a target."""
@@ -90,8 +91,9 @@ class Lanes:
         return [
             Room(
                 kind=kind,
-                places=places.total - self._waiting[kind],
+                places=max(0, MAX_WAITING * places.total - self._waiting[kind]),
                 per_lane=_per_lane(kind),
+                per_owner=places.owner_waiting,
                 full_lanes=frozenset(
                     key
                     for key, lane in self._busy.items()
@@ -99,12 +101,11 @@ class Lanes:
                 ),
                 full_owners=frozenset(
                     owner
-                    for (of_kind, owner), count in self._in_hand.items()
-                    if of_kind == kind and owner and count >= 2 * places.owner_limit
+                    for (of_kind, owner), count in self._waiting_of.items()
+                    if of_kind == kind and owner and count >= places.owner_waiting
                 ),
             )
             for kind, places in self._places.items()
-            if self._waiting[kind] < places.total
         ]
 
     def has_room(self, lane: Lane, owner: str) -> bool:
@@ -112,8 +113,8 @@ class Lanes:
         places = self._places[lane.kind]
         return (
             lane.has_room
-            and self._waiting[lane.kind] < places.total
-            and (not owner or self._in_hand[lane.kind, owner] < 2 * places.owner_limit)
+            and self._waiting[lane.kind] < MAX_WAITING * places.total
+            and (not owner or self._waiting_of[lane.kind, owner] < places.owner_waiting)
         )
 
     # -- turns ----------------------------------------------------------------------------------
@@ -124,8 +125,7 @@ class Lanes:
         lane.backlog.append(work)
         self._busy[lane.key] = lane
         self._turn.setdefault(lane.key, lane)
-        self._waiting[lane.kind] += 1
-        self._in_hand[lane.kind, work.claim.owner] += 1
+        self._count_waiting(work, 1)
 
     def next(self) -> Work | None:
         """The next delivery that may start; it holds a place from now on."""
@@ -142,7 +142,7 @@ class Lanes:
         del self._turn[lane.key]
         if lane.backlog:
             self._turn[lane.key] = lane  # behind all others
-        self._waiting[lane.kind] -= 1
+        self._count_waiting(work, -1)
         lane.active += 1
         work.is_proven = lane.state.is_proven
         places = self._places[lane.kind]
@@ -156,14 +156,16 @@ class Lanes:
         lane = work.lane
         lane.active -= 1
         self._places[lane.kind].end(work.claim.owner, is_proven=work.is_proven)
-        self._let_go(work)
+        self._let_go(lane)
 
-    def _let_go(self, work: Work) -> None:
-        lane = work.lane
-        owner = lane.kind, work.claim.owner
-        self._in_hand[owner] -= 1
-        if not self._in_hand[owner]:
-            del self._in_hand[owner]
+    def _count_waiting(self, work: Work, by: int) -> None:
+        kind, owner = work.lane.kind, work.claim.owner
+        self._waiting[kind] += by
+        self._waiting_of[kind, owner] += by
+        if not self._waiting_of[kind, owner]:
+            del self._waiting_of[kind, owner]
+
+    def _let_go(self, lane: Lane) -> None:
         if lane.is_idle:
             self._busy.pop(lane.key, None)
 
@@ -185,10 +187,10 @@ class Lanes:
         if work not in lane.backlog:
             return False
         lane.backlog.remove(work)
-        self._waiting[lane.kind] -= 1
+        self._count_waiting(work, -1)
         if not lane.backlog:
             self._turn.pop(lane.key, None)
-        self._let_go(work)
+        self._let_go(lane)
         return True
 
     def _forget_some(self) -> None:

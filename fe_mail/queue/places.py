@@ -20,6 +20,7 @@ __all__ = ["Places"]
 UNPROVEN = 3 / 4  # to destinations that have not answered lately
 OWNER = 1 / 2
 OWNER_UNPROVEN = 1 / 4
+OWNER_WAITING = 1 / 4  # claims of one owner that wait for a place
 SOURCES: Mapping[str, float] = {"bounce": 1 / 4, "system": 1 / 4, "mx": 3 / 4}
 SOURCES_UNPROVEN: Mapping[str, float] = {"bounce": 1 / 4, "system": 1 / 4, "mx": 1 / 2}
 SCARCE = 1 / 4  # fewer free places than this: nobody waits long for a greeting
@@ -43,9 +44,9 @@ class Places:
         return self.total - self.active < self._part(SCARCE)
 
     @property
-    def owner_limit(self) -> int:
-        """Places that one owner can have at most."""
-        return self._part(OWNER)
+    def owner_waiting(self) -> int:
+        """Claims of one owner that may wait for a place."""
+        return self._part(OWNER_WAITING)
 
     def may_start(self, owner: str, *, is_proven: bool) -> bool:
         """Is there a place for this owner's mail?"""

@@ -150,8 +150,17 @@ class QueueRunner:
         )
 
     def take(self, claims: Sequence[Claim]) -> None:
-        """Deliver what was claimed for us."""
-        back = [work for claim in claims if (work := self._admit(claim)) is not None]
+        """
+        Deliver what was claimed for us.
+
+        Many at once may have been promised the same room. Where that would take it from others,
+        the rest goes back.
+        """
+        back = []
+        for claim in claims:
+            work = self._admit(claim, is_crowded=not self._has_room_for(claim))
+            if work is not None:
+                back.append(work)
         if back:
             self._spawn(self._give_back(back))
         self._start_next()
@@ -189,18 +198,22 @@ class QueueRunner:
         back = [work for claim in claims if (work := self._admit(claim)) is not None]
         self._start_next()
         self._may_be_more = bool(claims) or any(
-            room.full_lanes or room.full_owners for room in rooms
+            not room.places or room.full_lanes or room.full_owners for room in rooms
         )
         await self._give_back(back)
 
-    def _admit(self, claim: Claim) -> Work | None:
+    def _has_room_for(self, claim: Claim) -> bool:
+        lane = self._lanes.lane(claim.lane, claim.delivery.target)
+        return not claim.owner or self._lanes.has_room(lane, claim.owner)
+
+    def _admit(self, claim: Claim, *, is_crowded: bool = False) -> Work | None:
         """Into its lane; or the work to give back, if it cannot be done now."""
         lane = self._lanes.lane(claim.lane, claim.delivery.target)
         work = Work(claim, lane)
         known = [self._in_hand.get(key) for key in work.keys]
         if any(known):
             return self._adopt(work, known)
-        if not self._running or lane.state.is_dead(self._clock.seconds()):
+        if not self._running or is_crowded or lane.state.is_dead(self._clock.seconds()):
             return work
         for key in work.keys:
             self._in_hand[key] = work
@@ -326,9 +339,7 @@ class QueueRunner:
     async def _settle(self, work: Work, outcomes: Sequence[Outcome]) -> None:
         """Record what came of it."""
         settlement = await self._conclusions.settlement(work.claim, outcomes)
-        settlement = attrs.evolve(settlement, claim=work.claim)  # the lease may be another now
-        if not await self._settling.add(settlement):
-            log.warn("{message_id}: its lease was lost", message_id=work.claim.message.id)
+        if not await self._settling.add(settlement, lambda: work.claim):
             return
         if settlement.reports:
             self._fill_soon()
@@ -356,7 +367,8 @@ class QueueRunner:
             log.warn("leases could not be renewed: {reason}", reason=error.message)
             return
         for work, claim in zip(works, claims, strict=True):
-            if id(claim) in lost and work.claim is claim:
+            is_ours = any(self._in_hand.get(key) is work for key in work.keys)
+            if is_ours and id(claim) in lost and work.claim.token == claim.token:
                 self._lose(work)
 
     def _lose(self, work: Work) -> None:

@@ -2,28 +2,38 @@
 Recording outcomes: many at once, and not given up because the disk is full for a moment.
 
 While one commit runs, what ends meanwhile waits for the next. An outcome that cannot be recorded is
-tried again for as long as the lease is renewed: a remote 2xx that is forgotten is a second copy.
+tried again for as long as the process runs: a remote 2xx that is forgotten is a second copy. It
+holds its place meanwhile, so that nothing more is sent than can be remembered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import Claim
 from fe_mail.ports import Queue, Settlement
 
-__all__ = ["MAX_SETTLED_AT_ONCE", "RETRIES", "RETRY_SECONDS", "Settling"]
+__all__ = ["DEFECT_TRIES", "MAX_SETTLED_AT_ONCE", "RETRY_SECONDS", "Settling"]
 
 log = Logger()
 
 MAX_SETTLED_AT_ONCE = 200
 RETRY_SECONDS = 2.0
-RETRIES = 60
+DEFECT_TRIES = 3  # of what fails for another reason than the disk
 
-_Entry = tuple[Settlement, "Deferred[bool]", int]
+
+@attrs.define(eq=False)
+class _Entry:
+    """``current`` is the claim as it is now: its lease may have been taken anew."""
+
+    settlement: Settlement
+    current: Callable[[], Claim]
+    done: "Deferred[bool]" = attrs.field(factory=Deferred)
+    tries: int = 0
 
 
 class Settling:
@@ -42,18 +52,18 @@ class Settling:
         self._is_writing = False
         self._is_patient = True
 
-    def add(self, settlement: Settlement) -> "Deferred[bool]":
+    def add(self, settlement: Settlement, current: Callable[[], Claim]) -> "Deferred[bool]":
         """Fires when it is durable: False if the lease was lost, or if we had to give up."""
-        done: Deferred[bool] = Deferred()
-        self._again((settlement, done, RETRIES))
-        return done
+        entry = _Entry(settlement, current)
+        self._write_soon([entry])
+        return entry.done
 
     def hurry(self) -> None:
         """The process ends: nothing is tried again."""
         self._is_patient = False
 
-    def _again(self, entry: _Entry) -> None:
-        self._waiting.append(entry)
+    def _write_soon(self, entries: Sequence[_Entry]) -> None:
+        self._waiting += entries
         if not self._is_writing:
             self._is_writing = True
             self._spawn(self._write_all())
@@ -68,29 +78,51 @@ class Settling:
             self._is_writing = False
 
     async def _write(self, batch: list[_Entry]) -> None:
-        settlements = [settlement for settlement, _, _ in batch]
+        settlements = [attrs.evolve(one.settlement, claim=one.current()) for one in batch]
         try:
-            lost = {id(claim) for claim in await self._finish(settlements)}
-        except Exception as error:
-            self._failed(batch, error)
-            return
-        for settlement, done, _ in batch:
-            done.callback(id(settlement.claim) not in lost)
-
-    async def _finish(self, settlements: list[Settlement]) -> tuple[Claim, ...]:
-        return await self._queue.finish(settlements, self._clock.seconds())
-
-    def _failed(self, batch: list[_Entry], error: Exception) -> None:
-        """Each one alone from now on, so that one that cannot be written stops no other."""
-        if isinstance(error, MailError):
+            answer = await self._queue.finish(settlements, self._clock.seconds())
+        except Unavailable as error:
             log.warn("outcomes could not be recorded: {reason}", reason=error.message)
-        else:
+            self._later(batch)
+            return
+        except Exception:
             log.failure("outcomes could not be recorded")
-        for settlement, done, retries in batch:
-            if not retries or not self._is_patient:
-                done.callback(False)
-            elif len(batch) > 1:
-                self._spawn(self._write([(settlement, done, retries - 1)]))
+            self._one_by_one(batch)
+            return
+        lost = {id(claim) for claim in answer}
+        for entry, settlement in zip(batch, settlements, strict=True):
+            if id(settlement.claim) not in lost:
+                entry.done.callback(True)
+            elif entry.current().token != settlement.claim.token:
+                self._waiting.append(entry)  # we claimed it anew just then
             else:
-                entry = (settlement, done, retries - 1)
-                self._clock.callLater(RETRY_SECONDS, self._again, entry)
+                log.warn("{message_id}: its lease was lost", message_id=_id_of(entry))
+                entry.done.callback(False)
+
+    def _later(self, batch: list[_Entry]) -> None:
+        if self._is_patient:
+            self._clock.callLater(RETRY_SECONDS, self._write_soon, batch)
+        else:
+            self._give_up(batch)
+
+    def _one_by_one(self, batch: list[_Entry]) -> None:
+        """One that cannot be written must stop no other."""
+        if len(batch) > 1:
+            for entry in batch:
+                self._spawn(self._write([entry]))
+            return
+        (entry,) = batch
+        entry.tries += 1
+        if entry.tries < DEFECT_TRIES:
+            self._later(batch)
+        else:
+            self._give_up(batch)
+
+    def _give_up(self, batch: list[_Entry]) -> None:
+        for entry in batch:
+            log.error("{message_id}: its outcome is not recorded", message_id=_id_of(entry))
+            entry.done.callback(False)
+
+
+def _id_of(entry: _Entry) -> str:
+    return entry.settlement.claim.message.id

@@ -130,7 +130,9 @@ async def _finish(talk: SMTPConversation) -> Answer:
 
 
 def _log_message(talk: SMTPConversation, incoming: Incoming, answer: Answer) -> None:
-    talk.log.info(
+    # What was taken is in the log with what becomes of it.
+    tell = talk.log.debug if answer.code == 250 else talk.log.info
+    tell(
         "SMTP session {session_id}: message of {size_octets} octets answered {code} {enhanced}",
         session_id=talk.peer.session_id,
         size_octets=incoming.size_octets,

@@ -18,6 +18,7 @@ from fe_mail.adapters.sqlite.queue_claims import (
     end_expired,
     group,
     insert,
+    is_any_due,
     message_of,
     renewed,
     returned,
@@ -43,6 +44,7 @@ __all__ = ["SQLiteQueue"]
 
 log = Logger()
 
+PAGE_OCTETS = 4096
 READ_OCTETS = 1 << 20  # of a large body at once, when it is checked
 
 _OPEN = frozenset({DeliveryState.WAITING, DeliveryState.HELD})
@@ -54,11 +56,13 @@ _RELEASE = """
     UPDATE deliveries SET state = 'waiting', hold_reason = '', next_attempt_at = ?
     WHERE message = ? AND number = ? AND state IN ('waiting', 'held')
 """
-_REST = "UPDATE turns SET rest_until = ?1, due_at = max(due_at, ?1) WHERE lane = ?2"
+_REST = """
+    UPDATE turns SET rest_until = max(rest_until, ?1), due_at = max(due_at, ?1) WHERE lane = ?2
+"""
 _COUNTS = """
     SELECT
         (SELECT coalesce(sum(waiting), 0) FROM turns)
-            + (SELECT count(*) FROM deliveries WHERE token <> '' AND state = 'waiting'),
+            + (SELECT count(*) FROM deliveries WHERE lease_until > 0 AND state = 'waiting'),
         (SELECT count(*) FROM deliveries WHERE state = 'held')
 """
 _FIND = """
@@ -80,10 +84,11 @@ _NO_OPEN_DELIVERY = """
 """
 _NO_BODY = "SELECT id FROM messages WHERE blob = '' AND body IS NULL"
 _WRONG_TURNS = """
-    SELECT lane FROM turns WHERE waiting <> (
-        SELECT count(*) FROM deliveries WHERE lane = turns.lane AND owner = turns.owner
-            AND kind = turns.kind AND state = 'waiting' AND token = ''
-    )
+    SELECT DISTINCT lane FROM turns FULL JOIN (
+        SELECT kind, owner, lane, count(*) AS ready, min(next_attempt_at) AS earliest
+        FROM deliveries WHERE state = 'waiting' AND lease_until = 0 GROUP BY kind, owner, lane
+    ) USING (kind, owner, lane)
+    WHERE waiting IS NOT ready OR due_at <> max(rest_until, earliest)
 """
 
 
@@ -105,7 +110,11 @@ class SQLiteQueue:
         boot_id: str = "",
         key: bytes | None = None,
     ) -> None:
-        self.database = Database(path, "queue", threads, key=key)
+        # Bodies come and go. To overwrite them would double what is written, and the key stays
+        # here; small pages are filled by them, so that little else is written with them.
+        self.database = Database(
+            path, "queue", threads, key=key, overwrites=key is None, page_octets=PAGE_OCTETS
+        )
         self._blobs = blobs
         self._recent = RecentBodies()
         self._steady = steady
@@ -136,6 +145,7 @@ class SQLiteQueue:
             return prepared.insert(cursor, leased, self._steady() + lease_seconds)
 
         claims = await self._inserted(prepared, work)
+        prepared.writer.accepted()
         if claims:
             self._recent.keep(acceptance.message.id, prepared.body)
         return claims
@@ -146,7 +156,7 @@ class SQLiteQueue:
         groups = group(acceptance.deliveries)
         body = await acceptance.body.stored()
         message = attrs.evolve(acceptance.message, blob=body.blob)
-        return _Prepared(message, groups, body)
+        return _Prepared(message, groups, acceptance.body, body)
 
     async def _inserted(
         self, prepared: "_Prepared", work: Callable[[Cursor], tuple[Claim, ...]]
@@ -162,7 +172,9 @@ class SQLiteQueue:
         self, now: float, lease_seconds: float, rooms: Sequence[Room]
     ) -> tuple[Claim, ...]:
         """Lease what is due and has room."""
-        if not await self.database.read(lambda cursor: _is_any_due(cursor, now, self._steady())):
+        if not await self.database.read(
+            lambda cursor: is_any_due(cursor, now, self._steady(), rooms)
+        ):
             return ()  # nothing to write: polling costs no fsync
 
         def work(cursor: Cursor) -> tuple[Claim, ...]:
@@ -215,16 +227,17 @@ class SQLiteQueue:
             for settlement, reports in zip(settlements, prepared, strict=True):
                 is_held, blob = settle(cursor, settlement, now)
                 blobs.append(blob)
-                if is_held:
-                    for report in reports:
-                        report.insert(cursor, (), 0.0)
-                else:
-                    lost.append(settlement.claim)
-                    blobs.extend(report.message.blob for report in reports)
+                if not is_held:
+                    lost.append(settlement.claim)  # a large report of it is swept
+                    continue
+                for report in reports:
+                    report.insert(cursor, (), 0.0)
 
         await self.database.write(work)
-        for settlement in settlements:
+        for settlement, reports in zip(settlements, prepared, strict=True):
             self._recent.forget(settlement.claim.message.id)
+            for report in reports:
+                report.writer.accepted()
         await self._drop_blobs(blobs)
         return tuple(lost)
 
@@ -391,6 +404,7 @@ class _Prepared:
 
     message: QueuedMessage
     groups: tuple[tuple[QueuedDelivery, ...], ...]
+    writer: Body
     body: StoredBody
 
     def insert(
@@ -425,14 +439,6 @@ def _end_leases(cursor: Cursor) -> int:
             "UPDATE deliveries SET token = '', lease_until = 0 WHERE token <> '' RETURNING 1"
         ).fetchall()
     )
-
-
-def _is_any_due(cursor: Cursor, now: float, steady_now: float) -> bool:
-    due = cursor.execute("SELECT 1 FROM turns WHERE due_at <= ? LIMIT 1", (now,)).fetchone()
-    if due is not None:
-        return True
-    statement = "SELECT 1 FROM deliveries WHERE token <> '' AND lease_until <= ? LIMIT 1"
-    return cursor.execute(statement, (steady_now,)).fetchone() is not None
 
 
 def _numbered(cursor: Cursor, message_id: str, numbers: Sequence[int]) -> tuple[int, Iterable[int]]:

@@ -47,6 +47,7 @@ class Body:
         self._now = now
         self._gathered = bytearray()
         self._onward: BlobWriter | None = None
+        self._stored: StoredBody | None = None
         self._is_over = False
 
     @property
@@ -56,7 +57,8 @@ class Body:
 
     async def write(self, data: bytes) -> None:
         """Add octets."""
-        self._check_open()
+        if self._is_over or self._stored is not None:
+            raise Conflict("The body is complete already.")
         if self._onward is None:
             if len(self._gathered) + len(data) <= SMALL_OCTETS:
                 self._gathered += data
@@ -66,24 +68,33 @@ class Body:
             self._gathered.clear()
         await self._onward.write(data)
 
+    async def complete(self) -> None:
+        """The end of it; a blob is durable when it returns."""
+        await self.stored()
+
     async def stored(self) -> StoredBody:
-        """Once, at the end: what the row gets. A blob is durable when it returns."""
-        self._check_open()
-        self._is_over = True
+        """What the row gets, and gets again when writing the row failed."""
+        if self._is_over:
+            raise Conflict("The body was accepted or aborted already.")
+        if self._stored is None:
+            self._stored = await self._store()
+        return self._stored
+
+    async def _store(self) -> StoredBody:
         if self._onward is None:
             return StoredBody(content=bytes(self._gathered))
         return StoredBody(blob=await self._onward.commit())
 
+    def accepted(self) -> None:
+        """It belongs to its message now."""
+        self._is_over = True
+
     async def abort(self) -> None:
-        """Forget everything; once it is stored nothing happens."""
+        """Forget everything; a blob that is durable already stays: a row may name it."""
         self._is_over = True
         self._gathered.clear()
         if self._onward is not None:
             await self._onward.abort()
-
-    def _check_open(self) -> None:
-        if self._is_over:
-            raise Conflict("The body was accepted or aborted already.")
 
 
 class RecentBodies:
@@ -98,6 +109,7 @@ class RecentBodies:
         """Remember a small one."""
         if stored.content is None:
             return
+        self.forget(message_id)
         self._kept[message_id] = stored.content
         self._octets += len(stored.content)
         while self._octets > self._limit_octets:

@@ -8,7 +8,8 @@ is kept in ``turns`` by triggers, so that claiming costs the same with ten deliv
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from fe_mail.adapters.sqlite.database import Cursor, Value
 from fe_mail.adapters.sqlite.queue_rows import (
@@ -42,6 +43,7 @@ __all__ = [
     "end_expired",
     "group",
     "insert",
+    "is_any_due",
     "message_of",
     "renewed",
     "returned",
@@ -51,9 +53,9 @@ __all__ = [
 
 MAX_CLAIM_RECIPIENTS = 100  # of one transaction with another host (RFC 5321 section 4.5.3.1.8)
 
-_END_EXPIRED = """
-    UPDATE deliveries SET token = '', lease_until = 0 WHERE token <> '' AND lease_until <= ?
-"""
+# The token stays: until somebody else claims, a late outcome still counts.
+_END_EXPIRED = "UPDATE deliveries SET lease_until = 0 WHERE lease_until > 0 AND lease_until <= ?"
+_ANY_EXPIRED = "SELECT 1 FROM deliveries WHERE lease_until > 0 AND lease_until <= ? LIMIT 1"
 # Steps from owner to owner in the index, however many lanes each of them has.
 _DUE_OWNERS = """
     WITH RECURSIVE each (owner) AS (
@@ -70,13 +72,13 @@ _DUE_LANES = """
 """
 _DUE_DELIVERIES = """
     SELECT message, number, courier FROM deliveries
-    WHERE lane = ? AND owner = ? AND state = 'waiting' AND token = '' AND next_attempt_at <= ?
+    WHERE lane = ? AND owner = ? AND state = 'waiting' AND lease_until = 0 AND next_attempt_at <= ?
     ORDER BY next_attempt_at, message, number
 """
 _SIBLINGS = """
     SELECT number FROM deliveries
     WHERE message = ? AND lane = ? AND owner = ? AND courier = ?
-        AND state = 'waiting' AND token = '' AND next_attempt_at <= ?
+        AND state = 'waiting' AND lease_until = 0 AND next_attempt_at <= ?
     ORDER BY number LIMIT ?
 """
 _LEASE = "UPDATE deliveries SET token = ?, lease_until = ? WHERE message = ? AND number = ?"
@@ -167,37 +169,53 @@ def end_expired(cursor: Cursor, steady_now: float) -> None:
     cursor.execute(_END_EXPIRED, (steady_now,))
 
 
+def is_any_due(cursor: Cursor, now: float, steady_now: float, rooms: Sequence[Room]) -> bool:
+    """Would claiming change anything?"""
+    if cursor.execute(_ANY_EXPIRED, (steady_now,)).fetchone() is not None:
+        return True
+    return any(
+        _due_lanes(cursor, now, room, owner, Counter())
+        for room in rooms
+        if room.places > 0
+        for owner in _due_owners(cursor, now, room)
+    )
+
+
 def take(cursor: Cursor, now: float, lease_until: float, room: Room) -> Iterator[Claim]:
     """Claim what is due and has room: each owner its share, then what is left to the first."""
-    owners = [
-        owner
-        for owner, _ in cursor.execute(_DUE_OWNERS, {"kind": room.kind, "now": now}).fetchall()
-        if owner not in room.full_owners
-    ]
+    owners = _due_owners(cursor, now, room) if room.places > 0 else []
     left = room.places
-    taken_of: dict[str, int] = {}
+    of_lane: Counter[str] = Counter()
+    of_owner: Counter[str] = Counter()
     share = max(1, left // len(owners)) if owners else 0
     for limit in (share, room.places):
         for owner in owners:
-            for lane in _due_lanes(cursor, now, room, owner, taken_of):
-                wanted = min(left, limit, room.per_lane - taken_of.get(lane, 0))
+            limit_of_owner = min(limit, room.per_owner) if owner else limit
+            for lane in _due_lanes(cursor, now, room, owner, of_lane):
+                wanted = min(left, limit_of_owner - of_owner[owner], room.per_lane - of_lane[lane])
                 for claim in _take_from(cursor, now, lease_until, lane, owner, wanted):
-                    taken_of[lane] = taken_of.get(lane, 0) + 1
+                    of_lane[lane] += 1
+                    of_owner[owner] += 1
                     left -= 1
                     yield claim
-                if left <= 0:
-                    return
+            if left <= 0:
+                return
+
+
+def _due_owners(cursor: Cursor, now: float, room: Room) -> list[str]:
+    rows = cursor.execute(_DUE_OWNERS, {"kind": room.kind, "now": now}).fetchall()
+    return [owner for owner, _ in rows if owner not in room.full_owners]
 
 
 def _due_lanes(
-    cursor: Cursor, now: float, room: Room, owner: str, taken_of: dict[str, int]
+    cursor: Cursor, now: float, room: Room, owner: str, of_lane: Mapping[str, int]
 ) -> list[str]:
     """At most as many as there are places."""
     lanes: list[str] = []
     rows = cursor.execute(_DUE_LANES, (room.kind, owner, now))
     while len(lanes) < room.places and (row := rows.fetchone()) is not None:
         lane = row[0]
-        if lane not in room.full_lanes and taken_of.get(lane, 0) < room.per_lane:
+        if lane not in room.full_lanes and of_lane.get(lane, 0) < room.per_lane:
             lanes.append(lane)
     return lanes
 

@@ -62,13 +62,13 @@ CREATE TABLE deliveries (
     kind TEXT NOT NULL,                    -- these three: fe_mail/model/lane.py
     owner TEXT NOT NULL,
     lane TEXT NOT NULL,
-    token TEXT NOT NULL,                   -- proves the lease; empty: no lease
-    lease_until REAL NOT NULL,             -- by the clock of this start of the machine
+    token TEXT NOT NULL,                   -- proves the lease, also one that ran out; or empty
+    lease_until REAL NOT NULL,             -- by the clock of this start of the machine; 0: no lease
     PRIMARY KEY (message, number)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_ready ON deliveries (lane, owner, next_attempt_at)
-    WHERE state = 'waiting' AND token = '';
-CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE token <> '';
+    WHERE state = 'waiting' AND lease_until = 0;
+CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE lease_until > 0;
 CREATE INDEX deliveries_held ON deliveries (message) WHERE state = 'held';
 
 -- Who waits where: one row for each owner and lane with a ready delivery, kept by the triggers
@@ -88,26 +88,27 @@ CREATE INDEX turns_by_time ON turns (due_at);
 CREATE INDEX turns_by_lane ON turns (lane);
 
 CREATE TRIGGER delivery_added AFTER INSERT ON deliveries
-WHEN NEW.state = 'waiting' AND NEW.token = '' BEGIN
+WHEN NEW.state = 'waiting' AND NEW.lease_until = 0 BEGIN
     INSERT INTO turns VALUES (NEW.kind, NEW.owner, NEW.lane, 1, NEW.next_attempt_at, 0)
     ON CONFLICT DO UPDATE SET
         waiting = waiting + 1, due_at = max(rest_until, min(due_at, NEW.next_attempt_at));
 END;
 
-CREATE TRIGGER delivery_changed AFTER UPDATE OF state, token, next_attempt_at ON deliveries
-WHEN (OLD.state = 'waiting' AND OLD.token = '') OR (NEW.state = 'waiting' AND NEW.token = '')
+CREATE TRIGGER delivery_changed AFTER UPDATE OF state, lease_until, next_attempt_at ON deliveries
+WHEN (OLD.state = 'waiting' AND OLD.lease_until = 0) OR (NEW.state = 'waiting' AND NEW.lease_until = 0)
 BEGIN
     INSERT INTO turns
     SELECT NEW.kind, NEW.owner, NEW.lane, 0, NEW.next_attempt_at, 0
-    WHERE NEW.state = 'waiting' AND NEW.token = ''
+    WHERE NEW.state = 'waiting' AND NEW.lease_until = 0
     ON CONFLICT DO NOTHING;
     UPDATE turns SET
-        waiting = waiting + (NEW.state = 'waiting' AND NEW.token = '')
-            - (OLD.state = 'waiting' AND OLD.token = ''),
+        waiting = waiting + (NEW.state = 'waiting' AND NEW.lease_until = 0)
+            - (OLD.state = 'waiting' AND OLD.lease_until = 0),
         due_at = max(rest_until, coalesce(
             (
                 SELECT min(next_attempt_at) FROM deliveries
-                WHERE lane = NEW.lane AND owner = NEW.owner AND state = 'waiting' AND token = ''
+                WHERE lane = NEW.lane AND owner = NEW.owner
+                    AND state = 'waiting' AND lease_until = 0
             ),
             0
         ))
@@ -117,13 +118,14 @@ BEGIN
 END;
 
 CREATE TRIGGER delivery_removed AFTER DELETE ON deliveries
-WHEN OLD.state = 'waiting' AND OLD.token = '' BEGIN
+WHEN OLD.state = 'waiting' AND OLD.lease_until = 0 BEGIN
     UPDATE turns SET
         waiting = waiting - 1,
         due_at = max(rest_until, coalesce(
             (
                 SELECT min(next_attempt_at) FROM deliveries
-                WHERE lane = OLD.lane AND owner = OLD.owner AND state = 'waiting' AND token = ''
+                WHERE lane = OLD.lane AND owner = OLD.owner
+                    AND state = 'waiting' AND lease_until = 0
             ),
             0
         ))
@@ -163,7 +165,9 @@ SELECT
         WHEN courier = 'local' THEN ''
         WHEN source = 'submission' THEN 'submission:' || alias_id
         WHEN source = 'mx'
-            THEN 'mx:' || lower(substr(recipient, instr(recipient, '@') + 1))
+            THEN 'mx:' || lower(substr(
+                recipient, length(rtrim(recipient, replace(recipient, '@', ''))) + 1
+            ))
         ELSE source || ':'
     END,
     CASE
@@ -173,7 +177,9 @@ SELECT
             1,
             instr(substr(address, instr(address, '://') + 3) || '/', '/') - 1
         ))
-        ELSE 'smtp:' || lower(substr(address, instr(address, '@') + 1))
+        ELSE 'smtp:' || lower(substr(
+            address, length(rtrim(address, replace(address, '@', ''))) + 1
+        ))
     END,
     '', 0
 FROM old_deliveries JOIN old_messages ON old_messages.serial = old_deliveries.message;
