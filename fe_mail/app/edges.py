@@ -32,6 +32,7 @@ from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.checks import check_table
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
@@ -115,6 +116,10 @@ class Edges:
                 factories.update(MAKERS[role.name](self))
         return factories
 
+    def _count_rule(self, name: str) -> None:
+        """Each rule has its own counter in /metrics."""
+        self.log.debug("The rule {outcome} acted.", metric="rule", outcome=name)
+
     def _mx(self) -> Mapping[str, Any]:
         inside, stores, limits = self.inside, self.inside.stores, self._config.limits
         reception = InboundReception(
@@ -123,6 +128,9 @@ class Edges:
             stores.cache,
             inside.clock,
             hostname=self._config.names.mx_host,
+            count=self._count_rule,
+            checks=check_table(inside.resolver),
+            trusted=self._config.listen.proxy_networks,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
         )
@@ -148,6 +156,7 @@ class Edges:
             inside.clock,
             hostname=self._config.names.mx_host,
             run=stores.run,
+            count=self._count_rule,
             hold=hold_reason if self._demo else None,
             loopback=self._demo,
             daily_messages=limits.outbound_daily,

@@ -179,6 +179,17 @@ class PacedConnection(TimeoutMixin, abc.ABC):
             self._read_on()
         await self._input.sleep()
 
+    async def listen(self, seconds: float) -> None:
+        """Wait for input, but no longer than that. ``ConnectionEnded``."""
+        if self._is_closing:
+            raise ConnectionEnded
+        timer = self._clock.callLater(seconds, self._input.wake)
+        try:
+            await self._input.sleep()
+        finally:
+            if timer.active():
+                timer.cancel()
+
     async def writable(self) -> None:
         """Wait until the client reads what it was sent. ``ConnectionEnded``."""
         if self._is_closing:

@@ -43,6 +43,8 @@ _LAST_ANSWERS: Final = {
     Reason.DEFECT: attrs.evolve(INTERNAL, code=421),
 }
 
+_EARLY = Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
+
 
 class SMTPConversation(conversation.Conversation):
     """One client. ``identity`` is set after login, ``incoming`` while a message comes in."""
@@ -163,13 +165,38 @@ class SMTPConversation(conversation.Conversation):
         rules = self.session.rules
         try:
             refusal = await self.reception.connected(self.peer)
+            is_polite = refusal is not None or await self._waits()
+        except ConnectionEnded:
+            raise
         except Exception as error:
             return attrs.evolve(self.answer_to(error), code=421, enhanced="", closes=True)
         if refusal is not None:
             return attrs.evolve(Answer.of(refusal), closes=True)
-        if rules.refuses_early_talkers and self.session.has_input:
-            return Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
+        if not is_polite:
+            self.log.info(
+                "SMTP session {session_id}: {ip} spoke before the greeting",
+                session_id=self.peer.session_id,
+                ip=self.peer.ip,
+                metric="smtp-refusal",
+                outcome="early-talker",
+            )
+            return _EARLY
         return Answer(220, "", f"{rules.hostname} ESMTP fe-mail")
+
+    async def _waits(self) -> bool:
+        """
+        Does the client wait for the greeting, as it must (RFC 5321 §3.1)?
+
+        What asks a store may be done at once: only a pause shows who cannot wait.
+        """
+        if not self.session.rules.refuses_early_talkers:
+            return True
+        seconds = await self.reception.patience(self.peer)
+        if seconds is None:
+            return True
+        if seconds and not self.session.has_input:
+            await self.link.listen(seconds)
+        return not self.session.has_input
 
 
 Perform = Callable[[SMTPConversation, Any], Awaitable[Answer | None]]

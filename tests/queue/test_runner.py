@@ -22,7 +22,7 @@ from fe_mail.queue.schedule import (
     LIFETIME_SECONDS,
     MIN_RETRY_SECONDS,
 )
-from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.bounces import UNPROVEN, Bounces
 from tests.queue.base import MESSAGE, PostOfficeTestCase, ScriptedCourier
 
 DOWN = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
@@ -276,6 +276,31 @@ class RetryTests(RunnerTestCase):
         (entry,) = self.entries()
         self.assertIs(entry.deliveries[0].state, DeliveryState.WAITING)
         self.flushLoggedErrors(Unavailable)
+
+
+class BackscatterTests(RunnerTestCase):
+    """Mail from outside that fails after it was accepted."""
+
+    def test_strangers_are_not_told(self) -> None:
+        """Nothing is sent in answer to a forged sender; the owner of the domain reads why."""
+        self.remote = ScriptedCourier(NEVER)
+        self.start()
+        self.hand_in(self.envelope("fan@example.org", sender="victim@far.test", dsn_return="FULL"))
+        self.clock.advance(1)
+        self.assertEqual(self.entries(), ())
+        (failed,) = self.remote.claims
+        self.assertEqual(failed.delivery.target.courier, "forward")
+        (entry,) = self.journal()
+        self.assertEqual((entry.kind, entry.detail["note"]), ("failed", UNPROVEN.why))
+
+    def test_our_users_are_told(self) -> None:
+        """As ever, and there is nothing to note."""
+        self.remote = ScriptedCourier(NEVER)
+        self.start()
+        self.put("a@elsewhere.test")
+        self.clock.pump([1, 1])
+        self.assertEqual(len(self.inbox()), 1)
+        self.assertEqual([entry for entry in self.journal() if "note" in entry.detail], [])
 
 
 class FairnessTests(RunnerTestCase):
