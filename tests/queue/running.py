@@ -12,11 +12,17 @@ from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
 from tests.queue.base import PostOfficeTestCase, ScriptedCourier
 
-__all__ = ["DOWN", "LATER", "NEVER", "RunnerTestCase", "StuckCourier"]
+__all__ = ["DELIVERED", "DOWN", "LATER", "NEVER", "RunnerTestCase", "StuckCourier", "elsewhere"]
 
+DELIVERED = Outcome.delivered()
 DOWN = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
 LATER = Outcome.deferred(451, "4.7.1", "Greylisted")
 NEVER = Outcome.failed(550, "5.1.1", "No such user", "mx.elsewhere.test")
+
+
+def elsewhere(address: str) -> Target:
+    """On another host."""
+    return Target(courier="remote", address=address)
 
 
 class StuckCourier:
@@ -84,7 +90,7 @@ class RunnerTestCase(PostOfficeTestCase):
     def put(self, *addresses: str, **more: Any) -> QueuedMessage:
         """A message from alice to other hosts, accepted as by a reception."""
         message = self.message(**more)
-        targets = [Target(courier="remote", address=address) for address in addresses]
+        targets = [elsewhere(address) for address in addresses]
         acceptance = self.acceptance(message, *targets)
         self.now(self.intake.accept(message, acceptance.deliveries, acceptance.body))
         return message
@@ -92,7 +98,7 @@ class RunnerTestCase(PostOfficeTestCase):
     def put_elsewhere(self, *addresses: str, **more: Any) -> QueuedMessage:
         """The same by another process, whose hint is lost."""
         message = self.message(**more)
-        targets = [Target(courier="remote", address=address) for address in addresses]
+        targets = [elsewhere(address) for address in addresses]
         self.now(self.queue.accept(self.acceptance(message, *targets)))
         return message
 

@@ -19,9 +19,8 @@ from fe_mail.model.queue import (
 from fe_mail.queue.runner import CONCURRENCY, LEASE_SECONDS
 from fe_mail.queue.schedule import FIRST_CONCURRENCY, REMOTE_CONCURRENCY
 from tests.queue.base import MESSAGE, ScriptedCourier
-from tests.queue.running import RunnerTestCase, StuckCourier
+from tests.queue.running import DELIVERED, RunnerTestCase, StuckCourier
 
-DELIVERED = Outcome.delivered()
 FEW, MANY = 2_000, 20_000
 
 

@@ -16,15 +16,14 @@ from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads, Threads
-from fe_mail.model.queue import DeliveryState, Outcome, Target
+from fe_mail.model.queue import DeliveryState, Target
 from fe_mail.queue.runner import LEASE_SECONDS, QueueRunner
 from fe_mail.queue.schedule import FIRST_CONCURRENCY
 from tests.adapters.later import LaterThreads
 from tests.queue.base import ROOMS
-from tests.queue.running import NEVER, RunnerTestCase, StuckCourier
+from tests.queue.running import DELIVERED, NEVER, RunnerTestCase, StuckCourier
 
 LONG = 3 * LEASE_SECONDS
-DELIVERED = Outcome.delivered()
 
 
 class LeasesTestCase(RunnerTestCase):
