@@ -66,6 +66,20 @@ class LocalCourierTests(PostOfficeTestCase):
         self.deliver(MESSAGE + b"one octet more\r\n")
         self.assertEqual(len(self.inbox()), 2)
 
+    def test_for_two_addresses_of_one_mailbox_are_two(self) -> None:
+        """The same octets for alice and for alice+x are two messages, as their sender meant."""
+        for to in ("alice@example.org", "alice+x@example.org", "alice@example.org"):
+            self.assertIs(self.deliver(MESSAGE, to).kind, OutcomeKind.DELIVERED)
+        originals = sorted(b"X-Original-To: alice+x@example.org" in raw for raw in self.inbox())
+        self.assertEqual(originals, [False, True])
+
+    def test_from_two_senders_are_two(self) -> None:
+        """The same octets under another reverse-path are another message."""
+        for sender in ("carol@elsewhere.test", "list@elsewhere.test", ""):
+            self.hand_in(self.envelope("alice@example.org", sender=sender), MESSAGE)
+            self.assertIs(self.now(self.courier.deliver(self.claim())).kind, OutcomeKind.DELIVERED)
+        self.assertEqual(len(self.inbox()), 3)
+
     def test_equal_without_message_id_are_two(self) -> None:
         """What a script sends twice on purpose arrives twice."""
         without = MESSAGE.replace(b"Message-ID: <1@elsewhere.test>\r\n", b"")

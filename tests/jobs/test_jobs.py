@@ -1,5 +1,8 @@
 """The background jobs, on in-memory stores and a clock of our own."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +22,8 @@ from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import AliasId, BlobId, DomainId, UserId
 from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
+
+T = TypeVar("T")
 
 
 class SweepTests(SynchronousTestCase):
@@ -56,6 +61,36 @@ class SweepTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(self.queue.put(message, [delivery])))
         self.assertEqual(self.left(MIN_AGE_SECONDS), {orphan, needed, young})
         self.assertEqual(self.left(MIN_AGE_SECONDS + 1), {needed, young})
+
+    def test_accepted_while_sweeping(self) -> None:
+        """A body that finds its queue entry between the two looks is needed: the queue is last."""
+        slow = self.blob(0.0)
+        message = QueuedMessage(
+            id="m", blob=slow, size_octets=4, reverse_path="", created_at=0.0, source="mx"
+        )
+        delivery = QueuedDelivery(
+            message_id="m",
+            number=1,
+            recipient="a@b.test",
+            target=Target(courier="remote", address="a@b.test"),
+        )
+        accepted = [message]
+
+        async def accept() -> None:
+            if accepted:
+                await self.queue.put(accepted.pop(), [delivery])
+
+        def then_accept(look: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+            async def looked() -> T:
+                found = await look()
+                await accept()
+                return found
+
+            return looked
+
+        self.blobs.list = then_accept(self.blobs.list)  # type: ignore[method-assign]
+        self.queue.blobs = then_accept(self.queue.blobs)  # type: ignore[method-assign]
+        self.assertEqual(self.left(2 * MIN_AGE_SECONDS), {slow})
 
 
 class VerifyTests(SynchronousTestCase):
