@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 import smtplib
-import ssl
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ import dkim
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.e2e.support import wait_for
-from tests.fixtures.observing import Server, deliver_waiting, look, operator
+from tests.fixtures.observing import Server, anyone, deliver_waiting, look, operator
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 # Mail that waited sealed is given its ModSeq when it is taken in, which is now.
@@ -154,11 +153,3 @@ class UpgradeTests(SynchronousTestCase):
             stdin=self.known["alice"]["password"] + "\n",
         )
         self.assertEqual(said, "Every invariant holds.\n")
-
-
-def anyone() -> ssl.SSLContext:
-    """Trusts the certificate that the server made for itself."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
