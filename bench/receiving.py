@@ -3,31 +3,78 @@
 import time
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from bench.clients import IMAPLoad, smtp_load
+from bench.peers import Postfix
 from bench.stage import Stage
-from bench.usage import Usage, usage
+from bench.usage import usage
 from tests.e2e.support import DemoServer
 
 __all__ = ["accepting", "delivering", "two_processes"]
 
-SESSIONS = 20
+CLIENTS = 20
 OCTETS = 4096
 TO = "bob@demo.test"
 
 
+@attrs.frozen
+class _Run:
+    """Messages per second accepted, and in the mailbox; milliseconds and KiB for each."""
+
+    accepted: float
+    delivered: float
+    milliseconds: float
+    written: float
+
+
+class _Receiver:
+    """A server that gets ``count`` messages; ``session`` sees those that go into a mailbox."""
+
+    def __init__(
+        self,
+        count: int,
+        ports: Sequence[int],
+        session: IMAPLoad | None,
+        processes: Callable[[], Sequence[int]],
+    ) -> None:
+        self._count = count
+        self._ports = ports
+        self._session = session
+        self._processes = processes
+
+    def run(self, *, is_new: bool = False) -> _Run:
+        """Returns when all are in the mailbox, so that nothing goes on while a peer is measured."""
+        count, there = self._count, self._session.messages() if self._session else 0
+        before, began = usage(self._processes()), time.perf_counter()
+        accepted = smtp_load(self._ports, TO, count, CLIENTS, OCTETS, is_new=is_new)
+        while self._session and self._session.messages() < there + count:
+            time.sleep(0.02)
+        delivered = count / (time.perf_counter() - began)
+        used = usage(self._processes()) - before
+        milliseconds = used.processor_seconds / count * 1000
+        return _Run(accepted, delivered, milliseconds, used.written_octets / count / 1024)
+
+
+def _ours(stage: Stage, *servers: DemoServer) -> _Receiver:
+    """The last of the processes is the one that is read from."""
+    ports = [server.port("mx") for server in servers]
+    processes = [server.process.pid for server in servers if server.process]
+    return _Receiver(stage.count, ports, stage.session(servers[-1], "bob"), lambda: processes)
+
+
+def _discarding(stage: Stage, postfix: Postfix | None) -> _Receiver | None:
+    if postfix is None:
+        return None
+    return _Receiver(stage.count, [postfix.port], None, lambda: postfix.processes)
+
+
 def accepting(stage: Stage) -> None:
-    """Until 250, over connections that stay and over one for each message; nobody reads."""
+    """Until 250, over connections that stay and over one for each message."""
     with stage.server() as server, stage.postfix() as postfix:
-        ours = [server.port("mx")]
-        theirs = [postfix.port] if postfix else []
-        for is_new, what in ((False, "kept connections"), (True, "a connection for each")):
-            stage.report.compare(
-                f"accepted: 4 KiB, {SESSIONS} clients, {what}",
-                "messages/s",
-                lambda new=is_new: _accept(ours, stage.count, new),  # type: ignore[misc]
-                (lambda new=is_new: _accept(theirs, stage.count, new)) if postfix else None,  # type: ignore[misc]
-            )
-            _settle(stage, server)
+        ours, theirs = _ours(stage, server), _discarding(stage, postfix)
+        for is_new, connections in ((False, "kept connections"), (True, "a connection for each")):
+            _compare_accepted(stage, connections, ours, theirs, is_new)
 
 
 def two_processes(stage: Stage) -> None:
@@ -35,7 +82,7 @@ def two_processes(stage: Stage) -> None:
     Two MX processes on the data of one server; the second one delivers and is read from as well.
 
     Each listens on a port of the demo's choice and the clients are shared out, as the kernel
-    would do on one port (``--share-ports``).
+    would do on one port.
     """
     with stage.server() as first, stage.postfix() as postfix:
         first.stop()
@@ -43,16 +90,22 @@ def two_processes(stage: Stage) -> None:
         try:
             for server, roles in zip(both, ("mx", "mx,smtp-bree,imap"), strict=True):
                 server.start("--role", roles)
-            ports = [server.port("mx") for server in both]
-            stage.report.compare(
-                f"accepted: 4 KiB, {SESSIONS} clients, two MX processes",
-                "messages/s",
-                lambda: _accept(ports, stage.count, False),
-                (lambda: _accept([postfix.port], stage.count, False)) if postfix else None,
-            )
+            theirs = _discarding(stage, postfix)
+            _compare_accepted(stage, "two MX processes", _ours(stage, *both), theirs, False)
         finally:
             for server in both:
                 server.kill()
+
+
+def _compare_accepted(
+    stage: Stage, how: str, ours: _Receiver, theirs: _Receiver | None, is_new: bool
+) -> None:
+    stage.report.compare(
+        f"accepted: 4 KiB, {CLIENTS} clients, {how}",
+        "messages/s",
+        lambda: ours.run(is_new=is_new).accepted,
+        (lambda: theirs.run(is_new=is_new).accepted) if theirs else None,
+    )
 
 
 def delivering(stage: Stage) -> None:
@@ -61,68 +114,21 @@ def delivering(stage: Stage) -> None:
 
     The peer: Postfix hands them to Dovecot's LMTP, which writes them into a maildir.
     """
-    with stage.server() as server, stage.dovecot(server) as dovecot:
-        assert server.process is not None
-        pid = server.process.pid
-        with stage.postfix(dovecot.lmtp if dovecot else 0) as postfix:
-            ours = _Delivery(
-                stage, [server.port("mx")], stage.session(server, "bob"), lambda: [pid]
-            )
-            theirs = None
-            if dovecot and postfix:
-                theirs = _Delivery(
-                    stage,
-                    [postfix.port],
-                    stage.peer_session(server, dovecot, "bob"),
-                    lambda: [*postfix.processes, *dovecot.processes],
-                )
-            pairs = [(ours.run(), theirs and theirs.run()) for _ in range(stage.report.rounds)]
-    for number, (what, unit) in enumerate(
-        (
-            (f"in the mailbox: 4 KiB, {SESSIONS} clients", "messages/s"),
-            ("processor time of a message into the mailbox", "ms"),
-            ("octets written for a message into the mailbox", "KiB"),
-        )
+    with (
+        stage.server() as server,
+        stage.dovecot(server) as dovecot,
+        stage.postfix(dovecot.lmtp if dovecot else 0) as postfix,
     ):
-        stage.report.add(what, unit, [(a[number], b[number] if b else None) for a, b in pairs])
-
-
-class _Delivery:
-    """One server: messages go in, one session counts them."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        ports: Sequence[int],
-        session: IMAPLoad,
-        processes: Callable[[], Sequence[int]],
-    ) -> None:
-        self._stage = stage
-        self._ports = ports
-        self._session = session
-        self._processes = processes
-
-    def run(self) -> tuple[float, float, float]:
-        """Messages per second, milliseconds and KiB for each."""
-        count = self._stage.count
-        there = self._session.messages()
-        before, began = usage(self._processes()), time.perf_counter()
-        smtp_load(self._ports, TO, count, SESSIONS, OCTETS)
-        self._stage.wait_for_messages(self._session, there + count)
-        rate = count / (time.perf_counter() - began)
-        used: Usage = usage(self._processes()) - before
-        return rate, used.processor_seconds / count * 1000, used.written_octets / count / 1024
-
-
-def _accept(ports: Sequence[int], count: int, is_new: bool) -> float:
-    return smtp_load(ports, TO, count, SESSIONS, OCTETS, is_new=is_new)
-
-
-def _settle(stage: Stage, server: DemoServer) -> None:
-    """What waits is delivered before the next figure is taken: reading it takes it in."""
-    session = stage.session(server, "bob")
-    known = -1
-    while (there := session.messages()) != known:
-        known = there
-        time.sleep(0.5)
-    session.logout()
+        ours, theirs = _ours(stage, server), None
+        if dovecot and postfix:
+            session = stage.peer_session(server, dovecot, "bob")
+            processes = lambda: [*postfix.processes, *dovecot.processes]  # noqa: E731
+            theirs = _Receiver(stage.count, [postfix.port], session, processes)
+        pairs = [(ours.run(), theirs.run() if theirs else None) for _ in range(stage.report.rounds)]
+    for what, unit, name in (
+        (f"in the mailbox: 4 KiB, {CLIENTS} clients", "messages/s", "delivered"),
+        ("processor time of a message into the mailbox", "ms", "milliseconds"),
+        ("octets written for a message into the mailbox", "KiB", "written"),
+    ):
+        figures = [(getattr(a, name), getattr(b, name) if b else None) for a, b in pairs]
+        stage.report.add(what, unit, figures)

@@ -1,7 +1,6 @@
 """What a section of the benchmark measures: the demo server, and its peers where installed."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,9 +71,3 @@ class Stage:
     def pop3(port: int, server: DemoServer, name: str, password: str) -> POP3Load:
         """The same for POP3."""
         return POP3Load(port, server.context, name, password)
-
-    @staticmethod
-    def wait_for_messages(session: IMAPLoad, count: int) -> None:
-        """Until INBOX has so many."""
-        while session.messages() < count:
-            time.sleep(0.02)
