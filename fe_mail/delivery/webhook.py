@@ -32,8 +32,8 @@ from fe_mail.model.errors import Invalid, MailError, NotFound, PermissionDenied,
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.model.web import Posting, WebAnswer
-from fe_mail.ports import AccountStore, Blobs, HTTPPost, Offload
-from fe_mail.queue.acceptance import pause
+from fe_mail.ports import AccountStore, HTTPPost, Offload, Queue
+from fe_mail.waiting import pause
 
 __all__ = ["SIGNATURE_FIELD", "TIMEOUT_SECONDS", "TRIES", "WebhookCourier", "signature_of"]
 
@@ -67,7 +67,7 @@ class WebhookCourier:
     def __init__(
         self,
         accounts: AccountStore,
-        blobs: Blobs,
+        queue: Queue,
         post: HTTPPost,
         keys: WebhookKeys,
         clock: IReactorTime,
@@ -78,7 +78,7 @@ class WebhookCourier:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._accounts = accounts
-        self._blobs = blobs
+        self._queue = queue
         self._post = post
         self._keys = keys
         self._clock = clock
@@ -88,8 +88,11 @@ class WebhookCourier:
         self._random = random
         self._big = DeferredSemaphore(BIG_AT_ONCE)
 
-    async def deliver(self, claim: Claim) -> Outcome:
+    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
         """Post it, twice if need be. An alias that is gone is proven permanent."""
+        return (await self._found(claim),)
+
+    async def _found(self, claim: Claim) -> Outcome:
         try:
             alias = await self._accounts.alias(AliasId(claim.delivery.target.alias_id))
             key = await self._keys.key(alias.domain_id)
@@ -123,7 +126,7 @@ class WebhookCourier:
         return outcome
 
     async def _posting(self, claim: Claim, key: str) -> Posting:
-        raw = await self._blobs.read(claim.message.blob)
+        raw = await self._queue.read_body(claim.message)
         url = claim.delivery.target.address
 
         def build() -> Posting:

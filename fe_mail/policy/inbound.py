@@ -11,7 +11,8 @@ import attrs
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
 from fe_mail.model.network import network_of
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.route import Route
+from fe_mail.model.status import Status
 from fe_mail.policy.limits import (
     MAX_HEADER_OCTETS,
     MAX_RECEIVED_FIELDS,
@@ -68,11 +69,11 @@ class MessageFacts:
 def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
     """The rules of a new connection."""
 
-    async def harvesting(facts: ConnectFacts) -> Refusal | None:
+    async def harvesting(facts: ConnectFacts) -> Status | None:
         unknown = await cache.get(_unknown_key(facts.peer.ip))
         if unknown is None:
             return None
-        return Refusal(code=421, enhanced="4.7.1", text="Too many unknown recipients. Try later.")
+        return Status(421, "4.7.1", "Too many unknown recipients. Try later.")
 
     return (
         Rule(
@@ -88,13 +89,13 @@ def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
     return connect_table(cache)
 
 
-async def _not_hosted(facts: RecipientFacts) -> Refusal | None:
+async def _not_hosted(facts: RecipientFacts) -> Status | None:
     if facts.route.is_hosted:
         return None
-    return Refusal(code=550, enhanced="5.7.1", text="Relaying is not allowed here.")
+    return Status(550, "5.7.1", "Relaying is not allowed here.")
 
 
-async def _refused_route(facts: RecipientFacts) -> Refusal | None:
+async def _refused_route(facts: RecipientFacts) -> Status | None:
     return facts.route.refusal
 
 
@@ -108,26 +109,24 @@ RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
 )
 
 
-async def looping(facts: MessageFacts) -> Refusal | None:
+async def looping(facts: MessageFacts) -> Status | None:
     """A message that went from host to host too often."""
     if facts.received_count <= MAX_RECEIVED_FIELDS:
         return None
-    return Refusal(code=554, enhanced="5.4.6", text="The message is going round in a loop.")
+    return Status(554, "5.4.6", "The message is going round in a loop.")
 
 
-async def huge_header(facts: MessageFacts) -> Refusal | None:
+async def huge_header(facts: MessageFacts) -> Status | None:
     """A header that does not end, or is too long to be read at every hop."""
     if facts.has_header_end and facts.header_octets <= MAX_HEADER_OCTETS:
         return None
-    return Refusal(code=554, enhanced="5.6.0", text="The header of the message is too long.")
+    return Status(554, "5.6.0", "The header of the message is too long.")
 
 
-async def _bounce_to_many(facts: MessageFacts) -> Refusal | None:
+async def _bounce_to_many(facts: MessageFacts) -> Status | None:
     if facts.envelope.reverse_path is not None or len(facts.envelope.recipients) <= 1:
         return None
-    return Refusal(
-        code=550, enhanced="5.5.3", text="A report has exactly one recipient (RFC 5321 4.5.5)."
-    )
+    return Status(550, "5.5.3", "A report has exactly one recipient (RFC 5321 4.5.5).")
 
 
 MESSAGE: tuple[Rule[MessageFacts], ...] = (

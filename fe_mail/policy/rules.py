@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from fe_mail.model.route import Refusal
+from fe_mail.model.status import Status
 
 __all__ = ["Count", "Rule", "first_refusal", "uncounted"]
 
@@ -25,7 +25,7 @@ class Rule(Generic[F]):
 
     name: str
     description: str
-    check: Callable[[F], Awaitable[Refusal | None]]
+    check: Callable[[F], Awaitable[Status | None]]
 
 
 def uncounted(name: str) -> None:
@@ -34,7 +34,7 @@ def uncounted(name: str) -> None:
 
 async def first_refusal(
     table: tuple[Rule[F], ...], facts: F, count: Count = uncounted
-) -> Refusal | None:
+) -> Status | None:
     """Ask the rules in order; the first refusal ends it, None means that all agree."""
     for rule in table:
         refusal = await rule.check(facts)

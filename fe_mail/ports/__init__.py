@@ -18,14 +18,16 @@ from fe_mail.ports.http import HTTPPost
 from fe_mail.ports.keyring import Keyring
 from fe_mail.ports.mailboxes import MailboxStore, OpenMailbox
 from fe_mail.ports.offload import Offload
-from fe_mail.ports.queue import Queue
+from fe_mail.ports.queue import Acceptance, BodyWriter, Queue, Settlement
 from fe_mail.ports.resolver import Resolver
 
 __all__ = [
+    "Acceptance",
     "AccountStore",
     "BlobReader",
     "BlobWriter",
     "Blobs",
+    "BodyWriter",
     "Bus",
     "Cache",
     "Exchange",
@@ -36,4 +38,5 @@ __all__ = [
     "OpenMailbox",
     "Queue",
     "Resolver",
+    "Settlement",
 ]

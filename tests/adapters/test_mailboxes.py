@@ -11,6 +11,7 @@ from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, folders
 from fe_mail.adapters.threads import InlineThreads
+from tests.contracts.mailbox_case import KEY
 from tests.contracts.mailbox_folders import MailboxFoldersContract
 from tests.contracts.mailbox_messages import MailboxMessagesContract
 from tests.contracts.mailbox_search import MailboxSearchContract
@@ -50,7 +51,7 @@ class SQLiteTests(
 
     def make_store(self, bus: MemoryBus, clock: Clock) -> SQLiteMailboxStore:
         """In a new directory, all work done at once."""
-        store = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock)
+        store = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock, key=KEY)
         self.successResultOf(Deferred.fromCoroutine(store.start()))
         self.addCleanup(lambda: self.successResultOf(Deferred.fromCoroutine(store.stop())))
         return store

@@ -55,7 +55,9 @@ class SQLiteDialogueTests(DialogueTests):
 
     def make_mailboxes(self) -> MailboxStore:
         """An encrypted mailbox in a file."""
-        store = SQLiteMailboxStore(self.mktemp(), self.bus, InlineThreads(), self.clock)
+        store = SQLiteMailboxStore(
+            self.mktemp(), self.bus, InlineThreads(), self.clock, key=b"s" * 32
+        )
         self.now(store.start())
         self.addCleanup(lambda: self.now(store.stop()))
         return store

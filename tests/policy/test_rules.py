@@ -9,18 +9,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.model.envelope import Peer
-from fe_mail.model.route import Refusal
+from fe_mail.model.status import Status
 from fe_mail.policy import inbound, outbound
 from fe_mail.policy.limits import TARPIT_AFTER, TARPIT_MAX_SECONDS, UNKNOWN_MAX
 from fe_mail.policy.rules import Rule, first_refusal
 
-NO = Refusal(code=550, enhanced="5.7.1", text="No.")
+NO = Status(550, "5.7.1", "No.")
 
 
-def rule(name: str, refusal: Refusal | None, asked: list[str]) -> Rule[int]:
+def rule(name: str, refusal: Status | None, asked: list[str]) -> Rule[int]:
     """A rule that notes that it was asked."""
 
-    async def check(facts: int) -> Refusal | None:
+    async def check(facts: int) -> Status | None:
         asked.append(f"{name}({facts})")
         return refusal
 

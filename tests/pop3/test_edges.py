@@ -8,10 +8,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides
 
+from fe_mail.connection.conversation import MAX_ANONYMOUS_COMMANDS
 from fe_mail.model.errors import Unavailable
 from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong
 from fe_mail.pop3.maildrop import PIECE_OCTETS, Maildrop
-from fe_mail.pop3.session import MAX_ANONYMOUS_COMMANDS
 from tests.pop3.base import PASSWORD, USER, POP3TestCase
 
 

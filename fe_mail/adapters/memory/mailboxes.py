@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from fe_mail.adapters.mailbox_rules import check_size
 from fe_mail.adapters.memory.mailbox_open import MemoryOpenMailbox
 from fe_mail.adapters.memory.mailbox_state import MailboxState
-from fe_mail.model.errors import AlreadyExists, AuthenticationFailed, NotFound
+from fe_mail.model.errors import AuthenticationFailed, Conflict, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery
 from fe_mail.ports import Bus
@@ -29,6 +29,7 @@ class MemoryMailboxStore:
         self._bus = bus
         self._clock = clock
         self._states: dict[AliasId, MailboxState] = {}
+        self._epochs: dict[AliasId, int] = {}  # of the last one, also of one that is gone
 
     async def start(self) -> None:
         """Nothing to open."""
@@ -36,12 +37,16 @@ class MemoryMailboxStore:
     async def stop(self) -> None:
         """Nothing to close."""
 
-    async def create(self, alias_id: AliasId, mailbox_key: bytes) -> bytes:
+    async def create(
+        self, alias_id: AliasId, mailbox_key: bytes, epoch: int = 0, limit_octets: int = 0
+    ) -> bytes:
         """A new mailbox with the default folders; returns its public sealing key."""
-        if alias_id in self._states:
-            raise AlreadyExists("The mailbox exists already.")
+        if self._epochs.get(alias_id, -1) >= epoch:
+            raise Conflict("The mailbox was replaced in the meantime.")
         sealing_key = secrets.token_bytes(_KEY_OCTETS)
-        self._states[alias_id] = MailboxState.new(mailbox_key, sealing_key, self._clock.seconds())
+        state = MailboxState.new(mailbox_key, sealing_key, self._clock.seconds())
+        state.limit_octets = limit_octets
+        self._states[alias_id], self._epochs[alias_id] = state, epoch
         return sealing_key
 
     async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> MemoryOpenMailbox:
@@ -56,6 +61,9 @@ class MemoryMailboxStore:
 
     async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
         """Append if somebody has the mailbox open, else keep as sealed."""
+        state = self._states.get(alias_id)
+        if alias_id in self._epochs and (state is None or state.sealing_key != sealing_key):
+            raise Conflict("The mailbox was replaced in the meantime.")
         state = self._state(alias_id)
         size = check_size([len(delivery.message.raw)])
         if delivery.id in state.delivered or delivery.id in state.sealed:
@@ -76,12 +84,24 @@ class MemoryMailboxStore:
         state = self._states.get(alias_id)
         return 0 if state is None else state.used_octets + state.sealed_octets
 
-    async def destroy(self, alias_id: AliasId) -> None:
-        """Remove the mailbox and everything sealed for it; a missing one is ignored."""
-        state = self._states.pop(alias_id, None)
+    async def settle(self, alias_id: AliasId, before: int, sealing_key: bytes = b"") -> None:
+        """Remove the mailboxes of earlier epochs, but not the one of this key."""
+        state, epoch = self._states.get(alias_id), self._epochs.get(alias_id, -1)
+        if state is not None and (epoch >= before or state.sealing_key == sealing_key):
+            return
+        self._epochs[alias_id] = max(epoch, before - 1)
         if state is not None:
+            del self._states[alias_id]
             state.folders.clear()
             state.sealed.clear()
+
+    async def aliases(self) -> frozenset[AliasId]:
+        """Every alias that has a mailbox."""
+        return frozenset(self._states)
+
+    async def has_key(self, alias_id: AliasId, sealing_key: bytes) -> bool:
+        """Is there a mailbox of this key?"""
+        return alias_id in self._states and self._states[alias_id].sealing_key == sealing_key
 
     async def check(self) -> tuple[str, ...]:
         """What waits sealed must not have been delivered already."""

@@ -23,7 +23,8 @@ from fe_mail.model.errors import Invalid, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
 from fe_mail.model.queue import QueuedMessage, Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.route import Route
+from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.policy.inbound import (
     MESSAGE,
     RECIPIENT,
@@ -34,19 +35,17 @@ from fe_mail.policy.inbound import (
     sender_table,
 )
 from fe_mail.policy.rules import Count, first_refusal, uncounted
-from fe_mail.ports import Blobs, Bus, Cache, Queue
-from fe_mail.queue.acceptance import (
+from fe_mail.ports import Cache
+from fe_mail.queue.intake import Intake
+from fe_mail.reception.interface import Spooling
+from fe_mail.reception.spooling import (
     HeaderTap,
     Hold,
     deliveries_for,
-    enqueue,
     message_facts,
     message_id_of,
-    pause,
-    refusal_for,
-    reply_to,
 )
-from fe_mail.queue.reception import Reply, Spooling
+from fe_mail.waiting import pause
 
 __all__ = ["InboundReception", "Routing"]
 
@@ -66,10 +65,8 @@ class InboundReception:
     def __init__(
         self,
         router: Routing,
-        queue: Queue,
-        blobs: Blobs,
+        intake: Intake,
         cache: Cache,
-        bus: Bus,
         clock: IReactorTime,
         *,
         hostname: str,
@@ -77,9 +74,7 @@ class InboundReception:
         hold: Hold | None = None,
         count: Count = uncounted,
     ) -> None:
-        self.queue = queue
-        self.blobs = blobs
-        self.bus = bus
+        self.intake = intake
         self.clock = clock
         self.hostname = hostname
         self.count = count
@@ -90,13 +85,13 @@ class InboundReception:
         self._connect = connect_table(cache)
         self._sender = sender_table(cache)
 
-    async def connected(self, peer: Peer) -> Refusal | None:
+    async def connected(self, peer: Peer) -> Status | None:
         """May this peer speak at all?"""
         return await first_refusal(self._connect, ConnectFacts(peer=peer), self.count)
 
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
-    ) -> Refusal | None:
+    ) -> Status | None:
         """MAIL FROM. Any sender may write; what it is worth is decided with the message."""
         facts = ConnectFacts(peer=peer, reverse_path=reverse_path)
         return await first_refusal(self._sender, facts, self.count)
@@ -107,7 +102,7 @@ class InboundReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
-    ) -> Refusal | None:
+    ) -> Status | None:
         """RCPT TO: only what is hosted; guessing addresses gets slower and slower."""
         facts = RecipientFacts(
             peer=peer,
@@ -151,7 +146,7 @@ class InboundReception:
 
 
 def _refused(recipient: Address, enhanced: str, text: str) -> Route:
-    refusal = Refusal(code=550, enhanced=enhanced, text=text)
+    refusal = Status(550, enhanced, text)
     return Route(address=str(recipient), is_hosted=True, refusal=refusal)
 
 
@@ -164,7 +159,7 @@ class _InboundSpooling:
         self._now = reception.clock.seconds()
         self._id = new_id(self._now)
         self._tap = HeaderTap()
-        self._writer = reception.blobs.create(self._now)
+        self._writer = reception.intake.body(self._now)
         self._has_trace = False
         self._error: MailError | None = None
 
@@ -196,7 +191,7 @@ class _InboundSpooling:
             )
         )
 
-    async def finish(self) -> Reply:
+    async def finish(self) -> Status:
         """End of data."""
         try:
             if self._error is not None:
@@ -207,37 +202,34 @@ class _InboundSpooling:
                 log.info(
                     "{message_id} refused: {reason}", message_id=self._id, reason=error.message
                 )
-            reply = reply_to(refusal_for(error))
+            reply = status_for(error)
         except Exception:
             log.failure("accepting {message_id} failed", message_id=self._id)
-            reply = reply_to(refusal_for(MailError()))
+            reply = TEMPORARY
         await self._writer.abort()
         return reply
 
-    async def _accept(self) -> Reply:
+    async def _accept(self) -> Status:
         reception = self._reception
         await self._begin()
         facts, fields = message_facts(self._envelope, self._tap)
         refusal = await first_refusal(MESSAGE, facts, reception.count)
         if refusal is not None:
             await self._writer.abort()
-            return reply_to(refusal)
+            return refusal
         routed = await self._routed()
         open_routes = [(who, route) for who, route in routed if route.refusal is None]
         if not open_routes:
             await self._writer.abort()
-            return reply_to(_first_refusal_of(routed))
+            return _first_refusal_of(routed)
         deliveries = deliveries_for(self._id, open_routes, self._now, reception.hold)
         if not deliveries:
             await self._writer.abort()
             return self._taken()  # every recipient's owner wants such mail dropped in silence
-        size = self._writer.size_octets
-        blob = await self._writer.commit()
         envelope = self._envelope
         message = QueuedMessage(
             id=self._id,
-            blob=blob,
-            size_octets=size,
+            size_octets=self._writer.size_octets,
             reverse_path=str(envelope.reverse_path or ""),
             created_at=self._now,
             source="mx",
@@ -249,7 +241,7 @@ class _InboundSpooling:
             message_id=message_id_of(fields),
             peer=envelope.peer,
         )
-        await enqueue(reception.queue, reception.bus, message, deliveries)
+        await reception.intake.accept(message, deliveries, self._writer)
         return self._taken()
 
     async def _routed(self) -> list[tuple[Recipient, Route]]:
@@ -261,16 +253,16 @@ class _InboundSpooling:
             routed.append((recipient, route))
         return routed
 
-    def _taken(self) -> Reply:
-        return Reply(code=250, enhanced="2.0.0", text=f"Queued as {self._id}")
+    def _taken(self) -> Status:
+        return Status(250, "2.0.0", f"Queued as {self._id}")
 
     async def abort(self) -> None:
         """The connection or the transaction ended early."""
         await self._writer.abort()
 
 
-def _first_refusal_of(routed: Sequence[tuple[Recipient, Route]]) -> Refusal:
+def _first_refusal_of(routed: Sequence[tuple[Recipient, Route]]) -> Status:
     refusals = [route.refusal for _, route in routed if route.refusal is not None]
     temporary = [refusal for refusal in refusals if refusal.code < 500]
-    missing = Refusal(code=550, enhanced="5.1.1", text="No such address here.")
+    missing = Status(550, "5.1.1", "No such address here.")
     return next(iter(temporary or refusals), missing)

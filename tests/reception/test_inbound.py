@@ -1,14 +1,15 @@
-"""Tests of fe_mail.queue.inbound: what is answered 250 is in the queue, all else is not."""
+"""Tests of fe_mail.reception.inbound: what is answered 250 is in the queue, all else is not."""
+
+from typing import NoReturn
 
 from twisted.internet.defer import Deferred
 
-from fe_mail.adapters.memory.queue import MemoryQueue
+from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import Target
 from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS, UNKNOWN_MAX
-from fe_mail.queue.inbound import InboundReception
 from tests.queue.base import MESSAGE, PEER, PostOfficeTestCase
 
 
@@ -86,20 +87,20 @@ class MessageTests(PostOfficeTestCase):
     """From DATA to 250."""
 
     def test_queued(self) -> None:
-        """The spool is the message behind our Received field, byte for byte."""
+        """The body is the message behind our Received field, byte for byte."""
         reply = self.hand_in(self.envelope("alice@example.org"))
         (entry,) = self.entries()
         self.assertEqual((reply.code, reply.enhanced), (250, "2.0.0"))
         self.assertEqual(reply.text, f"Queued as {entry.message.id}")
-        raw = self.now(self.blobs.read(entry.message.blob))
+        raw = self.stored()
         self.assertTrue(raw.startswith(b"Received: from client.test ([192.0.2.7])\r\n"))
         self.assertTrue(raw.endswith(b"\r\n" + MESSAGE))
         self.assertEqual(entry.message.size_octets, len(raw))
         self.assertEqual(entry.message.message_id, "<1@elsewhere.test>")
         self.assertEqual(entry.message.source, "mx")
 
-    def test_one_spool(self) -> None:
-        """All recipients share one spool, and a target that is reached twice gets one copy."""
+    def test_one_body(self) -> None:
+        """All recipients share one body, and a target that is reached twice gets one copy."""
         self.add_alias(self.domain, "team", "alice@example.org", "fan@elsewhere.test")
         self.hand_in(self.envelope("alice@example.org", "ALICE@example.org", "team@example.org"))
         (entry,) = self.entries()
@@ -115,14 +116,13 @@ class MessageTests(PostOfficeTestCase):
         self.change_alias(self.alice, is_enabled=False, error_code_if_disabled=250)
         self.assertEqual(self.hand_in(self.envelope("alice@example.org")).code, 250)
         self.assertEqual(self.entries(), ())
-        self.assertEqual(self.now(self.blobs.list()), ())
 
     def test_gone_meanwhile(self) -> None:
         """An alias that went between RCPT and the end of data: the sender hears it now."""
         envelope = self.envelope("alice@example.org")
         self.now(self.accounts.delete_alias(self.alice.id))
         self.assertEqual(self.hand_in(envelope).code, 550)
-        self.assertEqual(self.now(self.blobs.list()), ())
+        self.assertEqual(self.entries(), ())
 
     def test_some_gone(self) -> None:
         """One of two still takes it: 250, and no report to a sender who may be forged."""
@@ -139,7 +139,7 @@ class MessageTests(PostOfficeTestCase):
         looping = b"received: by b.test; x\r\n" + hops + MESSAGE
         reply = self.hand_in(self.envelope("alice@example.org"), looping)
         self.assertEqual((reply.code, reply.enhanced), (554, "5.4.6"))
-        self.assertEqual(len(self.now(self.blobs.list())), 1)
+        self.assertEqual(len(self.entries()), 1)
 
     def test_received_in_body(self) -> None:
         """Only the header counts hops."""
@@ -193,21 +193,19 @@ class MessageTests(PostOfficeTestCase):
         self.assertEqual(len(hints), 1)
 
     def test_abort(self) -> None:
-        """A connection that breaks leaves nothing."""
-        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
-        self.now(spooling.write(MESSAGE))
-        self.now(spooling.abort())
+        """A connection that breaks leaves nothing, however much it sent."""
+        for content in (MESSAGE, MESSAGE + b"x" * SMALL_OCTETS):
+            spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+            self.now(spooling.write(content))
+            self.now(spooling.abort())
+            self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
+
+    def test_refused_large(self) -> None:
+        """Of a large message that is refused at its end nothing stays."""
+        envelope = self.envelope("alice@example.org")
+        self.now(self.accounts.delete_alias(self.alice.id))
+        self.assertEqual(self.hand_in(envelope, MESSAGE + b"x" * SMALL_OCTETS).code, 550)
         self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
-
-
-class FailingQueue(MemoryQueue):
-    """Its disk is full, or it has a bug."""
-
-    error: Exception = Unavailable()
-
-    async def put(self, *arguments: object) -> bool:
-        """Fail."""
-        raise self.error
 
 
 class TroubleTests(PostOfficeTestCase):
@@ -215,12 +213,12 @@ class TroubleTests(PostOfficeTestCase):
 
     def answer(self, error: Exception) -> tuple[int, str]:
         """What the sender hears."""
-        queue = FailingQueue()
-        queue.error = error
-        reception = InboundReception(
-            self.router, queue, self.blobs, self.cache, self.bus, self.clock, hostname="mx.test"
-        )
-        reply = self.hand_in(self.envelope("alice@example.org"), reception=reception)
+
+        async def accept(*arguments: object) -> NoReturn:
+            raise error
+
+        self.patch(self.queue, "accept", accept)
+        reply = self.hand_in(self.envelope("alice@example.org"))
         return reply.code, reply.text
 
     def test_unavailable(self) -> None:

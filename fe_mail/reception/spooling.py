@@ -1,16 +1,12 @@
 """
-What both receptions share: routes become deliveries, and a spool becomes a queued message.
+What both receptions share: the header of a message that streams by, and routes that become
+deliveries.
 
-One spool serves all recipients; targets are deduplicated, so an address that is reached twice
-gets one copy. Order of durability: blob, then queue row, then the 250. A crash in between
-leaves a blob that nobody needs, which a job removes; never a promise without a message.
+One body serves all recipients; targets are deduplicated, so an address that is reached twice
+gets one copy.
 """
 
 from collections.abc import Callable, Iterable
-
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from fe_mail.message.headers import (
     MAX_FIELDS,
@@ -21,50 +17,23 @@ from fe_mail.message.headers import (
 )
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Recipient
-from fe_mail.model.errors import (
-    Invalid,
-    MailError,
-    OverQuota,
-    PermissionDenied,
-    RateLimited,
-    TooBig,
-)
-from fe_mail.model.queue import DeliveryState, QueuedDelivery, QueuedMessage, Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.queue import DeliveryState, QueuedDelivery, Target
+from fe_mail.model.route import Route
 from fe_mail.policy.inbound import MessageFacts
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
-from fe_mail.ports import Bus, Queue
-from fe_mail.queue.reception import Reply
 
 __all__ = [
-    "DUE_TOPIC",
     "HeaderTap",
     "Hold",
     "deliveries_for",
-    "enqueue",
     "message_facts",
     "message_id_of",
-    "pause",
-    "refusal_for",
-    "reply_to",
 ]
 
-log = Logger()
-
-DUE_TOPIC = "queue"
 MAX_MESSAGE_ID_OCTETS = 998
 
 # Why a copy for an address must wait at this target, empty if it need not.
 Hold = Callable[[Address, Target], str]
-
-# In the order of checking; what is not listed is temporary (RFC 3463 §3.4).
-_REFUSALS: tuple[tuple[type[MailError], int, str], ...] = (
-    (OverQuota, 452, "4.2.2"),
-    (RateLimited, 450, "4.7.1"),
-    (TooBig, 552, "5.3.4"),
-    (Invalid, 553, "5.1.3"),
-    (PermissionDenied, 550, "5.7.1"),
-)
 
 
 class HeaderTap:
@@ -157,42 +126,3 @@ def deliveries_for(
 
 def _fold(target: Target) -> str:
     return target.address if target.courier == "webhook" else target.address.lower()
-
-
-async def enqueue(
-    queue: Queue, bus: Bus, message: QueuedMessage, deliveries: tuple[QueuedDelivery, ...]
-) -> bool:
-    """Durable when it returns, and the runner gets a hint; False if it was there already."""
-    if not await queue.put(message, deliveries):
-        return False
-    log.info(
-        "queued {message_id} from <{reverse_path}> for {count} targets",
-        message_id=message.id,
-        session_id=message.peer.session_id,
-        reverse_path=message.reverse_path,
-        count=len(deliveries),
-        size_octets=message.size_octets,
-        source=message.source,
-    )
-    bus.publish(DUE_TOPIC)
-    return True
-
-
-def refusal_for(error: MailError) -> Refusal:
-    """The SMTP answer to an error of a port: temporary unless proven permanent."""
-    for kind, code, enhanced in _REFUSALS:
-        if isinstance(error, kind):
-            return Refusal(code=code, enhanced=enhanced, text=error.message)
-    return Refusal(code=451, enhanced="4.3.0", text="Temporary failure, try again later.")
-
-
-def reply_to(refusal: Refusal) -> Reply:
-    """A refusal as the final answer to a message."""
-    return Reply(code=refusal.code, enhanced=refusal.enhanced, text=refusal.text)
-
-
-def pause(clock: IReactorTime, seconds: float) -> "Deferred[None]":
-    """Fires after a while."""
-    call = clock.callLater(seconds, lambda: done.callback(None))
-    done: Deferred[None] = Deferred(lambda _: call.cancel())
-    return done

@@ -2,16 +2,16 @@
 Reports to senders: a message that failed, and one that is late.
 
 A report is a message of the queue like any other: source ``bounce``, null reverse-path, so it
-is never reported itself. Its id follows from the delivery and the kind, so that a process that
-is killed and repeats its work finds the report there already. NOTIFY is honored; notices of
-delay go only to those who signed in to send, since anybody else's address may be forged. The
-address behind an alias is not told: the text shows the address that the sender wrote.
+is never reported itself. It is made here and becomes durable with the outcome that it tells of, so
+that no process that is killed in between sends it twice. NOTIFY is honored; notices of delay go
+only to those who signed in to send, since anybody else's address may be forged. The address behind
+an alias is not told: the text shows the address that the sender wrote.
 
 RFC 3464 (format); RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §6.2; RFC 5321 §4.5.5 and §6.1.
 """
 
-import hashlib
 import re
+from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -28,73 +28,70 @@ from fe_mail.message.headers import header_bounds
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Corrupt, Invalid, NotFound
-from fe_mail.model.ids import BlobId
-from fe_mail.model.queue import Claim, Outcome, QueuedMessage, Target
+from fe_mail.model.ids import new_id
+from fe_mail.model.queue import Claim, Outcome, QueuedDelivery, QueuedMessage, Target
 from fe_mail.model.route import Route
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
-from fe_mail.ports import Blobs, Bus, Queue
-from fe_mail.queue.acceptance import deliveries_for, enqueue
-from fe_mail.queue.inbound import Routing
+from fe_mail.ports import Acceptance, Queue
+from fe_mail.queue.intake import Intake
 from fe_mail.queue.schedule import LIFETIME_SECONDS
+from fe_mail.reception.inbound import Routing
+from fe_mail.reception.spooling import deliveries_for
 
 __all__ = ["Bounces", "wants_report"]
 
 log = Logger()
 
+Reported = tuple[QueuedDelivery, Outcome]
+
 _GONE = b"Subject: (the message is no longer stored)\r\n\r\n"
 
 
 class Bounces:
-    """Queues reports. ``hostname`` is the reporting MTA."""
+    """Makes reports. ``hostname`` is the reporting MTA."""
 
     def __init__(
-        self,
-        router: Routing,
-        queue: Queue,
-        blobs: Blobs,
-        bus: Bus,
-        clock: IReactorTime,
-        *,
-        hostname: str,
+        self, router: Routing, queue: Queue, intake: Intake, clock: IReactorTime, *, hostname: str
     ) -> None:
         self._router = router
         self._queue = queue
-        self._blobs = blobs
-        self._bus = bus
+        self._intake = intake
         self._clock = clock
         self._hostname = hostname
 
-    async def failed(self, claim: Claim, outcome: Outcome) -> None:
-        """Tell the sender that it will not be delivered. Durable when it returns."""
-        if wants_report(claim, "FAILURE"):
-            await self._send(claim, outcome, Action.FAILED)
+    async def failed(self, claim: Claim, failures: Sequence[Reported]) -> Acceptance | None:
+        """Tells the sender that it will not be delivered."""
+        wished = [one for one in failures if wants_report(claim, one[0], "FAILURE")]
+        return await self._made(claim, wished, Action.FAILED) if wished else None
 
-    async def delayed(self, claim: Claim, outcome: Outcome) -> None:
-        """Tell the sender that it is late."""
-        if claim.message.source == "submission" and wants_report(claim, "DELAY"):
-            await self._send(claim, outcome, Action.DELAYED)
+    async def delayed(self, claim: Claim, delays: Sequence[Reported]) -> Acceptance | None:
+        """Tells the sender that it is late."""
+        if claim.message.source != "submission":
+            return None
+        wished = [one for one in delays if wants_report(claim, one[0], "DELAY")]
+        return await self._made(claim, wished, Action.DELAYED) if wished else None
 
-    async def _send(self, claim: Claim, outcome: Outcome, action: Action) -> None:
+    async def _made(
+        self, claim: Claim, told: Sequence[Reported], action: Action
+    ) -> Acceptance | None:
         now = self._clock.seconds()
         try:
             sender = parse_address(claim.message.reverse_path)
         except Invalid:
             log.info("{message_id} has no sender to report to", message_id=claim.message.id)
-            return
-        report_id = _report_id(claim, action)
+            return None
+        report_id = new_id(now)
         deliveries = deliveries_for(
             report_id, [(Recipient(address=sender), await self._route(sender))], now
         )
         if not deliveries:
             log.info("the sender of {message_id} takes no report", message_id=claim.message.id)
-            return
+            return None
         raw = compose_report(
-            self._report(claim, outcome, action, sender), await self._original(claim, action)
+            self._report(claim, told, action, sender), await self._original(claim, action)
         )
-        blob = await self._spool(raw, now)
         message = QueuedMessage(
             id=report_id,
-            blob=blob,
             size_octets=len(raw),
             reverse_path="",
             created_at=now,
@@ -102,8 +99,8 @@ class Bounces:
             is_8bit=not raw.isascii(),
             is_utf8=not raw[: header_bounds(raw)[0]].isascii(),
         )
-        if not await enqueue(self._queue, self._bus, message, deliveries):
-            await self._blobs.delete(blob)  # a killed process made this report already
+        body = await self._intake.written(raw, now=now)
+        return Acceptance(message=message, deliveries=deliveries, body=body)
 
     async def _route(self, sender: Address) -> Route:
         route = await self._router.route(sender)
@@ -112,35 +109,32 @@ class Bounces:
         target = Target(courier="remote", address=str(sender))
         return Route(address=str(sender), is_hosted=False, targets=(target,))
 
-    async def _spool(self, raw: bytes, now: float) -> BlobId:
-        writer = self._blobs.create(now)
-        try:
-            await writer.write(raw)
-            return await writer.commit()
-        finally:
-            await writer.abort()
-
-    def _report(self, claim: Claim, outcome: Outcome, action: Action, sender: Address) -> Report:
-        message, delivery = claim.message, claim.delivery
+    def _report(
+        self, claim: Claim, told: Sequence[Reported], action: Action, sender: Address
+    ) -> Report:
+        message = claim.message
         now = self._clock.seconds()
         is_late = action is Action.DELAYED
-        entry = RecipientReport(
-            recipient=delivery.recipient,
-            action=action,
-            status=outcome.enhanced,
-            diagnostic=_masked(claim, outcome.status),
-            remote=outcome.remote,
-            original_recipient=delivery.original_recipient,
-            last_attempt_at=now,
-            will_retry_until=message.created_at + LIFETIME_SECONDS if is_late else 0.0,
-        )
+        entries = [
+            RecipientReport(
+                recipient=delivery.recipient,
+                action=action,
+                status=outcome.enhanced,
+                diagnostic=_masked(delivery, outcome.line),
+                remote=outcome.remote,
+                original_recipient=delivery.original_recipient,
+                last_attempt_at=now,
+                will_retry_until=message.created_at + LIFETIME_SECONDS if is_late else 0.0,
+            )
+            for delivery, outcome in told
+        ]
         return Report(
             to=sender,
             reporting_mta=self._hostname,
             date=now,
             message_id=new_message_id(self._hostname, now),
             arrived_at=message.created_at,
-            recipients=(entry,),
+            recipients=tuple(entries),
             envelope_id=message.envelope_id,
             return_full=_returns_full(claim, action),
         )
@@ -150,8 +144,8 @@ class Bounces:
         message = claim.message
         try:
             if _returns_full(claim, action) and message.size_octets <= MAX_RETURNED_OCTETS:
-                return await self._blobs.read(message.blob)
-            reader = await self._blobs.open(message.blob)
+                return await self._queue.read_body(message)
+            reader = await self._queue.open_body(message)
             try:
                 start = await reader.read(MAX_HEADER_OCTETS)
             finally:
@@ -162,11 +156,11 @@ class Bounces:
         return start[: header_bounds(start)[0]]
 
 
-def wants_report(claim: Claim, kind: str) -> bool:
+def wants_report(claim: Claim, delivery: QueuedDelivery, kind: str) -> bool:
     """``FAILURE`` or ``DELAY``: what the sender asked for, both by default (RFC 3461 §4.1)."""
     if not claim.message.reverse_path:
         return False
-    notify = claim.delivery.notify
+    notify = delivery.notify
     return kind in notify if notify else True
 
 
@@ -177,14 +171,9 @@ def _returns_full(claim: Claim, action: Action) -> bool:
     return claim.message.source == "submission" or claim.message.dsn_return == "FULL"
 
 
-def _report_id(claim: Claim, action: Action) -> str:
-    source = f"{claim.message.id}:{claim.delivery.number}:{action.value}"
-    return claim.message.id[:8] + hashlib.sha256(source.encode("ascii")).hexdigest()[:16]
-
-
-def _masked(claim: Claim, text: str) -> str:
+def _masked(delivery: QueuedDelivery, text: str) -> str:
     """Without the address that an alias hides."""
-    target, recipient = claim.delivery.target.address, claim.delivery.recipient
+    target, recipient = delivery.target.address, delivery.recipient
     if not target or target.lower() == recipient.lower():
         return text
     return re.sub(re.escape(target), lambda _: recipient, text, flags=re.IGNORECASE)

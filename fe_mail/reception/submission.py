@@ -27,9 +27,10 @@ from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.errors import Invalid, MailError, Unavailable
 from fe_mail.model.identity import Identity
-from fe_mail.model.ids import BlobId, new_id
+from fe_mail.model.ids import new_id
 from fe_mail.model.queue import QueuedMessage, Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.route import Route
+from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.policy.limits import DAILY_MESSAGES, MAX_RECIPIENTS
 from fe_mail.policy.outbound import (
     RECIPIENT,
@@ -41,19 +42,17 @@ from fe_mail.policy.outbound import (
     message_table,
 )
 from fe_mail.policy.rules import Count, first_refusal, uncounted
-from fe_mail.ports import AccountStore, Blobs, Bus, Cache, Keyring, Offload, Queue
-from fe_mail.queue.acceptance import (
+from fe_mail.ports import AccountStore, BodyWriter, Cache, Keyring, Offload
+from fe_mail.queue.intake import Intake
+from fe_mail.reception.inbound import Routing
+from fe_mail.reception.interface import Spooling
+from fe_mail.reception.spooling import (
     HeaderTap,
     Hold,
     deliveries_for,
-    enqueue,
     message_facts,
     message_id_of,
-    refusal_for,
-    reply_to,
 )
-from fe_mail.queue.inbound import Routing
-from fe_mail.queue.reception import Reply, Spooling
 
 __all__ = ["MAX_SPOOLING_OCTETS", "OFFLOAD_OCTETS", "SubmissionReception"]
 
@@ -74,10 +73,8 @@ class SubmissionReception:
         self,
         router: Routing,
         accounts: AccountStore,
-        queue: Queue,
-        blobs: Blobs,
+        intake: Intake,
         cache: Cache,
-        bus: Bus,
         keyring: Keyring,
         clock: IReactorTime,
         *,
@@ -89,9 +86,7 @@ class SubmissionReception:
         max_recipients: int = MAX_RECIPIENTS,
         count: Count = uncounted,
     ) -> None:
-        self.queue = queue
-        self.blobs = blobs
-        self.bus = bus
+        self.intake = intake
         self.clock = clock
         self.hostname = hostname
         self.run = run
@@ -105,13 +100,13 @@ class SubmissionReception:
         self._loopback = loopback
         self._keys: dict[bytes, SigningKey] = {}
 
-    async def connected(self, peer: Peer) -> Refusal | None:
+    async def connected(self, peer: Peer) -> Status | None:
         """Anybody may try to sign in; ``Login`` limits that."""
         return None
 
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
-    ) -> Refusal | None:
+    ) -> Status | None:
         """MAIL FROM: only one's own address (or the null reverse-path, for receipts)."""
         rights = await self.rights(identity) if identity else None
         facts = SubmittedSender(identity=identity, reverse_path=reverse_path, rights=rights)
@@ -123,10 +118,10 @@ class SubmissionReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
-    ) -> Refusal | None:
+    ) -> Status | None:
         """RCPT TO: the outside is not known here, hosted addresses must exist."""
         if identity is None:
-            return Refusal(code=530, enhanced="5.7.0", text="Authentication required.")
+            return Status(530, "5.7.0", "Authentication required.")
         facts = SubmittedRecipient(recipient=recipient, route=await self._router.route(recipient))
         return await first_refusal(RECIPIENT, facts, self.count)
 
@@ -230,7 +225,7 @@ class _SubmissionSpooling:
         """Forget it."""
         self._let_go()
 
-    async def finish(self) -> Reply:
+    async def finish(self) -> Status:
         """End of data."""
         try:
             if self._error is not None:
@@ -238,14 +233,14 @@ class _SubmissionSpooling:
             return await self._accept()
         except MailError as error:
             log.info("{message_id} refused: {reason}", message_id=self._id, reason=error.message)
-            return reply_to(refusal_for(error))
+            return status_for(error)
         except Exception:
             log.failure("accepting {message_id} failed", message_id=self._id)
-            return reply_to(refusal_for(MailError()))
+            return TEMPORARY
         finally:
             self._let_go()
 
-    async def _accept(self) -> Reply:
+    async def _accept(self) -> Status:
         reception, identity, reverse_path = (
             self._reception,
             self._identity,
@@ -255,18 +250,18 @@ class _SubmissionSpooling:
         sender = SubmittedSender(identity=identity, reverse_path=reverse_path, rights=rights)
         refusal = await first_refusal(SENDER, sender, reception.count)
         if refusal is not None or identity is None or rights is None:
-            return reply_to(refusal or refusal_for(MailError()))
+            return refusal or TEMPORARY
         routed = await self._routed()
         for _, route in routed:
             if route.refusal is not None:  # since RCPT: tell it here rather than by a report
-                return reply_to(route.refusal)
+                return route.refusal
         facts, fields = message_facts(self._envelope, self._tap)
         submission = SubmissionFacts(
             message=facts, identity=identity, rights=rights, author=_author(fields)
         )
         refusal = await first_refusal(reception.message_table, submission, reception.count)
         if refusal is not None:
-            return reply_to(refusal)
+            return refusal
         return await self._queue(identity, fields, routed)
 
     async def _queue(
@@ -274,7 +269,7 @@ class _SubmissionSpooling:
         identity: Identity,
         fields: Iterable[HeaderField],
         routed: list[tuple[Recipient, Route]],
-    ) -> Reply:
+    ) -> Status:
         reception, envelope = self._reception, self._envelope
         deliveries = deliveries_for(self._id, routed, self._now, reception.hold)
         if not deliveries:
@@ -282,11 +277,10 @@ class _SubmissionSpooling:
         message_id = message_id_of(tuple(fields)) or new_message_id(identity.domain.name, self._now)
         completed = await self._completed(message_id)
         body = await reception.signed(completed, await reception.current_domain(identity))
-        blob, size = await self._spool(body)
+        spooled = await self._spool(body)
         message = QueuedMessage(
             id=self._id,
-            blob=blob,
-            size_octets=size,
+            size_octets=spooled.size_octets,
             reverse_path=str(envelope.reverse_path or ""),
             created_at=self._now,
             source="submission",
@@ -300,7 +294,7 @@ class _SubmissionSpooling:
             message_id=message_id,
             peer=envelope.peer,
         )
-        await enqueue(reception.queue, reception.bus, message, deliveries)
+        await reception.intake.accept(message, deliveries, spooled)
         return self._taken()
 
     async def _completed(self, message_id: str) -> bytes:
@@ -315,7 +309,7 @@ class _SubmissionSpooling:
             return await self._reception.run(work)
         return work()
 
-    async def _spool(self, body: bytes) -> tuple[BlobId, int]:
+    async def _spool(self, body: bytes) -> BodyWriter:
         recipients = self._envelope.recipients
         trace = received_field(
             attrs.evolve(self._envelope.peer, ip="", helo="", host=""),
@@ -324,14 +318,7 @@ class _SubmissionSpooling:
             now=self._now,
             recipient=recipients[0].address if len(recipients) == 1 else None,
         )
-        writer = self._reception.blobs.create(self._now)
-        try:
-            await writer.write(trace)
-            await writer.write(body)
-            size = writer.size_octets
-            return await writer.commit(), size
-        finally:
-            await writer.abort()
+        return await self._reception.intake.written(trace, body, now=self._now)
 
     async def _routed(self) -> list[tuple[Recipient, Route]]:
         reception = self._reception
@@ -340,8 +327,8 @@ class _SubmissionSpooling:
             for recipient in self._envelope.recipients
         ]
 
-    def _taken(self) -> Reply:
-        return Reply(code=250, enhanced="2.0.0", text=f"Queued as {self._id}")
+    def _taken(self) -> Status:
+        return Status(250, "2.0.0", f"Queued as {self._id}")
 
 
 def _author(fields: tuple[HeaderField, ...]) -> Address | None:
