@@ -1,5 +1,6 @@
 """Tests of fe_mail.queue.runner: claims, leases, retries, fairness, an orderly stop."""
 
+import random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -132,6 +133,21 @@ class RetryTests(RunnerTestCase):
         self.run_for(10)
         self.assertEqual(self.entries(), ())
         self.assertEqual(self.kinds(), ["deferred", "delivered"])
+
+    def test_a_burst_does_not_come_back_as_one(self) -> None:
+        """Messages that failed at the same moment are tried again at different ones."""
+        self.remote = ScriptedCourier(LATER)
+        for number in range(8):
+            self.put(f"a@host{number}.test")
+        self.start(random=random.random)
+        self.run_for(1)
+        dues = {entry.deliveries[0].next_attempt_at for entry in self.entries()}
+        self.assertEqual(len(self.remote.claims), 8)
+        self.assertEqual(len(dues), 8)
+        now = self.clock.seconds()
+        fifth = MIN_RETRY_SECONDS / 5
+        self.assertGreaterEqual(min(dues), now - 1 + MIN_RETRY_SECONDS - fifth)
+        self.assertLessEqual(max(dues), now + MIN_RETRY_SECONDS + fifth)
 
     def test_expiry(self) -> None:
         """After five days the sender gets one report; in between one notice of delay."""
