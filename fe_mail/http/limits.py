@@ -6,7 +6,9 @@ Attempts that come to nothing have a wider limit, so that nobody asks for every 
 is registered.
 """
 
-from fe_mail.model.counting import Claim, Counter, Window
+import attrs
+
+from fe_mail.model.counting import Claim, Count, Counter, Window
 from fe_mail.model.errors import RateLimited
 from fe_mail.ports import Counters
 
@@ -14,7 +16,9 @@ __all__ = [
     "ACCOUNTS",
     "ACCOUNTS_PER_DAY",
     "ATTEMPTS_PER_DAY",
+    "Limit",
     "limit_counter",
+    "refuse_spent",
     "take_account",
     "undo_account",
 ]
@@ -25,9 +29,25 @@ ATTEMPTS_PER_DAY = 50
 _ATTEMPTS = "register-attempts"
 
 
+@attrs.frozen
+class Limit:
+    """At most ``calls`` of the routes that share ``name`` within a ``window``."""
+
+    name: str
+    calls: int
+    window: Window = Window.DAY
+
+
 def limit_counter(name: str, who: str, window: Window = Window.DAY) -> Counter:
     """The counter of a limit: of a user, an alias or a network."""
     return Counter(f"limit:{name}:{who}", window)
+
+
+async def refuse_spent(counters: Counters, limit: Limit, network: str) -> None:
+    """``RateLimited`` if the limit, which is counted later, is reached already."""
+    (count,) = await counters.read(limit_counter(limit.name, network, limit.window))
+    if count.value >= limit.calls:
+        raise _limited(count)
 
 
 async def take_account(counters: Counters, network: str) -> None:
@@ -37,9 +57,13 @@ async def take_account(counters: Counters, network: str) -> None:
         Claim(limit_counter(ACCOUNTS, network), most=ACCOUNTS_PER_DAY),
     )
     if taken.refused is not None:
-        raise RateLimited(retry_after_seconds=max(1, round(taken.refused.seconds_left)))
+        raise _limited(taken.refused)
 
 
 async def undo_account(counters: Counters, network: str) -> None:
     """The registration came to nothing."""
     await counters.give_back(Claim(limit_counter(ACCOUNTS, network)))
+
+
+def _limited(count: Count) -> RateLimited:
+    return RateLimited(retry_after_seconds=max(1, round(count.seconds_left)))

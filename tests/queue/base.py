@@ -6,6 +6,7 @@ from typing import Any
 
 from fe_mail.accounts.routing import Router
 from fe_mail.adapters.memory.cache import MemoryCache
+from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.account import LogEntry
 from fe_mail.model.address import parse_address
@@ -69,7 +70,7 @@ class PostOfficeTestCase(AccountsTestCase):
         """Open the office."""
         super().setUp()
         self.blobs = MemoryBlobs()
-        self.queue = queue_in_memory(self.clock, self.blobs)
+        self.queue = self.make_queue()
         self.intake = Intake(self.queue, self.bus)
         self.router = Router(self.accounts)
         self.srs = SRS([b"secret"], "mail.example.net")
@@ -80,16 +81,22 @@ class PostOfficeTestCase(AccountsTestCase):
         self.alice = self.now(self.accounts.alias(self.alice.id))
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
-        self.harvesting = Harvesting(self.counters, MemoryCache(self.clock))
+        self.cache = MemoryCache(self.clock)
+        self.harvesting = Harvesting(self.counters, self.cache)
         self.reception = InboundReception(
             self.router,
             self.intake,
             self.harvesting,
+            self.cache,
             self.clock,
             hostname="mx.example.net",
             srs=self.srs,
             count=self.counted.append,
         )
+
+    def make_queue(self) -> SQLiteQueue:
+        """An empty queue."""
+        return queue_in_memory(self.clock, self.blobs)
 
     def envelope(
         self, *recipients: str, sender: str = "carol@elsewhere.test", **more: Any

@@ -65,7 +65,7 @@ class HarvestingTests(SynchronousTestCase):
         self.assertTrue(self.is_over())
         facts = inbound.ConnectFacts(peer=Peer(ip="192.0.2.1"))
         for table in (inbound.connect_table, inbound.sender_table):
-            refusal = self.now(first_refusal(table(self.here.is_over), facts))
+            refusal = self.now(first_refusal(table(self.here.is_over), facts, [].append))
             self.assertEqual((refusal.code, refusal.enhanced), (421, "4.7.1"))
         self.clock.advance(3600.0)
         self.assertFalse(self.is_over())
