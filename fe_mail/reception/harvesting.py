@@ -37,7 +37,8 @@ class Harvesting:
         key = _key(ip)
         known = await self._cache.get(key)
         if known is None:
-            known = await self._read(ip)
+            found = await self._read(ip)
+            known = await self._cache.get(key) or found  # it may have been shut meanwhile
             await self._cache.set(key, known, RECENT_SECONDS)
         return known == _SHUT
 

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.cache import MemoryCache
+from fe_mail.model.counting import Count, Counter
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import Unavailable
 from fe_mail.policy import inbound
@@ -90,6 +91,23 @@ class HarvestingTests(SynchronousTestCase):
         self.clock.advance(RECENT_SECONDS)
         self.assertTrue(self.is_over(at=self.there))
         self.assertTrue(self.is_over(at=self.process()))
+
+    def test_shut_out_meanwhile(self) -> None:
+        """A reading from before the last guess that comes late does not open the door again."""
+        late: Deferred[None] = Deferred()
+        read = self.counters.read
+
+        async def read_late(*counters: Counter) -> tuple[Count, ...]:
+            counts: tuple[Count, ...] = await read(*counters)
+            await late
+            return counts
+
+        self.counters.read = read_late
+        asked = Deferred.fromCoroutine(self.here.is_over("192.0.2.1"))
+        self.ask()
+        late.callback(None)
+        self.assertTrue(self.successResultOf(asked))
+        self.assertTrue(self.is_over())
 
     def test_mail_costs_nothing(self) -> None:
         """Connections and messages of one peer ask the store once in a while, and never write."""
