@@ -1,7 +1,7 @@
 """
 Verified fakes: one for every port, each held to the port's contract suite.
 
-They are the in-memory adapters, which are the specification of their ports, and two quick forms
+They are the in-memory adapters, the real mailboxes in a temporary directory, and two quick forms
 of what is costly for real. ``tests/test_fakes.py`` proves that there is one for every port and
 that the contract of the port has run on it. ``FAKES`` maps the ports to them.
 """
@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from argon2 import PasswordHasher
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
@@ -18,10 +21,11 @@ from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.http import MemoryHTTP
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.threads import InlineThreads
+from fe_mail.ports import Bus
 
 __all__ = [
     "FAKES",
@@ -32,10 +36,10 @@ __all__ = [
     "MemoryCache",
     "MemoryExchange",
     "MemoryHTTP",
-    "MemoryMailboxStore",
     "MemoryQueue",
     "QuickKeyring",
     "TableResolver",
+    "mailbox_store",
 ]
 
 QUICK_ITERATIONS = 4096
@@ -62,6 +66,14 @@ class QuickKeyring(ServerKeyring):
         return await super().salted_password(password, salt, iterations)
 
 
+def mailbox_store(case: SynchronousTestCase, bus: Bus, clock: IReactorTime) -> SQLiteMailboxStore:
+    """A started store of encrypted mailboxes for one test, all work done at once."""
+    store = SQLiteMailboxStore(case.mktemp(), bus, InlineThreads(), clock)
+    case.successResultOf(Deferred.fromCoroutine(store.start()))
+    case.addCleanup(lambda: case.successResultOf(Deferred.fromCoroutine(store.stop())))
+    return store
+
+
 FAKES: dict[str, Callable[..., Any]] = {
     "AccountStore": MemoryAccountStore,
     "Blobs": MemoryBlobs,
@@ -70,7 +82,7 @@ FAKES: dict[str, Callable[..., Any]] = {
     "Exchange": MemoryExchange,
     "HTTPPost": MemoryHTTP,
     "Keyring": QuickKeyring,
-    "MailboxStore": MemoryMailboxStore,
+    "MailboxStore": SQLiteMailboxStore,
     "Offload": InlineThreads,
     "Queue": MemoryQueue,
     "Resolver": TableResolver,

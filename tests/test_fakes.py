@@ -87,8 +87,8 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
     "Keyring": (KeyringContract, QuickKeyringTests, lambda: QuickKeyringTests().keyring()),
     "MailboxStore": (
         MailboxStoreContract,
-        test_mailboxes.MemoryTests,
-        lambda: test_mailboxes.MemoryTests().make_store(MemoryBus(Clock()), Clock()),
+        test_mailboxes.SQLiteTests,
+        lambda: test_mailboxes.SQLiteTests().make_store(MemoryBus(Clock()), Clock()),
     ),
     "Offload": (OffloadContract, test_threads.InlineThreadsTests, _offload),
     "Queue": (

@@ -3,8 +3,8 @@ The ports: everything the inside of fe-mail needs from the outside.
 
 One method = one transaction = one thread hop = one possible RPC. Methods are coroutines over
 Deferreds. They raise only the errors of ``fe_mail.model.errors``. Every port has one contract
-suite in ``tests/contracts/`` that runs on all its adapters; the in-memory adapter is the
-specification. Times are seconds since the epoch, as Twisted's ``IReactorTime.seconds()`` gives.
+suite in ``tests/contracts/`` that runs on all its adapters and is the specification.
+Times are seconds since the epoch, as Twisted's ``IReactorTime.seconds()`` gives.
 
 Each port has its module; everybody else imports them from here.
 """

@@ -16,8 +16,8 @@ from tests.fakes import (
     MemoryAccountStore,
     MemoryBus,
     MemoryCache,
-    MemoryMailboxStore,
     QuickKeyring,
+    mailbox_store,
 )
 
 __all__ = ["AccountsTestCase"]
@@ -51,7 +51,7 @@ class AccountsTestCase(SynchronousTestCase):
 
     def make_mailboxes(self) -> MailboxStore:
         """A store of mailboxes."""
-        return MemoryMailboxStore(self.bus, self.clock)
+        return mailbox_store(self, self.bus, self.clock)
 
     def now(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
         """The result of a coroutine that needs no waiting."""

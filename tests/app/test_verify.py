@@ -17,9 +17,9 @@ from tests.fakes import (
     MemoryAccountStore,
     MemoryBlobs,
     MemoryBus,
-    MemoryMailboxStore,
     MemoryQueue,
     QuickKeyring,
+    mailbox_store,
 )
 
 
@@ -64,7 +64,7 @@ class VerifyTests(SynchronousTestCase):
             accounts=MemoryAccountStore(),
             queue=queue,
             blobs=blobs,
-            mailboxes=MemoryMailboxStore(MemoryBus(clock), clock),
+            mailboxes=mailbox_store(self, MemoryBus(clock), clock),
             keyring=QuickKeyring(),
         )
         if isinstance(blobs, SettlingBlobs):

@@ -31,12 +31,11 @@ from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
-from tests.fakes import QuickKeyring
+from tests.fakes import QuickKeyring, mailbox_store
 
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
@@ -171,7 +170,7 @@ class HTTPTestCase(SynchronousTestCase):
         self.accounts = MemoryAccountStore()
         self.cache = MemoryCache(self.clock)
         self.bus = MemoryBus(self.clock)
-        self.mailboxes = MemoryMailboxStore(self.bus, self.clock)
+        self.mailboxes = mailbox_store(self, self.bus, self.clock)
         self.resolver = TableResolver(HOST)
         self.site_values = Site(
             hostname="mail.example.net",

@@ -8,13 +8,10 @@ multipart with a message inside.
 
 from collections.abc import Callable
 
-from fe_mail.adapters.sqlite.mailbox.store import SQLiteMailboxStore
-from fe_mail.adapters.threads import InlineThreads
-from fe_mail.ports import MailboxStore
 from tests.dialogue import SCRIPTS
 from tests.imap.base import IMAPTestCase, message
 
-__all__ = ["DialogueTests", "SQLiteDialogueTests"]
+__all__ = ["DialogueTests"]
 
 FOLDED = message(
     "two",
@@ -48,17 +45,6 @@ def _test(name: str, docstring: str) -> Callable[[DialogueTests], None]:
 
     test.__doc__ = docstring
     return test
-
-
-class SQLiteDialogueTests(DialogueTests):
-    """The same on the real store: sessions cannot tell the adapters apart."""
-
-    def make_mailboxes(self) -> MailboxStore:
-        """An encrypted mailbox in a file."""
-        store = SQLiteMailboxStore(self.mktemp(), self.bus, InlineThreads(), self.clock)
-        self.now(store.start())
-        self.addCleanup(lambda: self.now(store.stop()))
-        return store
 
 
 for path in sorted(SCRIPTS.glob("imap_*.txt")):

