@@ -1,10 +1,12 @@
 """Tests of fe_mail.mailboxes.view and search."""
 
+import math
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.mailboxes.search import match_in_view, resolve, uid_ranges
+from fe_mail.mailboxes.search import resolve, test_in_view, uid_ranges, weight
 from fe_mail.mailboxes.view import NoSuchMessage, SelectedFolder
 from fe_mail.model.criteria import (
     BothOf,
@@ -20,7 +22,7 @@ from fe_mail.model.mailbox import Changes, Folder, FolderView
 from fe_mail.model.search import All, And, Flagged, InUIDs, ModSeqSince, Not, Or, TextContains
 from fe_mail.model.sequence import STAR, SequenceSet
 
-__all__ = ["SearchTests", "ViewTests"]
+__all__ = ["Counted", "SearchTests", "ViewTests"]
 
 SEEN = frozenset({"\\Seen"})
 NONE: frozenset[str] = frozenset()
@@ -44,6 +46,28 @@ def view(uids: list[int], flags: frozenset[str] = NONE) -> SelectedFolder:
 def sequence(*ranges: tuple[int, int]) -> SequenceSet:
     """Short for tests."""
     return SequenceSet(ranges)
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    comparisons = 0
+
+    def __lt__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return super().__lt__(other)
+
+    def __le__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return super().__le__(other)
+
+    def __gt__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return super().__gt__(other)
+
+    def __ge__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return super().__ge__(other)
 
 
 class ViewTests(SynchronousTestCase):
@@ -186,7 +210,27 @@ class SearchTests(SynchronousTestCase):
             (EitherOf(Plain(All()), Plain(TextContains("x"))), None),
         ]
         for criterion, expected in cases:
-            self.assertEqual(match_in_view(criterion, folder), expected, criterion)
+            test = test_in_view(criterion, folder)
+            found = None if test is None else list(filter(test, range(len(folder))))
+            self.assertEqual(found, expected, criterion)
+
+    def test_weight(self) -> None:
+        """Every key counts, so that a pause comes in time."""
+        self.assertEqual(weight(self.CRITERION), 7)
+        self.assertEqual(weight(Plain(All())), 1)
+
+    def test_single_uids_cost_little(self) -> None:
+        """Membership of a set of single UIDs is bisected, in the view and out of it."""
+        count = 4_000
+        uids = range(1, 2 * count, 2)
+        folder = view(list(uids))
+        single = SequenceSet(tuple((Counted(uid), Counted(uid)) for uid in uids if uid % 3))
+        Counted.comparisons = 0
+        test = test_in_view(NoneOf(InUIDSet(single)), folder)
+        assert test is not None
+        found = list(filter(test, range(count)))
+        self.assertEqual([folder.uids[index] for index in found], [u for u in uids if not u % 3])
+        self.assertLess(Counted.comparisons, 4 * count * math.log2(count))
 
     def test_uid_ranges(self) -> None:
         """Neighbors join."""
