@@ -40,7 +40,7 @@ def _describe(session: Session, view: SelectedFolder) -> None:
         permanent = formatting.flag_list(SYSTEM_FLAGS.union(view.keywords, ("\\*",)))
     session.tell(b"OK [PERMANENTFLAGS %s] Flags that are kept." % permanent)
     session.tell(b"%d EXISTS" % len(view))
-    session.tell(b"%d RECENT" % len(view.recent))
+    session.tell(b"%d RECENT" % view.recent_count)
     unseen = view.first_unseen()
     if unseen is not None:
         session.tell(b"OK [UNSEEN %d] The first message without \\Seen." % unseen)
@@ -83,7 +83,7 @@ async def expunge(session: Session, command: Expunge) -> Reply:
     result = await session.mailbox.expunge(view.folder.id, uids)
     if result.uids:
         view.vanish(result.uids)
-        session.advance(result.modseq)
+        session.advance(result.since, result.modseq)
     await session.refresh(expunge=True)
     code = b"HIGHESTMODSEQ %d" % result.modseq if session.condstore and result.uids else b""
     return ok("Expunged.", code)

@@ -20,6 +20,7 @@ from fe_mail.imap.command import State
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
 from fe_mail.imap.read_ahead import ReadAhead
 from fe_mail.mailboxes.view import SelectedFolder
+from fe_mail.model.change import Change, ChangeKind
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import MailError
 from fe_mail.model.identity import Identity
@@ -164,7 +165,7 @@ class Session:
         self.state = State.AUTHENTICATED
         subscribe = self.services.bus.subscribe
         self._subscriptions += [
-            subscribe(f"mailbox:{alias_id}", self._mailbox_changed),
+            subscribe(Change.topic(alias_id), self._mailbox_changed),
             subscribe(f"sealed:{alias_id}", self._mail_waits),
         ]
         self.wire.authenticated()
@@ -186,12 +187,14 @@ class Session:
             mailbox.close()
 
     def _mailbox_changed(self, payload: Mapping[str, str]) -> None:
-        view = self.view
-        if view is None or payload.get("folder", "") not in ("", str(view.folder.id)):
+        view, change = self.view, Change.read(payload)
+        if view is None:
             return
-        modseq = payload.get("modseq", "")
-        if modseq.isdecimal() and int(modseq) <= view.modseq:
-            return  # our own doing
+        if change is not None:
+            if change.kind is not ChangeKind.FOLDER or change.id != view.folder.id:
+                return
+            if change.modseq <= view.modseq:
+                return  # told already, or our own doing
         self._is_stale = True
         self.wire.wake()
 
@@ -221,16 +224,18 @@ class Session:
             if self.view is not None:
                 self.tell(b"OK [HIGHESTMODSEQ %d] CONDSTORE is on." % self.view.modseq)
 
-    def advance(self, modseq: int) -> None:
+    def advance(self, since: int, modseq: int) -> None:
         """
-        Note a mutation of our own that the view has already.
+        Note a change of our own, which the view has already, from ModSeq ``since`` to ``modseq``.
 
-        When nothing came in between, the hint about it needs no look into the store.
+        If the view knew ``since``, it has missed nothing, and the hint about our change needs no
+        look into the store. If it did not, what came in between is told only by the next look,
+        which has to begin where the view was.
         """
         view = self.selected
-        if modseq == view.modseq + 1:
-            view.modseq = modseq
-        elif modseq > view.modseq:
+        if since <= view.modseq:
+            view.modseq = max(view.modseq, modseq)
+        else:
             self._is_stale = True
 
     async def refresh(self, expunge: bool, force: bool = False) -> None:
@@ -276,7 +281,7 @@ class Session:
             self.tell_flags()
         if refresh.exists:
             self.tell(b"%d EXISTS" % len(view))
-            self.tell(b"%d RECENT" % len(view.recent))
+            self.tell(b"%d RECENT" % view.recent_count)
         for index in refresh.changed:
             self.tell_fetch_flags(index)
 
@@ -293,7 +298,7 @@ class Session:
             return
         items = [b"UID %d" % number] if uid else []
         if flags:
-            named = formatting.flag_list(view.flags[index], number in view.recent)
+            named = formatting.flag_list(view.flags_of(index), number >= view.recent_from)
             items.append(b"FLAGS " + named)
         if self.condstore:
             items.append(b"MODSEQ (%d)" % view.modseqs[index])

@@ -8,7 +8,7 @@ RFC 9051 §6.4.4. Knows no protocol.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.criteria import (
@@ -24,7 +24,9 @@ from fe_mail.model.criteria import (
 from fe_mail.model.search import All, And, Flagged, InUIDs, Key, ModSeqSince, Not, Or
 from fe_mail.model.sequence import SequenceSet
 
-__all__ = ["Test", "resolve", "test_in_view", "uid_ranges", "weight"]
+__all__ = ["Test", "resolve", "test_in_view", "weight"]
+
+MAX_UID = 2**32 - 1
 
 Test = Callable[[int], bool]  # of an index in the view
 
@@ -38,7 +40,7 @@ def resolve(criterion: Criterion, view: SelectedFolder) -> Key:
     if isinstance(criterion, InUIDSet):
         return _in_view(criterion.uids, view, uid=True)
     if isinstance(criterion, Recent):
-        return InUIDs(uid_ranges(sorted(view.recent)))
+        return InUIDs(((view.recent_from, MAX_UID),))
     if isinstance(criterion, BothOf):
         return And(tuple(resolve(each, view) for each in criterion.criteria))
     if isinstance(criterion, EitherOf):
@@ -49,21 +51,6 @@ def resolve(criterion: Criterion, view: SelectedFolder) -> Key:
 def _in_view(numbers: SequenceSet, view: SelectedFolder, uid: bool) -> InUIDs:
     spans = view.resolve(numbers, uid)
     return InUIDs(tuple((view.uids[span.start], view.uids[span.stop - 1]) for span in spans))
-
-
-def uid_ranges(uids: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Ascending UIDs as inclusive ranges."""
-    ranges: list[tuple[int, int]] = []
-    start = last = 0
-    for uid in uids:
-        if uid != last + 1 or not start:
-            if start:
-                ranges.append((start, last))
-            start = uid
-        last = uid
-    if start:
-        ranges.append((start, last))
-    return tuple(ranges)
 
 
 def weight(criterion: Criterion) -> int:
@@ -84,7 +71,7 @@ def test_in_view(criterion: Criterion, view: SelectedFolder) -> Test | None:
     if isinstance(criterion, InUIDSet):
         return _set_test(view.resolve(criterion.uids, uid=True))
     if isinstance(criterion, Recent):
-        return lambda index: view.uids[index] in view.recent
+        return lambda index: view.uids[index] >= view.recent_from
     if isinstance(criterion, NoneOf):
         inner = test_in_view(criterion.criterion, view)
         return None if inner is None else lambda index: not inner(index)
@@ -125,7 +112,10 @@ def _plain_test(key: Key, view: SelectedFolder) -> Test | None:
     if isinstance(key, Flagged):
         wanted = key.flag.lower()
         if wanted.startswith("\\"):
-            return lambda index: key.flag in view.flags[index]
-        spellings = {flag for flag in view.keywords if flag.lower() == wanted}
-        return lambda index: not spellings.isdisjoint(view.flags[index])
+            having = {at for at, flags in enumerate(view.flag_sets) if key.flag in flags}
+        else:
+            spellings = {flag for flag in view.keywords if flag.lower() == wanted}
+            sets = enumerate(view.flag_sets)
+            having = {at for at, flags in sets if not spellings.isdisjoint(flags)}
+        return lambda index: view.flags[index] in having
     return None

@@ -29,7 +29,8 @@ class OpenMailbox(Protocol):
     """
     An unlocked mailbox. Many sessions may share one; ``close`` gives it back.
 
-    Every mutation publishes ``mailbox:<alias id>`` on the bus after its commit.
+    Every mutation publishes a ``model.change.Change`` on the bus after its commit, for each folder
+    or collection that it touched.
     """
 
     @property

@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.mailbox import store as store_module
-from fe_mail.adapters.sqlite.mailbox.file import DELIVERIES_REMEMBERED_SECONDS
+from fe_mail.adapters.sqlite.mailbox.dream import BELIEVED_SECONDS
 from fe_mail.adapters.sqlite.mailbox.spool import Spool
+from fe_mail.adapters.sqlite.mailbox.upkeep import DELIVERIES_REMEMBERED_SECONDS
 from fe_mail.adapters.sqlite.schema import migrate, open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model import search
@@ -85,7 +86,7 @@ class FilesCase(SynchronousTestCase):
 
     def uids(self, mailbox: OpenMailbox) -> tuple[int, ...]:
         """The UIDs of INBOX."""
-        return self.now(mailbox.select("INBOX")).uids
+        return tuple(self.now(mailbox.select("INBOX")).uids)
 
 
 class AtRestTests(FilesCase):
@@ -284,6 +285,42 @@ class OpenFilesTests(FilesCase):
         self.now(mailbox.append("INBOX", [new()]))
         self.assertEqual(self.now(mailbox.check()), ())
 
+    def test_looking_while_it_sleeps(self) -> None:
+        """Who only looks every minute does not open the file, until another process wrote."""
+        mailbox = self.unlock()
+        view = self.now(mailbox.select("INBOX"))
+        inbox, modseq = view.folder.id, view.highest_modseq
+        for _ in range(3):
+            self.clock.advance(70)
+        for _ in range(10):
+            self.clock.advance(60)
+            found = self.now(mailbox.changes(inbox, modseq))
+            self.assertEqual((found.messages, found.vanished, found.gone), ((), (), False))
+            self.assertFalse(self.has_connections())
+        deaf = SQLiteMailboxStore(
+            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock
+        )
+        self.now(deaf.start())
+        self.addCleanup(lambda: self.now(deaf.stop()))
+        elsewhere = self.now(deaf.unlock(ALICE, KEY))
+        self.now(elsewhere.append("INBOX", [new()]))
+        self.assertEqual(len(self.now(mailbox.changes(inbox, modseq)).messages), 1)
+        for _ in range(3):
+            self.clock.advance(70)
+        self.now(elsewhere.append("INBOX", [new()]))
+        elsewhere.close()
+        self.clock.advance(120)
+        self.assertEqual(len(self.now(mailbox.changes(inbox, modseq)).messages), 2)
+
+    def test_dreams_end(self) -> None:
+        """What was known when the file was closed is not believed for ever."""
+        mailbox = self.unlock()
+        view = self.now(mailbox.select("INBOX"))
+        for seconds in (70, 70, 70, BELIEVED_SECONDS + 1):
+            self.clock.advance(seconds)
+        self.now(mailbox.changes(view.folder.id, view.highest_modseq))
+        self.assertTrue(self.has_connections())
+
     def test_limit(self) -> None:
         """Files without a handle are closed earlier when there are too many."""
         self.patch(store_module, "OPEN_FILES_MAX", 1)
@@ -399,6 +436,7 @@ class SealedTests(FilesCase):
         self.clock.advance(DELIVERIES_REMEMBERED_SECONDS + 1)
         self.deliver("new")
         self.lock(self.unlock())
+        self.clock.advance(2)
         ids = self.file().execute("SELECT id FROM delivery").fetchall()
         self.assertEqual(ids, [("new",)])
 
@@ -492,7 +530,11 @@ class CheckTests(FilesCase):
             ("DELETE FROM piece WHERE id = 1 << 20", "octets"),
             ("UPDATE attachment SET refs = 2", "Attachment"),
             ("UPDATE folder SET name = 'x/y' WHERE id = 2", "parent"),
-            ("UPDATE message SET flagset_id = 77 WHERE uid = 1", "refers"),
+            ("UPDATE message SET flagset_id = 77 WHERE uid = 1", "flags"),
+            ("INSERT INTO vanished VALUES (77, 1, 1)", "refers"),
+            ("UPDATE mailbox SET last_content_id = 0", "given again"),
+            ("UPDATE content SET is_digested = 0 WHERE id = 1", "digest"),
+            ("UPDATE content SET thread_id = 0 WHERE id = 1", "digest"),
         ):
             self.assertEqual(self.now(mailbox.check()), ())
             self.damage(connection, damage, expected, mailbox)

@@ -1,12 +1,13 @@
 """Tests of fe_mail.mailboxes.view and search."""
 
 import math
+from array import array
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.mailboxes.search import resolve, test_in_view, uid_ranges, weight
+from fe_mail.mailboxes.search import resolve, test_in_view, weight
 from fe_mail.mailboxes.view import NoSuchMessage, SelectedFolder
 from fe_mail.model.criteria import (
     BothOf,
@@ -35,10 +36,11 @@ def view(uids: list[int], flags: frozenset[str] = NONE) -> SelectedFolder:
             folder=Folder(id=1, name="INBOX", uidvalidity=1),
             uidnext=(uids[-1] if uids else 0) + 1,
             highest_modseq=uids[-1] if uids else 1,
-            uids=tuple(uids),
-            flags=(flags,) * len(uids),
-            modseqs=tuple(uids),
-            recent=frozenset(uids[-1:]),
+            uids=array("I", uids),
+            flags=array("I", [0] * len(uids)),
+            flag_sets=(flags,),
+            modseqs=array("Q", uids),
+            recent_from=uids[-1] if uids else 1,
         )
     )
 
@@ -120,7 +122,7 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual(refresh.changed, (1,))
         self.assertEqual(list(folder.uids), [10, 20, 30])
         self.assertEqual((folder.modseq, folder.uidnext), (50, 31))
-        self.assertIn(30, folder.recent)
+        self.assertEqual(folder.recent_count, 2)
 
     def test_vanished_keep_their_place(self) -> None:
         """Until the client is told; then the numbers go from the highest down."""
@@ -156,7 +158,7 @@ class ViewTests(SynchronousTestCase):
         folder = view([10])
         self.assertTrue(folder.set_flags(0, SEEN, 20))
         self.assertFalse(folder.set_flags(0, NONE, 15))
-        self.assertEqual(folder.flags[0], SEEN)
+        self.assertEqual(folder.flags_of(0), SEEN)
 
     def test_sizes(self) -> None:
         """What was told once is remembered, also when places change."""
@@ -186,7 +188,7 @@ class SearchTests(SynchronousTestCase):
             And(
                 (
                     Or(InUIDs(((10, 20),)), InUIDs(((40, 40),))),
-                    Not(InUIDs(((40, 40),))),
+                    Not(InUIDs(((40, 2**32 - 1),))),
                     All(),
                 )
             ),
@@ -231,8 +233,3 @@ class SearchTests(SynchronousTestCase):
         found = list(filter(test, range(count)))
         self.assertEqual([folder.uids[index] for index in found], [u for u in uids if not u % 3])
         self.assertLess(Counted.comparisons, 4 * count * math.log2(count))
-
-    def test_uid_ranges(self) -> None:
-        """Neighbors join."""
-        self.assertEqual(uid_ranges([1, 2, 3, 7, 9, 10]), ((1, 3), (7, 7), (9, 10)))
-        self.assertEqual(uid_ranges([]), ())

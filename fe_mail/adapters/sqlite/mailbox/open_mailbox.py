@@ -5,7 +5,7 @@
 from collections.abc import Callable, Sequence
 
 from fe_mail.adapters.mailbox_rules import INBOX, check_size, folder_name, wanted_folder
-from fe_mail.adapters.sqlite.mailbox import folders, searching
+from fe_mail.adapters.sqlite.mailbox import fetching, folders, searching
 from fe_mail.adapters.sqlite.mailbox import messages as mail
 from fe_mail.adapters.sqlite.mailbox.checking import broken_invariants
 from fe_mail.adapters.sqlite.mailbox.file import MailboxFile
@@ -113,11 +113,11 @@ class SQLiteOpenMailbox:
     ) -> tuple[FetchedMessage, ...]:
         """The messages that exist, in UID order; those that are gone are left out."""
         file = self._file
-        return await file.read(lambda tx: mail.fetch(tx, folder_id, uids, want, file.flagsets))
+        return await file.read(lambda tx: fetching.fetch(tx, folder_id, uids, want, file.flagsets))
 
     async def read(self, folder_id: int, uid: int, start: int, end: int) -> bytes:
         """Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone."""
-        return await self._file.read(lambda tx: mail.read(tx, folder_id, uid, start, end))
+        return await self._file.read(lambda tx: fetching.read(tx, folder_id, uid, start, end))
 
     async def store_flags(
         self,
@@ -156,6 +156,9 @@ class SQLiteOpenMailbox:
     async def changes(self, folder_id: int, since: int) -> Changes:
         """What happened in the folder after ModSeq ``since``."""
         file = self._file
+        nothing = file.nothing_new(folder_id, since)
+        if nothing is not None:
+            return nothing
         return await file.read(lambda tx: mail.changes(tx, folder_id, since, file.flagsets))
 
     async def quota(self) -> Quota:
