@@ -35,7 +35,7 @@ from tests.contracts.resolver import ResolverContract
 from tests.fakes import FAKES, QuickKeyring
 
 # What a store hands out is verified with the store.
-PARTS = {"BlobReader", "BlobWriter", "OpenMailbox"}
+PARTS = {"BlobReader", "BlobWriter", "OpenMailbox", "Records"}
 
 
 class QuickKeyringTests(KeyringContract, SynchronousTestCase):

@@ -19,6 +19,7 @@ from fe_mail.ports.keyring import Keyring
 from fe_mail.ports.mailboxes import MailboxStore, OpenMailbox
 from fe_mail.ports.offload import Offload
 from fe_mail.ports.queue import Queue
+from fe_mail.ports.records import Records
 from fe_mail.ports.resolver import Resolver
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "Offload",
     "OpenMailbox",
     "Queue",
+    "Records",
     "Resolver",
 ]

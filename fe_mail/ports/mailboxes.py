@@ -21,6 +21,7 @@ from fe_mail.model.mailbox import (
     Want,
 )
 from fe_mail.model.search import Key
+from fe_mail.ports.records import Records
 
 __all__ = ["MailboxStore", "OpenMailbox"]
 
@@ -36,6 +37,10 @@ class OpenMailbox(Protocol):
     @property
     def alias_id(self) -> AliasId:
         """Whose mailbox this is."""
+
+    @property
+    def records(self) -> Records:
+        """Calendars, contacts and the like, beside the messages."""
 
     def close(self) -> None:
         """Give the handle back; the last one closes the file after a while."""

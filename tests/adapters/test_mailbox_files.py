@@ -21,6 +21,7 @@ from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model import search
 from fe_mail.model.errors import AuthenticationFailed, Invalid, NotFound, SchemaTooNew, Unavailable
 from fe_mail.model.mailbox import NewMessage
+from fe_mail.model.records import NewItem
 from fe_mail.ports import OpenMailbox
 from tests.contracts.mailbox_case import ALICE, BOB, KEY, NOW, delivery, letter, new
 from tests.contracts.mailbox_messages import with_attachment
@@ -510,6 +511,8 @@ class CheckTests(FilesCase):
         mailbox = self.unlock()
         self.now(mailbox.append("INBOX", [new(), new(with_attachment("a", 9000))]))
         self.now(mailbox.append("Junk", [new()]))
+        collection = self.now(mailbox.records.create("k", "n")).id
+        self.now(mailbox.records.update(collection, [NewItem(name="x", octets=b"y")]))
         self.clock.advance(2)
         connection = self.file()
         connection.execute("PRAGMA foreign_keys=OFF")
@@ -535,6 +538,9 @@ class CheckTests(FilesCase):
             ("UPDATE mailbox SET last_content_id = 0", "given again"),
             ("UPDATE content SET is_digested = 0 WHERE id = 1", "digest"),
             ("UPDATE content SET thread_id = 0 WHERE id = 1", "digest"),
+            ("UPDATE collection SET items = 7", "counts are not those of its items"),
+            ("UPDATE collection SET highest_modseq = 0", "above the highest"),
+            ("INSERT INTO gone VALUES (1, 'x', 0)", "is there and gone"),
         ):
             self.assertEqual(self.now(mailbox.check()), ())
             self.damage(connection, damage, expected, mailbox)
@@ -544,7 +550,7 @@ class CheckTests(FilesCase):
     ) -> None:
         """Do it on a copy of the rows, look, and put them back."""
         tables = ("mailbox", "folder", "message", "vanished", "content", "content_text")
-        tables += ("piece", "attachment", "attachment_piece")
+        tables += ("piece", "attachment", "attachment_piece", "collection", "gone")
         for table in tables:
             connection.execute(f"CREATE TEMP TABLE kept_{table} AS SELECT * FROM {table}")
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")

@@ -6,6 +6,7 @@ from fe_mail.adapters.sqlite.mailbox import contents, upkeep
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.mailbox import FlagAction
+from fe_mail.model.records import NewItem, Removal
 from fe_mail.ports import OpenMailbox
 from tests.adapters.test_mailbox_files import FilesCase
 from tests.contracts.mailbox_case import new
@@ -111,6 +112,25 @@ class UpkeepTests(FilesCase):
         self.now(store(self.inbox, [1], FlagAction.REPLACE, frozenset({"$new"})))
         self.assertGreater(self.value("SELECT max(id) FROM flagset"), highest)
         self.assertEqual(self.select().flags_of(0), frozenset({"$new"}))
+        self.assertEqual(self.now(self.mailbox.check()), ())
+
+    def test_gone(self) -> None:
+        """Of records that went only the latest are kept, and who cannot know is told so."""
+        self.patch(upkeep, "VANISHED_KEPT", 2)
+        self.patch(upkeep, "VANISHED_SLACK", 0)
+        self.patch(upkeep, "VANISHED_BATCH", 3)
+        records = self.mailbox.records
+        book = self.now(records.create("addressbook", "b")).id
+        items = [NewItem(name=f"n{number}", octets=b"") for number in range(12)]
+        since = [self.now(records.update(book, items)).modseq]
+        for number in range(12):
+            removal = Removal(name=f"n{number}")
+            since.append(self.now(records.update(book, remove=[removal])).modseq)
+        self.clock.advance(2)
+        self.assertEqual(self.value("SELECT count(*) FROM gone"), 2)
+        self.assertFalse(self.now(records.changes(book, since[0])).is_complete)
+        lately = self.now(records.changes(book, since[10]))
+        self.assertEqual((lately.gone, lately.is_complete), (("n10", "n11"), True))
         self.assertEqual(self.now(self.mailbox.check()), ())
 
     def test_contents(self) -> None:

@@ -6,9 +6,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, folders
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, folders, records
 from tests.contracts.mailbox_folders import MailboxFoldersContract
 from tests.contracts.mailbox_messages import MailboxMessagesContract
+from tests.contracts.mailbox_records import MailboxRecordsContract
 from tests.contracts.mailbox_search import MailboxSearchContract
 from tests.contracts.mailboxes import MailboxStoreContract
 from tests.fakes import mailbox_store
@@ -29,6 +30,16 @@ class SQLiteTests(
     def modules_with_limits(self) -> tuple[ModuleType, ...]:
         """Where the count of folders is limited."""
         return (folders,)
+
+
+class SQLiteRecordsTests(MailboxRecordsContract, SynchronousTestCase):
+    """Records in encrypted files."""
+
+    make_store = SQLiteTests.make_store
+
+    def modules_with_record_limits(self) -> tuple[ModuleType, ...]:
+        """Where the limits are looked at."""
+        return (records,)
 
 
 class SQLiteSearchTests(MailboxSearchContract, SynchronousTestCase):

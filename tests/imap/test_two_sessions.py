@@ -22,10 +22,24 @@ FLAGS = re.compile(rb"FLAGS \(([^)]*)\)")
 UID = re.compile(rb"UID (\d+)")
 
 Step = tuple[str, int, int]
-STEPS = (
-    "add remove replace silent seen expunge append copy move fetch search idle noop "
-    "hints lose later"
-).split()
+STEPS = [
+    "add",
+    "remove",
+    "replace",
+    "silent",
+    "seen",
+    "expunge",
+    "append",
+    "copy",
+    "move",
+    "fetch",
+    "search",
+    "idle",
+    "noop",
+    "hints",
+    "lose",
+    "later",
+]
 SCRIPTS = st.lists(
     st.tuples(st.sampled_from(STEPS), st.integers(0, 1), st.integers(0, 7)), max_size=25
 )

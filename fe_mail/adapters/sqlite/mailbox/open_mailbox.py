@@ -9,6 +9,7 @@ from fe_mail.adapters.sqlite.mailbox import fetching, folders, searching
 from fe_mail.adapters.sqlite.mailbox import messages as mail
 from fe_mail.adapters.sqlite.mailbox.checking import broken_invariants
 from fe_mail.adapters.sqlite.mailbox.file import MailboxFile
+from fe_mail.adapters.sqlite.mailbox.records import SQLiteRecords
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.model.errors import Locked
 from fe_mail.model.ids import AliasId
@@ -50,6 +51,11 @@ class SQLiteOpenMailbox:
         if self._shared is None:
             raise Locked
         return self._shared
+
+    @property
+    def records(self) -> SQLiteRecords:
+        """Calendars, contacts and the like, beside the messages."""
+        return SQLiteRecords(lambda: self._file)
 
     def close(self) -> None:
         """Give the handle back; the last one closes the file after a while."""

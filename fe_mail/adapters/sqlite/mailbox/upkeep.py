@@ -84,6 +84,37 @@ def _forget_vanished(tx: Transaction) -> int:
     )
 
 
+def _much_gone(tx: Transaction) -> int | None:
+    """A collection with more than is kept."""
+    collection_id: int | None = tx.value(
+        "SELECT collection_id FROM gone GROUP BY collection_id HAVING count(*) > ? LIMIT 1",
+        VANISHED_KEPT + VANISHED_SLACK,
+    )
+    return collection_id
+
+
+def _forget_gone(tx: Transaction) -> int:
+    """Like what vanished."""
+    collection_id = _much_gone(tx)
+    if collection_id is None:
+        return 0
+    horizon = tx.value(
+        "SELECT modseq FROM gone WHERE collection_id = ? ORDER BY modseq DESC LIMIT 1 OFFSET ?",
+        collection_id,
+        VANISHED_KEPT,
+    )
+    tx.run("UPDATE collection SET gone_horizon = ? WHERE id = ?", horizon, collection_id)
+    return len(
+        tx.rows(
+            "DELETE FROM gone WHERE collection_id = ?1 AND name IN (SELECT name FROM gone"
+            " WHERE collection_id = ?1 AND modseq <= ?2 ORDER BY modseq LIMIT ?3) RETURNING 1",
+            collection_id,
+            horizon,
+            VANISHED_BATCH,
+        )
+    )
+
+
 _UNUSED_FLAGS = "id NOT IN (SELECT flagset_id FROM message)"
 
 
@@ -104,5 +135,6 @@ CHORES: Final = (
     Chore(_exists("content WHERE is_indexed = 0"), searching.index_some),
     Chore(_has_old_deliveries, _forget_deliveries),
     Chore(lambda tx: _much_vanished(tx) is not None, _forget_vanished),
+    Chore(lambda tx: _much_gone(tx) is not None, _forget_gone),
     Chore(_has_unused_flag_sets, _forget_flag_sets),
 )
