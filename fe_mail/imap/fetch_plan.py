@@ -33,6 +33,8 @@ WANTS: Final = {
     Attribute.ENVELOPE: Want.ENVELOPE,
     Attribute.BODY: Want.STRUCTURE,
     Attribute.BODYSTRUCTURE: Want.STRUCTURE,
+    Attribute.EMAILID: Want.IDS,
+    Attribute.THREADID: Want.IDS,
 }
 
 
@@ -159,6 +161,14 @@ def _dates(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[byt
     return [date(int(seconds)) for _, seconds in _sizes_and_dates(view, indexes, rows)]
 
 
+def _email_ids(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[bytes]:
+    return [formatting.object_id(row.email_id) for row in rows]
+
+
+def _thread_ids(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[bytes]:
+    return [formatting.object_id(row.thread_id) for row in rows]
+
+
 def _stored(field: str) -> Column:
     """A column of the store, as it is."""
     place = FetchedMessage._fields.index(field)
@@ -175,6 +185,8 @@ COLUMNS: Final[dict[Attribute, tuple[bytes, Column]]] = {
     Attribute.ENVELOPE: (b"%s", _stored("envelope")),
     Attribute.BODY: (b"%s", _stored("body")),
     Attribute.BODYSTRUCTURE: (b"%s", _stored("bodystructure")),
+    Attribute.EMAILID: (b"%s", _email_ids),
+    Attribute.THREADID: (b"%s", _thread_ids),
 }
 
 

@@ -1,7 +1,8 @@
 """
 Plays every ``tests/dialogues/imap_*.txt``; those named ``imap_clear_*`` begin without TLS.
 
-``${m}`` is INBOX's highest mod-sequence, ``${m1}`` and ``${m2}`` the next two.
+``${m}`` is INBOX's highest mod-sequence, ``${m1}`` and ``${m2}`` the next two; ``${o}`` is what
+all object ids of the mailbox have in common.
 INBOX holds three messages: ``one`` (seen), ``two`` with repeated and folded header fields, and a
 multipart with a message inside.
 """
@@ -41,6 +42,7 @@ def _test(name: str, docstring: str) -> Callable[[DialogueTests], None]:
     def test(case: DialogueTests) -> None:
         (inbox,) = case.now(case.mailbox.status(("INBOX",)))
         names = {f"m{n or ''}": str(inbox.highest_modseq + n) for n in range(3)}
+        names["o"] = inbox.folder.object_id[1:9]
         case.play(name, names, secure=not name.startswith("imap_clear_"))
 
     test.__doc__ = docstring

@@ -26,6 +26,7 @@ INDEX_BATCH = 100
 INDEX_OCTETS = 1024 * 1024  # of text in one batch, which other writers wait for
 TRIGRAMS_MAX = 48  # of one needle: more would not narrow the candidates any further
 TEXTS_AT_ONCE = 64
+NUMBER_DIGITS_MAX = 19  # that SQLite can keep
 TEXT_OCTETS_AT_ONCE = 512 * 1024  # compressed
 
 _COLUMNS = ("uid", "modseq", "flagset_id", "content_id", "size_octets", "received_at")
@@ -122,6 +123,24 @@ class _Search:
             if row[_CONTENT] in day_by_content and compare(day_by_content[row[_CONTENT]], key.day)
         ]
 
+    def email(self, key: keys.EmailIs, rows: list[Row]) -> list[Row]:
+        number = self._number("M", key.email_id)
+        return [row for row in rows if row[_CONTENT] == number]
+
+    def thread(self, key: keys.ThreadIs, rows: list[Row]) -> list[Row]:
+        number = self._number("T", key.thread_id)
+        source = "FROM content WHERE thread_id = ? AND thread_id > 0"
+        contents = set(self._tx.columns(("id",), source, number)[0])
+        return [row for row in rows if row[_CONTENT] in contents]
+
+    def _number(self, kind: str, object_id: str) -> int:
+        """What an object id of this mailbox stands for, 0 for any other."""
+        common = self._tx.value("SELECT object_prefix FROM mailbox")
+        prefix = f"{kind}{common}-"
+        number = object_id.removeprefix(prefix)
+        is_ours = object_id.startswith(prefix) and number.isascii() and number.isdecimal()
+        return int(number) if is_ours and len(number) < NUMBER_DIGITS_MAX else 0
+
     def header(self, key: keys.HeaderContains, rows: list[Row]) -> list[Row]:
         name, needle = fold(key.name), fold(key.text)
         return self._with_text(
@@ -210,7 +229,7 @@ def _cost(key: Key) -> int:
     """Columns of the rows first, then one more query, then text."""
     if type(key) in _COLUMN_TESTS:
         return 0
-    if isinstance(key, keys.Flagged | keys.InUIDs):
+    if isinstance(key, keys.Flagged | keys.InUIDs | keys.EmailIs | keys.ThreadIs):
         return 1
     if isinstance(key, keys.And):
         return max(map(_cost, key.keys), default=0)
@@ -243,6 +262,8 @@ _NARROWING: dict[type, Callable[[_Search, Any, list[Row]], list[Row]]] = {
     keys.Not: _Search.none_of,
     keys.InUIDs: _Search.among,
     keys.Flagged: _Search.flagged,
+    keys.EmailIs: _Search.email,
+    keys.ThreadIs: _Search.thread,
     keys.SentBefore: _Search.sent,
     keys.SentOn: _Search.sent,
     keys.SentSince: _Search.sent,
