@@ -148,7 +148,7 @@ def store(tx: Transaction, prepared: Prepared) -> int:
         float(prepared.sent_at),
         prepared.sent_day,
         int(prepared.has_attachment),
-        digests.thread_of(tx, content_id, prepared.summary.sort),
+        digests.thread_of(tx, content_id, prepared.summary),
         prepared.subject,
         json.dumps(layout),
     )
@@ -237,7 +237,7 @@ def digest_some(tx: Transaction) -> int:
         made = summarized(tx, content_id)
         tx.run(
             "UPDATE content SET thread_id = ?, is_digested = 1 WHERE id = ?",
-            digests.thread_of(tx, content_id, made.sort),
+            digests.thread_of(tx, content_id, made),
             content_id,
         )
         digests.store(tx, content_id, made)

@@ -10,7 +10,6 @@ RFC 5256 §2.2, §3; RFC 8474 §5; RFC 8621 §3, §4.1.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 
 import attrs
@@ -36,10 +35,13 @@ class Summary:
     fields: bytes | None = attrs.field(repr=False)
     preview: str = attrs.field(repr=False)
     sort: SortValues = attrs.field(repr=False)
+    named: tuple[int, ...]  # keys of all message ids that it names
+    links: tuple[int, ...]  # those of them that it is found by
 
 
 def summary(raw: bytes, made: Digest) -> Summary:
     """Of a message and its digest."""
+    sort = made.sort
     return Summary(
         envelope=formatting.envelope(made.envelope),
         body=formatting.body(made.structure, extended=False),
@@ -47,7 +49,9 @@ def summary(raw: bytes, made: Digest) -> Summary:
         outline=encode_outline(made.structure),
         fields=index_fields(raw[: made.structure.body_start]),
         preview=_storable(made.preview),
-        sort=made.sort,
+        sort=sort,
+        named=_keys((sort.message_id, *sort.in_reply_to, *sort.references), sort.base_subject),
+        links=_links(sort),
     )
 
 
@@ -69,8 +73,8 @@ def store(tx: Transaction, content_id: int, made: Summary) -> None:
         fold(sort.from_display),
         fold(sort.to_display),
         _storable(sort.message_id),
-        _ids(sort.in_reply_to),
-        _ids(sort.references),
+        _storable(" ".join(sort.in_reply_to)),
+        _storable(" ".join(sort.references)),
     )
     tx.run(
         "INSERT INTO structure VALUES (?,?,?,?,?,?)",
@@ -81,40 +85,36 @@ def store(tx: Transaction, content_id: int, made: Summary) -> None:
         made.fields,
         made.preview,
     )
-    links = [(key, content_id) for key in _linked(sort)]
+    links = [(key, content_id) for key in made.links]
     tx.cursor.executemany("INSERT INTO thread_link VALUES (?, ?)", links)
 
 
-def _ids(ids: Iterable[str]) -> str:
-    return json.dumps([_storable(each) for each in ids])
-
-
-def thread_of(tx: Transaction, content_id: int, sort: SortValues) -> int:
+def thread_of(tx: Transaction, content_id: int, made: Summary) -> int:
     """The thread of a content that has none yet: that of an older one, or its own."""
-    named = _keys((sort.message_id, *sort.in_reply_to, *sort.references), sort.base_subject)
-    places = ", ".join("?" * len(named))
+    places = ", ".join("?" * len(made.named))
     found: int | None = tx.value(
         "SELECT thread_id FROM thread_link JOIN content ON content.id = content_id"  # noqa: S608
         f" WHERE key IN ({places}) AND thread_id > 0 ORDER BY content_id LIMIT 1",
-        *named,
+        *made.named,
     )
     return found or content_id
 
 
-def _linked(sort: SortValues) -> list[int]:
-    """Under what a content is found by others of its thread: a few keys, however old it is."""
-    ids = (sort.message_id, *sort.in_reply_to[:1], *sort.references[:1], *sort.references[-1:])
-    return _keys(ids, sort.base_subject)
-
-
-def _keys(ids: Iterable[str], base_subject: str) -> list[int]:
+def _keys(ids: Iterable[str], base_subject: str) -> tuple[int, ...]:
+    """A key for each message id under this subject."""
     subject = fold(base_subject)
-    return [_key(each, subject) for each in dict.fromkeys(ids) if each]
+    return tuple(_key(each, subject) for each in dict.fromkeys(ids) if each)
 
 
 def _key(message_id: str, subject: str) -> int:
     text = f"{_storable(message_id)}\0{subject}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def _links(sort: SortValues) -> tuple[int, ...]:
+    """Under what others of its thread find a content: a few keys, however long the thread is."""
+    ids = (sort.message_id, *sort.in_reply_to[:1], *sort.references[:1], *sort.references[-1:])
+    return _keys(ids, sort.base_subject)
 
 
 def remove(tx: Transaction, content_id: int) -> None:
@@ -128,11 +128,11 @@ def remove(tx: Transaction, content_id: int) -> None:
         return
     sort = SortValues(
         message_id=row[0],
-        in_reply_to=tuple(json.loads(row[1])),
-        references=tuple(json.loads(row[2])),
+        in_reply_to=tuple(row[1].split()),
+        references=tuple(row[2].split()),
         base_subject=row[3],
     )
-    links = [(key, content_id) for key in _linked(sort)]
+    links = [(key, content_id) for key in _links(sort)]
     tx.cursor.executemany("DELETE FROM thread_link WHERE key = ? AND content_id = ?", links)
     tx.run("DELETE FROM digest WHERE content_id = ?", content_id)
     tx.run("DELETE FROM structure WHERE content_id = ?", content_id)

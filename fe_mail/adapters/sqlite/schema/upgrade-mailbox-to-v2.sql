@@ -73,8 +73,8 @@ CREATE TABLE digest (
     from_display TEXT NOT NULL,            -- its display name, else its address
     to_display TEXT NOT NULL,
     message_id TEXT NOT NULL,              -- without angle brackets; empty: none
-    in_reply_to TEXT NOT NULL,             -- JSON array of the like
-    reference_ids TEXT NOT NULL            -- JSON array of the like
+    in_reply_to TEXT NOT NULL,             -- the like, a space between them
+    reference_ids TEXT NOT NULL            -- the like
 ) STRICT;
 
 -- What a message is made of: BODY and BODYSTRUCTURE as IMAP writes them, and where its parts are.
