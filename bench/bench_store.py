@@ -65,7 +65,7 @@ async def timed(what: str, count: int, work: Callable[[], Awaitable[Any]]) -> An
 async def bench(reactor: Any, directory: str, total: int) -> None:
     """Everything, in the order in which a mailbox grows."""
     threads = ReactorThreads(reactor, 4, "bench")
-    store = SQLiteMailboxStore(directory, MemoryBus(reactor), threads, reactor)
+    store = SQLiteMailboxStore(directory, MemoryBus(reactor), threads, reactor, key=KEY)
     await store.start()
     public = await store.create(ALIAS, KEY)
     words = vocabulary()

@@ -1,31 +1,35 @@
 """
 Verified fakes: one for every port, each held to the port's contract suite.
 
-They are the in-memory adapters, the real mailboxes in a temporary directory, and two quick forms
-of what is costly for real. ``tests/test_fakes.py`` proves that there is one for every port and
-that the contract of the port has run on it. ``FAKES`` maps the ports to them.
+They are the in-memory adapters, the real mailboxes in a temporary directory, and quick forms of
+what is costly for real: the queue is the one of every server, in a database without a file.
+``tests/test_fakes.py`` proves that there is one for every port and that the contract of the port
+has run on it. ``FAKES`` maps the ports to them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.http import MemoryHTTP
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
-from fe_mail.adapters.threads import InlineThreads
-from fe_mail.ports import Bus
+from fe_mail.adapters.sqlite.queue import SQLiteQueue
+from fe_mail.adapters.threads import InlineThreads, Threads
+from fe_mail.model.account import Credential, MailboxKeys
+from fe_mail.model.ids import AliasId
+from fe_mail.ports import AccountStore, Blobs, Bus
 
 __all__ = [
     "FAKES",
@@ -36,13 +40,39 @@ __all__ = [
     "MemoryCache",
     "MemoryExchange",
     "MemoryHTTP",
-    "MemoryQueue",
     "QuickKeyring",
+    "SQLiteQueue",
     "TableResolver",
+    "give_keys",
     "mailbox_store",
+    "queue_in_memory",
 ]
 
 QUICK_ITERATIONS = 4096
+
+
+async def give_keys(
+    accounts: AccountStore,
+    alias_id: AliasId,
+    credentials: Sequence[Credential],
+    sealing_key: bytes,
+    now: float = 0.0,
+) -> MailboxKeys:
+    """These keys and no others, whatever the alias had; nothing is left to follow."""
+    keys = await accounts.keys(alias_id)
+    wanted = attrs.evolve(keys, credentials=tuple(credentials), sealing_key=sealing_key)
+    made = await accounts.set_keys(wanted, now, now)
+    await accounts.settled(alias_id, made.epoch)
+    return made
+
+
+class MemoryAccountStore(SQLiteAccountStore):
+    """The accounts without a file, started."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:", InlineThreads())
+        started = Deferred.fromCoroutine(self.start())
+        assert started.called
 
 
 class QuickKeyring(ServerKeyring):
@@ -68,10 +98,21 @@ class QuickKeyring(ServerKeyring):
 
 def mailbox_store(case: SynchronousTestCase, bus: Bus, clock: IReactorTime) -> SQLiteMailboxStore:
     """A started store of encrypted mailboxes for one test, all work done at once."""
-    store = SQLiteMailboxStore(case.mktemp(), bus, InlineThreads(), clock)
+    store = SQLiteMailboxStore(case.mktemp(), bus, InlineThreads(), clock, key=b"s" * 32)
     case.successResultOf(Deferred.fromCoroutine(store.start()))
     case.addCleanup(lambda: case.successResultOf(Deferred.fromCoroutine(store.stop())))
     return store
+
+
+def queue_in_memory(
+    clock: IReactorTime, blobs: Blobs | None = None, threads: Threads | None = None
+) -> SQLiteQueue:
+    """A queue that is open already; its leases count by the clock of the test."""
+    queue = SQLiteQueue(
+        ":memory:", threads or InlineThreads(), blobs or MemoryBlobs(), steady=clock.seconds
+    )
+    Deferred.fromCoroutine(queue.start()).addErrback(lambda failure: failure.raiseException())
+    return queue
 
 
 FAKES: dict[str, Callable[..., Any]] = {
@@ -84,6 +125,6 @@ FAKES: dict[str, Callable[..., Any]] = {
     "Keyring": QuickKeyring,
     "MailboxStore": SQLiteMailboxStore,
     "Offload": InlineThreads,
-    "Queue": MemoryQueue,
+    "Queue": SQLiteQueue,
     "Resolver": TableResolver,
 }

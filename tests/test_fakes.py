@@ -35,7 +35,8 @@ from tests.contracts.resolver import ResolverContract
 from tests.fakes import FAKES, QuickKeyring
 
 # What a store hands out is verified with the store.
-PARTS = {"BlobReader", "BlobWriter", "OpenMailbox", "Records"}
+PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Records"}
+PARTS |= {"Settlement"}
 
 
 class QuickKeyringTests(KeyringContract, SynchronousTestCase):
@@ -93,8 +94,8 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
     "Offload": (OffloadContract, test_threads.InlineThreadsTests, _offload),
     "Queue": (
         QueueContract,
-        test_queue.MemoryQueueTests,
-        lambda: test_queue.MemoryQueueTests().store(),
+        test_queue.SQLiteInMemoryQueueTests,
+        lambda: test_queue.SQLiteInMemoryQueueTests().store(),
     ),
     "Resolver": (
         ResolverContract,

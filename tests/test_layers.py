@@ -20,7 +20,17 @@ STDLIB = frozenset(sys.stdlib_module_names)
 VALUES = frozenset({"model", "ports"})
 PURE = frozenset({"message", "sieve"})
 RULES = frozenset({"mailauth", "policy"})
-SERVICES = frozenset({"accounts", "mailboxes", "groupware", "queue", "delivery", "jobs"})
+SERVICES = frozenset(
+    {"accounts", "mailboxes", "groupware", "reception", "queue", "delivery", "jobs", "waiting"}
+)
+# Mail goes one way: the edges ask reception, reception hands to the queue, the queue to couriers.
+NOT_BACK = {
+    "queue": frozenset({"reception"}),
+    "delivery": frozenset({"reception", "queue"}),
+    "accounts": frozenset({"reception", "queue", "delivery"}),
+    "mailboxes": frozenset({"reception", "queue", "delivery"}),
+    "waiting": SERVICES,
+}
 EDGES = frozenset({"smtp", "imap", "pop3", "managesieve", "dav", "api", "web"})
 SHARED_EDGE = frozenset({"http"})  # what api, web and dav have in common
 LISTENING = frozenset({"connection"})  # what all listeners have in common
@@ -179,6 +189,8 @@ def _objection_to_ours(module: str, rule: Rule, rest: str) -> str:
     if package == own:
         is_wrong = rule is GRAMMAR_RULE and not is_grammar
         return "a grammar imports no session code" if is_wrong else ""
+    if package in NOT_BACK.get(own, ()):
+        return "mail goes one way, from reception over the queue to the couriers"
     if package in rule.ours:
         return ""
     if is_grammar and package in GRAMMAR_USERS.get(own, ()):
@@ -271,6 +283,9 @@ class SelfTests(SynchronousTestCase):
         self.assertFine("fe_mail.queue.x", "from twisted.internet.interfaces import IReactorTime")
         self.assertFine("fe_mail.queue.x", "from twisted.logger import Logger")
         self.assertFine("fe_mail.queue.x", "from fe_mail.delivery.courier import Courier")
+        self.assertFine("fe_mail.reception.x", "from fe_mail.queue.schedule import x")
+        self.assertFound("fe_mail.queue.x", "from fe_mail.reception.inbound import x", "one way")
+        self.assertFound("fe_mail.delivery.x", "from fe_mail.queue.schedule import x", "one way")
         self.assertFound("fe_mail.queue.x", "from twisted.internet.task import deferLater")
         self.assertFound("fe_mail.queue.x", "import sqlite3", "drivers")
         self.assertFound("fe_mail.queue.x", "from fe_mail.smtp.mx import MXFactory", "smtp")
@@ -279,7 +294,7 @@ class SelfTests(SynchronousTestCase):
     def test_adapters(self) -> None:
         """Adapters know drivers and Twisted, and nobody who uses them."""
         self.assertFine("fe_mail.adapters.x", "import apsw, twisted.internet.threads")
-        self.assertFound("fe_mail.adapters.x", "from fe_mail.queue.reception import Reply")
+        self.assertFound("fe_mail.adapters.x", "from fe_mail.reception.interface import Reply")
         self.assertFound("fe_mail.adapters.x", "from fe_mail.mailauth import srs", "mailauth")
         self.assertFound("fe_mail.adapters.x", "import klein", "Klein")
         self.assertFine("fe_mail.adapters.x", "from fe_mail.smtp.wire import ReplyParser")

@@ -9,32 +9,19 @@ Members of a domain see and change their own aliases, its admins all of them.
 """
 
 import re
-import secrets
-from collections.abc import Mapping, Sequence
-from weakref import WeakValueDictionary
+from collections.abc import Mapping
 
 import attrs
-from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.alias_fields import Editing
 from fe_mail.accounts.domains import is_admin
-from fe_mail.accounts.passwords import (
-    CHOSEN_ITERATIONS,
-    GENERATED_ITERATIONS,
-    Slot,
-    check_strength,
-    find_slot,
-    generate_password,
-    generate_recovery_code,
-    new_credential,
-    normalize_recovery_code,
-    prepare,
-    run_here,
-)
+from fe_mail.accounts.keys import GeneratedPassword, Keys
+from fe_mail.accounts.passwords import Slot, run_here
+from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.validation import is_pattern
-from fe_mail.model.account import Alias, Credential, Domain, User
+from fe_mail.model.account import Alias, Domain, MailboxKeys, User
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
@@ -50,20 +37,9 @@ from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore, Offload
 
 __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword"]
 
-MAILBOX_KEY_OCTETS = 32
 MAX_WRONG_PASSWORDS = 10  # of one user
 WRONG_SECONDS = 3600.0
 _ID = re.compile(r"[0-9a-f]{24}\Z")
-
-
-@attrs.frozen(kw_only=True)
-class GeneratedPassword:
-    """Shown once. ``recovery_code`` is empty when the one that exists stays valid."""
-
-    username: str
-    password: str = attrs.field(repr=False)
-    recovery_code: str = attrs.field(default="", repr=False)
-    mailbox_kept: bool = False
 
 
 class Aliases:
@@ -80,16 +56,14 @@ class Aliases:
         *,
         run: Offload = run_here,
     ) -> None:
-        self._run = run
         self._accounts = accounts
-        self._keyring = keyring
+        self._settlement = Settlement(accounts, mailboxes, bus)
+        self._keys = Keys(accounts, keyring, mailboxes, self._settlement, clock, run=run)
         self._mailboxes = mailboxes
         self._bus = bus
         self._clock = clock
         self._site = site
         self._wrong: dict[str, list[float]] = {}
-        # A lock is forgotten with the last one who holds or waits for it.
-        self._changing: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
 
     async def create(self, user: User, domain: Domain, fields: Mapping[str, object]) -> Alias:
         """A new alias of the user. ``Invalid``, ``AlreadyExists``, ``PermissionDenied``."""
@@ -161,8 +135,7 @@ class Aliases:
         """Remove it with its passwords and its mailbox."""
         self._require_owner(user, domain, alias)
         await self._accounts.delete_alias(alias.id)
-        self._end_sessions(alias)
-        await self._mailboxes.destroy(alias.id)
+        await self._settlement.follow([alias.id])
 
     async def generate_password(
         self,
@@ -188,72 +161,22 @@ class Aliases:
             raise Invalid(
                 "Give the current password, or begin a new mailbox; not both.", field="password"
             )
-        lock = self._changing.setdefault(alias.id, DeferredLock())
-        await lock.acquire()  # two at once could wrap a key that the other has just replaced
-        try:
-            made = await self._replace(user, domain, alias, new_password, password, is_override)
-        finally:
-            lock.release()
-        self._end_sessions(alias)
-        return made
+        is_first = not (password or is_override)
+        keys = await self._keys.of(alias, must_be_none=is_first)
+        if keys.credentials and not is_override:
+            slot = await self._open_slot(user, keys, password)
+            return await self._keys.change(alias, keys, slot, new_password)
+        limit = quota_of(alias, domain, self._site)
+        return await self._keys.begin(alias, keys, new_password, limit)
 
-    async def _replace(
-        self,
-        user: User,
-        domain: Domain,
-        alias: Alias,
-        new_password: str,
-        password: str,
-        is_override: bool,
-    ) -> GeneratedPassword:
-        credentials = await self._accounts.credentials(alias.id)
-        if credentials and not (password or is_override):
-            raise Invalid(
-                "This alias has a password already. Give it to keep the mailbox, or choose to "
-                "begin a new, empty one.",
-                field="password",
-                code="ALIAS_OVERRIDE_REQUIRED",
-            )
-        chosen, iterations = await self._choose(new_password, alias)
-        if credentials and not is_override:
-            slot = await self._open_slot(user, credentials, password)
-            return await self._change_slot(alias, credentials, slot, chosen, iterations)
-        return await self._begin_mailbox(alias, domain, credentials, chosen, iterations)
-
-    async def _choose(self, new_password: str, alias: Alias) -> tuple[str, int]:
-        """The password and the iterations that it needs."""
-        if not new_password:
-            return generate_password(), GENERATED_ITERATIONS
-        words = (alias.name, alias.domain_name, alias.domain_name.partition(".")[0])
-        chosen = await self._run(
-            lambda: check_strength(new_password, words, "new_password", quotes=False)
-        )
-        return chosen, CHOSEN_ITERATIONS
-
-    async def _open_slot(
-        self, user: User, credentials: Sequence[Credential], password: str
-    ) -> Slot:
+    async def _open_slot(self, user: User, keys: MailboxKeys, password: str) -> Slot:
         self._check_wrong(user)
-        slot = await self._find_slot(credentials, password)
+        slot = await self._keys.open(keys, password)
         if slot is None:
             self._wrong.setdefault(user.id, []).append(self._clock.seconds())
             raise AuthenticationFailed("The current password is not correct.")
         self._wrong.pop(user.id, None)
         return slot
-
-    async def _find_slot(self, credentials: Sequence[Credential], password: str) -> Slot | None:
-        code = normalize_recovery_code(password)
-        if code:
-            recovery = [each for each in credentials if each.kind == "recovery"]
-            slot = await find_slot(self._keyring, recovery, code)
-            if slot is not None:
-                return slot
-        try:
-            text = prepare(password)
-        except Invalid:
-            return None
-        usual = [each for each in credentials if each.kind == "password"]
-        return await find_slot(self._keyring, usual, text)
 
     def _check_wrong(self, user: User) -> None:
         oldest = self._clock.seconds() - WRONG_SECONDS
@@ -269,73 +192,6 @@ class Aliases:
                 "Too many wrong passwords. Try again later.",
                 retry_after_seconds=int(mine[0] - oldest) + 1,
             )
-
-    async def _change_slot(
-        self,
-        alias: Alias,
-        credentials: Sequence[Credential],
-        slot: Slot,
-        password: str,
-        iterations: int,
-    ) -> GeneratedPassword:
-        """The same mailbox key in a new slot; the recovery slot stays."""
-        wrapped = slot.credential.wrapped_key
-        mailbox_key = self._keyring.unwrap(wrapped, slot.client_key, alias.id)
-        add = [await self._credential(alias, password, mailbox_key, iterations)]
-        code = ""
-        if not any(each.kind == "recovery" for each in credentials):
-            code = generate_recovery_code()
-            add.append(await self._recovery(alias, code, mailbox_key))
-        old = [each.id for each in credentials if each.kind == "password"]
-        await self._accounts.set_credentials(alias.id, add, old, self._clock.seconds())
-        return GeneratedPassword(
-            username=alias.address, password=password, recovery_code=code, mailbox_kept=True
-        )
-
-    async def _begin_mailbox(
-        self,
-        alias: Alias,
-        domain: Domain,
-        credentials: Sequence[Credential],
-        password: str,
-        iterations: int,
-    ) -> GeneratedPassword:
-        """A new key and an empty mailbox; whatever was there cannot be opened any more."""
-        mailbox_key = secrets.token_bytes(MAILBOX_KEY_OCTETS)
-        code = generate_recovery_code()
-        add = [
-            await self._credential(alias, password, mailbox_key, iterations),
-            await self._recovery(alias, code, mailbox_key),
-        ]
-        # From here until the new key stands, mail waits in the queue (450): nothing is sealed to
-        # the old key. A mailbox without credentials may be left from a crash; nobody can open it.
-        await self._accounts.set_credentials(alias.id, (), (), self._clock.seconds(), b"")
-        await self._mailboxes.destroy(alias.id)
-        sealing_key = await self._mailboxes.create(alias.id, mailbox_key)
-        await self._mailboxes.set_quota(alias.id, quota_of(alias, domain, self._site))
-        await self._accounts.set_credentials(
-            alias.id, add, [each.id for each in credentials], self._clock.seconds(), sealing_key
-        )
-        return GeneratedPassword(username=alias.address, password=password, recovery_code=code)
-
-    async def _credential(
-        self, alias: Alias, password: str, mailbox_key: bytes, iterations: int
-    ) -> Credential:
-        now = self._clock.seconds()
-        return await new_credential(
-            self._keyring, alias.id, password, mailbox_key, now, iterations=iterations
-        )
-
-    async def _recovery(self, alias: Alias, code: str, mailbox_key: bytes) -> Credential:
-        return await new_credential(
-            self._keyring,
-            alias.id,
-            code,
-            mailbox_key,
-            self._clock.seconds(),
-            iterations=GENERATED_ITERATIONS,
-            kind="recovery",
-        )
 
     def _editing(self, user: User, domain: Domain, alias: Alias | None) -> Editing:
         return Editing(

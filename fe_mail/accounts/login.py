@@ -212,14 +212,18 @@ class Login:
         assert alias is not None and domain is not None
         if not alias.is_enabled or await self._is_banned(alias):
             return await self._refuse(candidate, password)
-        if candidate.protocol in _MAILBOX_PROTOCOLS and not (alias.has_imap and alias.sealing_key):
+        opens_mailbox = candidate.protocol in _MAILBOX_PROTOCOLS
+        if opens_mailbox and not (alias.has_imap and alias.sealing_key):
             raise PermissionDenied("IMAP is not enabled for this address.")
         await self._limits.succeeded(candidate.peer.ip, candidate.name)
         now = self._clock.seconds()
         if now - credential.last_used_at >= TOUCH_SECONDS:
             self._later(self._accounts.touch_credential(credential.id, now))
         return Identity(
-            alias=alias, domain=domain, credential_id=credential.id, mailbox_key=mailbox_key
+            alias=alias,
+            domain=domain,
+            credential_id=credential.id,
+            mailbox_key=mailbox_key if opens_mailbox else b"",
         )
 
     async def _is_banned(self, alias: Alias) -> bool:

@@ -25,7 +25,8 @@ from fe_mail.model.address import Address, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid, NotFound
 from fe_mail.model.page import Query
 from fe_mail.model.queue import Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.route import Route
+from fe_mail.model.status import Status
 from fe_mail.ports import AccountStore
 
 __all__ = ["MAX_DEPTH", "MAX_FORWARDED", "MAX_LOOKUPS", "MAX_MAILBOXES", "Router"]
@@ -35,15 +36,13 @@ MAX_MAILBOXES = 25  # local targets of one address
 MAX_DEPTH = 10  # aliases behind aliases
 MAX_LOOKUPS = 200  # in all, for one address
 
-UNKNOWN = Refusal(code=550, enhanced="5.1.1", text="No such address here.")
-DISABLED = Refusal(code=550, enhanced="5.1.1", text="This address is disabled.")
-DISABLED_FOR_NOW = Refusal(
-    code=421, enhanced="4.2.1", text="This address is disabled. Try again later."
-)
-NOT_READY = Refusal(code=450, enhanced="4.2.1", text="This mailbox is not ready yet.")
-BAD_TARGET = Refusal(code=550, enhanced="5.1.3", text="The address is forwarded to nowhere.")
-LOOP = Refusal(code=550, enhanced="5.4.6", text="The address is forwarded in a circle.")
-TOO_MANY = Refusal(code=421, enhanced="4.5.3", text="The address has too many targets.")
+UNKNOWN = Status(550, "5.1.1", "No such address here.")
+DISABLED = Status(550, "5.1.1", "This address is disabled.")
+DISABLED_FOR_NOW = Status(421, "4.2.1", "This address is disabled. Try again later.")
+NOT_READY = Status(450, "4.2.1", "This mailbox is not ready yet.")
+BAD_TARGET = Status(550, "5.1.3", "The address is forwarded to nowhere.")
+LOOP = Status(550, "5.4.6", "The address is forwarded in a circle.")
+TOO_MANY = Status(421, "4.5.3", "The address has too many targets.")
 
 
 @attrs.define
@@ -51,15 +50,16 @@ class _Walk:
     """What was found so far; ``seen`` holds the addresses already looked up."""
 
     targets: dict[Target, None] = attrs.field(factory=dict)
-    refusals: list[Refusal] = attrs.field(factory=list)
+    refusals: list[Status] = attrs.field(factory=list)
     trail: list[str] = attrs.field(factory=list)
     seen: set[str] = attrs.field(factory=set)
     is_dropped: bool = False
     max_forwarded: int = MAX_FORWARDED
 
-    def add(self, courier: str, address: str, alias_id: str = "") -> None:
+    def add(self, courier: str, address: str, domain_id: str, alias_id: str = "") -> None:
         """One more target; the same one twice is one."""
-        self.targets[Target(courier=courier, address=address, alias_id=alias_id)] = None
+        target = Target(courier=courier, address=address, alias_id=alias_id, domain_id=domain_id)
+        self.targets.setdefault(target)
 
 
 class Router:
@@ -97,7 +97,7 @@ class Router:
         users = await self._accounts.users(Query(limit=MAX_LOOKUPS))
         admins = [user.email for user in users.items if user.group == "admin"]
         if admins:
-            await self._forward(walk, admins[0], address, depth=0)
+            await self._forward(walk, admins[0], address, 0, "")
         else:
             walk.refusals.append(UNKNOWN)
 
@@ -114,7 +114,7 @@ class Router:
             for alias, groups in matches:
                 await self._deliver_to(walk, alias, groups, address, depth)
         elif address.base == "postmaster" and (admin := _first_admin(claim.domain)):
-            await self._forward(walk, admin, address, depth)
+            await self._forward(walk, admin, address, depth, claim.domain.id)
         else:
             walk.refusals.append(UNKNOWN)
 
@@ -156,18 +156,23 @@ class Router:
             _refuse_disabled(walk, alias.error_code_if_disabled)
             return
         if alias.has_imap and alias.sealing_key:
-            walk.add("local", alias.address, alias.id)
+            walk.add("local", alias.address, alias.domain_id, alias.id)
         elif alias.has_imap:
             walk.refusals.append(NOT_READY)
         for recipient in _usable_recipients(alias):
             is_url = recipient.lower().startswith(("http://", "https://"))
             if is_url:
-                walk.add("webhook", substitute(recipient, groups, _quote), alias.id)
+                walk.add(
+                    "webhook", substitute(recipient, groups, _quote), alias.domain_id, alias.id
+                )
             else:
-                await self._forward(walk, substitute(recipient, groups), address, depth)
+                forwarded = substitute(recipient, groups)
+                await self._forward(walk, forwarded, address, depth, alias.domain_id)
 
-    async def _forward(self, walk: _Walk, recipient: str, address: Address, depth: int) -> None:
-        """To an e-mail address, or to the same local part at a host."""
+    async def _forward(
+        self, walk: _Walk, recipient: str, address: Address, depth: int, domain_id: str
+    ) -> None:
+        """To an e-mail address, or to the same local part at a host, for the domain named."""
         try:
             target = _target(recipient, address)
         except Invalid:
@@ -183,7 +188,7 @@ class Router:
         if claim is None:
             # Another tag of the same foreign address is another target.
             walk.seen.discard(_key(target))
-            walk.add("forward", str(target))
+            walk.add("forward", str(target), domain_id)
         elif depth >= MAX_DEPTH:
             walk.refusals.append(LOOP)
         else:
@@ -239,7 +244,7 @@ def _refuse_disabled(walk: _Walk, code: int) -> None:
 def _conclude(walk: _Walk, address: Address) -> Route:
     targets = _without_needless_tags(walk.targets)
     local = sum(target.courier == "local" for target in targets)
-    refusal: Refusal | None = None
+    refusal: Status | None = None
     if local > MAX_MAILBOXES or len(targets) - local > walk.max_forwarded:
         refusal, targets = TOO_MANY, ()
     elif not targets:
@@ -269,7 +274,7 @@ def _untagged(address: str) -> set[str]:
     return {_key(parsed)} if parsed.tag else set()
 
 
-def _mildest(walk: _Walk) -> Refusal | None:
+def _mildest(walk: _Walk) -> Status | None:
     """A temporary refusal, else the silent drop, else the first permanent refusal."""
     for refusal in walk.refusals:
         if refusal.code < 500:

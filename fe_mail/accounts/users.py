@@ -25,6 +25,7 @@ from fe_mail.model.account import User, WebSession
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
+    Conflict,
     Corrupt,
     Invalid,
     NotFound,
@@ -109,7 +110,22 @@ class Users:
         if user.is_banned:
             raise PermissionDenied("This account is closed.")
         await self._limits.succeeded(remote, name)
+        if self._keyring.is_outdated(stored):
+            return await self._hash_again(user, text)
         return user
+
+    async def _hash_again(self, user: User, password: str) -> User:
+        """With the costs of today. One that was changed in the meantime is left alone."""
+        hashed = await self._keyring.hash_password(password)
+        try:
+            return await self._accounts.update_user(
+                user.id,
+                self._clock.seconds(),
+                {"password_hash": user.password_hash},
+                password_hash=hashed,
+            )
+        except (Conflict, NotFound):
+            return user
 
     async def _user_by_email(self, email: str) -> User | None:
         try:

@@ -7,9 +7,9 @@ into another. Only the domain's admins may see them; the store keeps them encryp
 
 import secrets
 
-from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.model.errors import Conflict
 from fe_mail.model.ids import DomainId
 from fe_mail.ports import AccountStore, Keyring
 
@@ -26,7 +26,6 @@ class WebhookKeys:
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock
-        self._making = DeferredLock()
 
     async def key(self, domain_id: DomainId) -> str:
         """The domain's key. ``NotFound`` when the domain is gone."""
@@ -36,20 +35,28 @@ class WebhookKeys:
         return self._keyring.reveal(domain.webhook_key, WEBHOOK_PURPOSE).decode("ascii")
 
     async def _first(self, domain_id: DomainId) -> str:
-        """Two deliveries that need a first key at the same time must get the same one."""
-        await self._making.acquire()
+        """Two deliveries that need a first key at the same time get the same one."""
+        key, protected = self._new()
         try:
-            domain = await self._accounts.domain(domain_id)
-            if not domain.webhook_key:
-                return await self.replace(domain_id)
-            return self._keyring.reveal(domain.webhook_key, WEBHOOK_PURPOSE).decode("ascii")
-        finally:
-            self._making.release()
+            await self._accounts.update_domain(
+                domain_id, self._clock.seconds(), {"webhook_key": b""}, webhook_key=protected
+            )
+        except Conflict:
+            return await self.key(domain_id)  # once made, it is never taken away again
+        return key
 
     async def replace(self, domain_id: DomainId) -> str:
-        """A new key, valid from now on; the old one is gone."""
-        key = secrets.token_hex(_KEY_OCTETS)
-        protected = self._keyring.protect(key.encode("ascii"), WEBHOOK_PURPOSE)
-        now = self._clock.seconds()
-        await self._accounts.update_domain(domain_id, now, webhook_key=protected)
+        """
+        A new key, valid from now on; the old one is gone. ``Conflict`` when somebody else does
+        the same at the same moment.
+        """
+        old = (await self._accounts.domain(domain_id)).webhook_key
+        key, protected = self._new()
+        await self._accounts.update_domain(
+            domain_id, self._clock.seconds(), {"webhook_key": old}, webhook_key=protected
+        )
         return key
+
+    def _new(self) -> tuple[str, bytes]:
+        key = secrets.token_hex(_KEY_OCTETS)
+        return key, self._keyring.protect(key.encode("ascii"), WEBHOOK_PURPOSE)

@@ -6,27 +6,24 @@ newest first; ``sort`` names any attribute that holds one number or text and is 
 text without case, ties in the default order. An unknown ``sort`` gives the default order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeVar
 
 import attrs
 
 from fe_mail.model.account import Alias, Domain, LogEntry, User
-from fe_mail.model.page import Page, Query
+from fe_mail.model.errors import Conflict
+from fe_mail.model.page import Query
 
 __all__ = [
     "FILLED_IN",
-    "Row",
     "SearchFields",
     "check_changes",
-    "list_page",
+    "check_unchanged",
     "page_bounds",
     "search_fields",
     "sort_order",
 ]
-
-Row = TypeVar("Row", User, Domain, Alias, LogEntry)
 
 # What ``update_*`` refuses: identity, what the store computes, what has a method of its own.
 FILLED_IN: Mapping[type, frozenset[str]] = MappingProxyType(
@@ -36,7 +33,10 @@ FILLED_IN: Mapping[type, frozenset[str]] = MappingProxyType(
             {"id", "updated_at", "members"}
             | {"alias_count", "storage_used", "has_catchall", "has_regex"}
         ),
-        Alias: frozenset({"id", "updated_at", "domain_id", "domain_name", "user_email"}),
+        Alias: frozenset(
+            {"id", "updated_at", "domain_id", "domain_name", "user_email"}
+            | {"sealing_key", "epoch"}
+        ),
     }
 )
 
@@ -77,6 +77,12 @@ def check_changes(row_class: type[attrs.AttrsInstance], changes: Mapping[str, ob
         raise TypeError(f"{row_class.__name__} has no attribute to change: {', '.join(unknown)}")
 
 
+def check_unchanged(row: object, when: Mapping[str, object]) -> None:
+    """``Conflict`` unless the row has all these values."""
+    if any(getattr(row, name) != value for name, value in when.items()):
+        raise Conflict
+
+
 def sort_order(row_class: type[attrs.AttrsInstance], sort: str) -> tuple[str, bool] | None:
     """(attribute, descending), or None for the default order."""
     name = sort.removeprefix("-")
@@ -95,43 +101,3 @@ def page_bounds(query: Query) -> tuple[int, int, int]:
     """(page, limit, offset), none of them out of range."""
     page, limit = max(1, query.page), max(1, query.limit)
     return page, limit, (page - 1) * limit
-
-
-def list_page(rows: Iterable[Row], row_class: type[Row], query: Query) -> Page[Row]:
-    """Filter, sort and cut rows that come in their default order."""
-    matches = [row for row in rows if _is_match(row, search_fields(row_class), query)]
-    order = sort_order(row_class, query.sort)
-    if order:
-        attribute, is_descending = order
-        matches.sort(key=lambda row: _sort_key(getattr(row, attribute)), reverse=is_descending)
-    page, limit, offset = page_bounds(query)
-    items = tuple(matches[offset : offset + limit])
-    return Page(items=items, total=len(matches), page=page, limit=limit)
-
-
-def _sort_key(value: str | float) -> str | float:
-    return value.casefold() if isinstance(value, str) else value
-
-
-def _is_match(row: object, fields: SearchFields, query: Query) -> bool:
-    conditions = (
-        (query.q, fields.q),
-        (query.name, fields.name),
-        (query.recipient, fields.recipient),
-    )
-    for needle, attributes in conditions:
-        if not needle or not attributes:
-            continue
-        texts = (text for name in attributes for text in _texts(getattr(row, name)))
-        if not any(needle.casefold() in text.casefold() for text in texts):
-            return False
-    return True
-
-
-def _texts(value: object) -> Iterable[str]:
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, Mapping):
-        return (str(item) for item in value.values())
-    assert isinstance(value, tuple)
-    return value

@@ -84,6 +84,13 @@ class ServerKeyring:
         octets = _password_octets(password)
         return await self._threads.run(lambda: self._hasher.hash(octets))
 
+    def is_outdated(self, password_hash: str) -> bool:
+        """Was it made with other costs than ``hash_password`` takes now?"""
+        try:
+            return self._hasher.check_needs_rehash(password_hash)
+        except (Argon2Error, InvalidHashError):
+            return False
+
     async def verify_password(self, password_hash: str, password: str) -> bool:
         """Compare; an empty hash costs the same time and is False."""
         octets = _password_octets(password)

@@ -19,6 +19,7 @@ __all__ = ["Dialogue", "Lost", "TLSFailed", "Wire"]
 
 # RFC 5321 §4.5.3.2
 GREETING_SECONDS = 300.0
+HURRIED_GREETING_SECONDS = 30.0  # while other mail waits for the connection
 HELLO_SECONDS = 300.0
 TLS_SECONDS = 60.0
 MAIL_SECONDS = 300.0
@@ -100,7 +101,8 @@ class Dialogue:
     # -- opening --------------------------------------------------------------------------------
 
     async def _greeting(self) -> None:
-        reply = await self._wire.reply(GREETING_SECONDS)
+        is_hurried = self._attempt.is_hurried
+        reply = await self._wire.reply(HURRIED_GREETING_SECONDS if is_hurried else GREETING_SECONDS)
         if reply.code != 220:
             raise _Refused(_remote(reply, Stage.GREETING))
 

@@ -185,7 +185,6 @@ def alias_object(
     default_quota_octets: int,
 ) -> dict[str, object]:
     """An alias, with the short form of its domain."""
-    quota = alias.max_quota or domain.max_quota_per_alias or default_quota_octets
     shown: dict[str, object] = {
         "id": alias.id,
         "object": "alias",
@@ -207,7 +206,7 @@ def alias_object(
         "has_smime": False,
         "storage_used": alias.storage_used,
         "storage_location": "local",
-        "max_quota": quota,
+        "max_quota": quota_within(alias, domain, default_quota_octets),
         "retention": alias.retention,
         "vacation_responder": _vacation(alias.vacation_responder),
     }

@@ -14,8 +14,7 @@ from fe_mail.model.address import normalize_domain, parse_address
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import NotFound
 from fe_mail.model.page import Query
-from fe_mail.model.queue import QueueEntry, QueueFilter
-from fe_mail.queue.acceptance import DUE_TOPIC
+from fe_mail.model.queue import DUE_TOPIC, QueueEntry, QueueFilter
 
 __all__ = ["COMMANDS"]
 
@@ -273,7 +272,7 @@ async def queue(services: Inside, options: Options) -> int:
         await store.hold(options.id, options.reason)
         print("Held.")
     else:
-        await services.stores.blobs.delete(await store.drop(options.id))
+        await store.drop(options.id)
         print("Dropped; nobody is told.")
     return 0
 

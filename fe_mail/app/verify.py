@@ -5,18 +5,17 @@ RFC-less by nature; the promises are those of ``docs/architecture.rst``: nothing
 lost, nothing is kept that nobody needs, no key is missing.
 """
 
+import math
 from functools import partial
 
 from fe_mail.accounts.domains import DKIM_PURPOSE
 from fe_mail.accounts.webhook_keys import WEBHOOK_PURPOSE
 from fe_mail.app.wiring import Stores
-from fe_mail.model.errors import MailError, NotFound
-from fe_mail.model.ids import BlobId
+from fe_mail.model.errors import MailError
+from fe_mail.model.ids import AliasId
 from fe_mail.model.page import every
 
 __all__ = ["broken_invariants"]
-
-READ_OCTETS = 1 << 20
 
 
 async def broken_invariants(stores: Stores) -> list[str]:
@@ -24,39 +23,46 @@ async def broken_invariants(stores: Stores) -> list[str]:
     problems = [f"accounts: {text}" for text in await stores.accounts.check()]
     problems += [f"queue: {text}" for text in await stores.queue.check()]
     problems += [f"mailboxes: {text}" for text in await stores.mailboxes.check()]
-    problems += await _spool(stores)
+    problems += await _mailboxes(stores)
     problems += await _secrets(stores)
     return problems
 
 
-async def _spool(stores: Stores) -> list[str]:
+async def _mailboxes(stores: Stores) -> list[str]:
     """
-    Every queued message has its body, whole and readable.
+    Every alias with a sealing key has the mailbox of this key, and nobody else has any.
 
-    The server may be running: what was settled meanwhile needs no body any more.
+    What changes while we look has a note in the outbox, or is right when we look again.
     """
-    problems = []
-    for blob in sorted(await stores.queue.blobs()):
-        problem = await _reading(stores, blob)
-        if problem and blob in await stores.queue.blobs():
-            problems.append(problem)
+    for _ in range(2):
+        there = await stores.mailboxes.aliases()
+        problems = await _wrong_mailboxes(stores, there)
+        if not problems:
+            break
     return problems
 
 
-async def _reading(stores: Stores, blob: BlobId) -> str:
-    """Why a body cannot be read; empty if it can."""
-    try:
-        reader = await stores.blobs.open(blob)
-        try:
-            while await reader.read(READ_OCTETS):
-                pass
-        finally:
-            await reader.close()
-    except NotFound:
-        return f"spool: a queued message needs the body {blob}, which is missing."
-    except MailError as error:
-        return f"spool: the body {blob} cannot be read: {error.message}"
-    return ""
+async def _wrong_mailboxes(stores: Stores, there: frozenset[AliasId]) -> list[str]:
+    problems, owners = [], set()
+    unsettled = await _unsettled(stores)
+    async for domain in every(partial(stores.accounts.domains, None)):
+        async for alias in every(partial(stores.accounts.aliases, domain.id)):
+            if not alias.sealing_key:
+                continue
+            owners.add(alias.id)
+            if not await stores.mailboxes.has_key(alias.id, alias.sealing_key):
+                problems.append(f"mailboxes: the mailbox of {alias.address} is missing.")
+    left_over = sorted(there - owners - unsettled)
+    problems += [f"mailboxes: {alias_id} is the mailbox of no alias." for alias_id in left_over]
+    return problems
+
+
+async def _unsettled(stores: Stores) -> frozenset[AliasId]:
+    """Those whose mailboxes a job is about to set right."""
+    found: list[AliasId] = []
+    while more := await stores.accounts.unsettled(math.inf, found[-1] if found else ""):
+        found += more
+    return frozenset(found)
 
 
 async def _secrets(stores: Stores) -> list[str]:

@@ -5,6 +5,8 @@ What is connected to what: the only place that chooses adapters.
 the table in ``docs/architecture.rst`` (workers, nodes) differ from this one in ``Stores`` only.
 """
 
+import time
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
@@ -14,6 +16,7 @@ from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -26,13 +29,14 @@ from fe_mail.adapters.local_bus import LocalBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.smtp_client import SMTPExchange
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
-from fe_mail.adapters.sqlite.blobs import SQLiteBlobs
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
+from fe_mail.adapters.sqlite.spool_upgrade import bring_in_spool
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.app.config import Config
 from fe_mail.model.errors import AuthenticationFailed, MailError
 from fe_mail.ports import HTTPPost, Resolver
+from fe_mail.queue.intake import Intake
 
 __all__ = ["Inside", "Stores", "make_site"]
 
@@ -60,22 +64,29 @@ class Stores:
         self.accounts = SQLiteAccountStore(data / "accounts.sqlite", self._databases, reactor)
         # The queue holds Message-IDs, a header field of mail that may be secret.
         queue_key = self.keyring.mac(b"queue", "database")
-        self.queue = SQLiteQueue(data / "queue.sqlite", self._databases, key=queue_key)
-        spool_key = self.keyring.mac(b"spool", "blobs")
-        self.blobs = SQLiteBlobs(
-            data / "spool.sqlite",
-            self._spool,
-            FileBlobs(data / "spool", spool_key, self._spool),
-            key=self.keyring.mac(b"spool", "database"),
+        self.blobs = FileBlobs(data / "spool", self.keyring.mac(b"spool", "blobs"), self._spool)
+        self.queue = SQLiteQueue(
+            data / "queue.sqlite",
+            self._databases,
+            self.blobs,
+            steady=time.monotonic,
+            boot_id=boot_id(),
+            key=queue_key,
         )
-        self.mailboxes = SQLiteMailboxStore(data / "mailboxes", self.bus, self._mailboxes, reactor)
+        self.mailboxes = SQLiteMailboxStore(
+            data / "mailboxes",
+            self.bus,
+            self._mailboxes,
+            reactor,
+            key=self.keyring.mac(b"mailboxes", "delivery ids"),
+        )
         self.run = self._spool.run
         self.run_costly = self._costly.run
 
     async def start(self) -> None:
         """Open everything; ``MailError`` says what cannot be opened."""
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in ("accounts", "queue", "blobs", "mailboxes"):
+        for name in ("accounts", "blobs", "queue", "mailboxes"):
             try:
                 await getattr(self, name).start()
             except MailError as error:
@@ -84,11 +95,17 @@ class Stores:
                     reason = "HELPER_ENCRYPTION_KEY is not the one that it was made with."
                 error.message = f"The store of {name} cannot be opened: {reason}"
                 raise
+        await self._bring_in_spool()
         await self.bus.start()
+
+    async def _bring_in_spool(self) -> None:
+        """Small bodies had a file of their own in version 0.1."""
+        path, key = self._data / "spool.sqlite", self.keyring.mac(b"spool", "database")
+        await bring_in_spool(self.queue.database, path, key, self._databases)
 
     async def stop(self) -> None:
         """Finish and close, in the order in which they need each other."""
-        for store in (self.mailboxes, self.blobs, self.queue, self.accounts, self.bus, self.cache):
+        for store in (self.mailboxes, self.queue, self.blobs, self.accounts, self.bus, self.cache):
             await store.stop()
         for threads in (self._mailboxes, self._spool, self._databases, self._costly):
             await threads.stop()
@@ -124,7 +141,7 @@ class Inside:
             reactor,
             self.site,
             stores.keygen,
-            bus=stores.bus,
+            stores.bus,
         )
         self.aliases = Aliases(
             accounts,
@@ -135,6 +152,8 @@ class Inside:
             self.site,
             run=stores.run_costly,
         )
+        self.intake = Intake(stores.queue, stores.bus)
+        self.settlement = Settlement(accounts, stores.mailboxes, stores.bus)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
@@ -158,6 +177,14 @@ def _resolver(reactor: Any, config: Config, max_cached: int = MAX_CACHED) -> DNS
         host, _, port = word.rpartition("#") if "#" in word else (word, "", "53")
         servers.append((host, int(port)))
     return DNSResolver(reactor, servers=servers, max_cached=max_cached)
+
+
+def boot_id() -> str:
+    """Which start of the machine this is; the clock of leases began with it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def make_site(config: Config) -> Site:

@@ -38,6 +38,10 @@ class Reason(Enum):
     ADDRESS = "address"  # too many from one network
     ALIAS = "alias"  # too many of one alias
     REVOKED = "revoked"  # the credentials of the alias changed
+    TIMEOUT = "timeout"
+    STRANGER = "stranger"  # too much before login
+    CLEAR_TEXT = "clear text"  # behind STARTTLS
+    DEFECT = "defect"  # of ours
 
 
 class Connection(Protocol):

@@ -16,6 +16,8 @@ from fe_mail.model.queue import Claim, Outcome
 
 __all__ = ["ForwardCourier"]
 
+_NOT_FORWARDED = Outcome.failed(553, "5.1.7", "The sender's address cannot be forwarded.")
+
 
 class ForwardCourier:
     """Sends a copy on to the target of an alias."""
@@ -25,12 +27,12 @@ class ForwardCourier:
         self._srs = srs
         self._clock = clock
 
-    async def deliver(self, claim: Claim) -> Outcome:
+    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
         """Rewrite the reverse-path, then send."""
         try:
             reverse_path = self._rewritten(claim.message.reverse_path)
         except Invalid:
-            return Outcome.failed(553, "5.1.7", "The sender's address cannot be forwarded.")
+            return (_NOT_FORWARDED,) * len(claim.deliveries)
         message = attrs.evolve(claim.message, reverse_path=reverse_path)
         return await self._remote.deliver(attrs.evolve(claim, message=message))
 

@@ -15,15 +15,17 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.delivery.courier import LATER
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.dns import MX
 from fe_mail.model.errors import Invalid, MailError, Unavailable
 from fe_mail.model.network import is_public
 from fe_mail.model.outbound import Attempt, OutboundRecipient, RemoteReply, TLSWish, Transmission
-from fe_mail.model.queue import Claim, Outcome
-from fe_mail.ports import BlobReader, Blobs, Exchange, Resolver
+from fe_mail.model.queue import Claim, Outcome, QueuedDelivery
+from fe_mail.ports import BlobReader, Exchange, Queue, Resolver
 
 __all__ = ["MAX_ADDRESSES", "MAX_HOSTS", "SMTP_PORT", "RemoteCourier"]
 
@@ -32,6 +34,9 @@ log = Logger()
 SMTP_PORT = 25
 MAX_HOSTS = 5  # exchangers tried in one attempt
 MAX_ADDRESSES = 4  # addresses of one exchanger
+# No further host is tried when the silent ones took as long as this.
+PATIENT_SECONDS = 600.0
+HURRIED_SECONDS = 60.0  # while other mail waits for a place
 
 _NO_DNS = Outcome.deferred(451, "4.4.3", "The domain name system does not answer.")
 _NO_DOMAIN = Outcome.failed(550, "5.1.2", "The domain of the recipient does not exist.")
@@ -39,6 +44,7 @@ _NO_HOST = Outcome.failed(550, "5.1.2", "The domain of the recipient has no mail
 _NULL_MX = Outcome.failed(556, "5.1.10", "The domain of the recipient does not take mail.")
 _LOOP = Outcome.failed(554, "5.4.6", "The mail host of the recipient is this server: a loop.")
 _NOT_PUBLIC = Outcome.failed(550, "5.4.4", "The mail host of the recipient has no public address.")
+_NO_ADDRESS = Outcome.failed(553, "5.1.3", "The recipient's address is not valid.")
 _NO_ANSWER = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
 
 
@@ -52,7 +58,7 @@ class _Hosts:
 
 class RemoteCourier:
     """
-    Sends one copy over SMTP. ``own_hosts`` are the names by which exchangers mean us;
+    Sends over SMTP. ``own_hosts`` are the names by which exchangers mean us;
     ``allow_private`` is for the demo and for private networks.
     """
 
@@ -60,7 +66,8 @@ class RemoteCourier:
         self,
         resolver: Resolver,
         exchange: Exchange,
-        blobs: Blobs,
+        queue: Queue,
+        clock: IReactorTime,
         *,
         own_hosts: Collection[str] = (),
         own_addresses: Collection[str] = (),
@@ -71,7 +78,8 @@ class RemoteCourier:
     ) -> None:
         self._resolver = resolver
         self._exchange = exchange
-        self._blobs = blobs
+        self._queue = queue
+        self._clock = clock
         self._own_hosts = frozenset(name.lower().rstrip(".") for name in own_hosts)
         self._own_addresses = frozenset(own_addresses)
         self._port = port
@@ -79,15 +87,21 @@ class RemoteCourier:
         self._tls = tls
         self._shuffle = shuffle
 
-    async def deliver(self, claim: Claim) -> Outcome:
-        """Try the exchangers of the target's domain."""
-        try:
-            recipient = parse_address(claim.delivery.target.address)
-        except Invalid:
-            return Outcome.failed(553, "5.1.3", "The recipient's address is not valid.")
+    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
+        """Try the exchangers of the targets' domain; recipients share the connection."""
+        wrong = {delivery.number for delivery in claim.deliveries if not _address_of(delivery)}
+        valid = tuple(one for one in claim.deliveries if one.number not in wrong)
+        outcomes = iter(await self._send(attrs.evolve(claim, deliveries=valid)) if valid else ())
+        return tuple(
+            _NO_ADDRESS if delivery.number in wrong else next(outcomes)
+            for delivery in claim.deliveries
+        )
+
+    async def _send(self, claim: Claim) -> tuple[Outcome, ...]:
+        recipient = parse_address(claim.delivery.target.address)
         hosts = await self._hosts(recipient)
         if hosts.outcome is not None:
-            return hosts.outcome
+            return (hosts.outcome,) * len(claim.deliveries)
         return await self._try_hosts(claim, hosts.names)
 
     # -- which hosts ----------------------------------------------------------------------------
@@ -127,28 +141,39 @@ class RemoteCourier:
 
     # -- talking to them ------------------------------------------------------------------------
 
-    async def _try_hosts(self, claim: Claim, hosts: Sequence[str]) -> Outcome:
+    async def _try_hosts(self, claim: Claim, hosts: Sequence[str]) -> tuple[Outcome, ...]:
         worst = _NO_HOST
+        began = self._clock.seconds()
         for host in hosts:
-            outcome, is_final = await self._try_host(claim, host)
-            if is_final:
-                return outcome
-            worst = _more_hopeful(worst, outcome)
-        return worst
+            found, outcomes = await self._try_host(claim, host)
+            if outcomes:
+                return outcomes
+            worst = _more_hopeful(worst, found)
+            if self._clock.seconds() - began > self._patience(claim):
+                break  # other mail waits for the place; the next attempt begins elsewhere
+        return (worst,) * len(claim.deliveries)
 
-    async def _try_host(self, claim: Claim, host: str) -> tuple[Outcome, bool]:
-        """The outcome of one host, and whether it ends the attempt."""
+    @staticmethod
+    def _patience(claim: Claim) -> float:
+        return HURRIED_SECONDS if claim.is_hurried else PATIENT_SECONDS
+
+    async def _try_host(self, claim: Claim, host: str) -> tuple[Outcome, tuple[Outcome, ...]]:
+        """
+        What one host means for all deliveries, if another one may do better; else the outcome of
+        each.
+        """
+        count = len(claim.deliveries)
         try:
             addresses = await self._addresses(host)
         except Unavailable:
-            return _NO_DNS, False
+            return _NO_DNS, ()
         if not addresses:
-            return _NO_HOST, False
+            return _NO_HOST, ()
         if self._own_addresses.intersection(addresses):
-            return _LOOP, True
+            return _LOOP, (_LOOP,) * count
         allowed = [ip for ip in addresses if self._allow_private or is_public(ip)]
         if not allowed:
-            return _NOT_PUBLIC, False
+            return _NOT_PUBLIC, ()
         try:
             transmission = await self._exchange.transmit(
                 host,
@@ -158,38 +183,50 @@ class RemoteCourier:
                 self._content(claim),
             )
         except Unavailable:
-            return attrs.evolve(_NO_ANSWER, remote=host), False
+            return attrs.evolve(_NO_ANSWER, remote=host), ()
         except MailError:
             log.failure("sending {message_id} failed", message_id=claim.message.id)
-            return Outcome.deferred(451, "4.3.0", "Temporary failure, try again later."), True
-        return _outcome(transmission), not transmission.is_session_refused
+            return LATER, (LATER,) * count
+        outcomes = tuple(_outcome(transmission, reply) for reply in transmission.replies)
+        return outcomes[0], () if transmission.is_session_refused else outcomes
 
     def _attempt(self, claim: Claim) -> Attempt:
-        message, delivery = claim.message, claim.delivery
-        recipient = OutboundRecipient(
-            address=delivery.target.address,
-            notify=delivery.notify,
-            original=delivery.original_recipient,
+        message = claim.message
+        recipients = tuple(
+            OutboundRecipient(
+                address=delivery.target.address,
+                notify=delivery.notify,
+                original=delivery.original_recipient,
+            )
+            for delivery in claim.deliveries
         )
         return Attempt(
             reverse_path=message.reverse_path,
-            recipients=(recipient,),
+            recipients=recipients,
             size_octets=message.size_octets,
+            prefix=claim.delivery.handling.header,  # rules judge a message: all have the same
             is_8bit=message.is_8bit,
             is_utf8=message.is_utf8,
             envelope_id=message.envelope_id,
             dsn_return=message.dsn_return,
             tls=TLSWish.REQUIRED if message.requires_tls else self._tls,
             session_id=message.peer.session_id,
+            is_hurried=claim.is_hurried,
         )
 
     def _content(self, claim: Claim) -> Callable[[], Awaitable[BlobReader]]:
-        return lambda: self._blobs.open(claim.message.blob)
+        return lambda: self._queue.open_body(claim.message)
 
 
-def _outcome(transmission: Transmission) -> Outcome:
-    """What the host said about our one recipient."""
-    reply = transmission.replies[0]
+def _address_of(delivery: QueuedDelivery) -> Address | None:
+    try:
+        return parse_address(delivery.target.address)
+    except Invalid:
+        return None
+
+
+def _outcome(transmission: Transmission, reply: RemoteReply) -> Outcome:
+    """What the host said about one recipient."""
     if reply.is_positive:
         return Outcome.delivered(_line(reply), transmission.host, transmission.tls)
     if reply.is_permanent and not transmission.is_session_refused:

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.webhook_keys import WebhookKeys
-from fe_mail.delivery.courier import outcome_of
+from fe_mail.delivery.courier import LATER, outcome_of
 from fe_mail.message.dates import format_iso_date
 from fe_mail.message.json_pieces import JSONValue, Raw, json_pieces
 from fe_mail.message.parsed import parsed_message
@@ -32,8 +32,8 @@ from fe_mail.model.errors import Invalid, MailError, NotFound, PermissionDenied,
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.model.web import Posting, WebAnswer
-from fe_mail.ports import AccountStore, Blobs, HTTPPost, Offload
-from fe_mail.queue.acceptance import pause
+from fe_mail.ports import AccountStore, HTTPPost, Offload, Queue
+from fe_mail.waiting import pause
 
 __all__ = ["SIGNATURE_FIELD", "TIMEOUT_SECONDS", "TRIES", "WebhookCourier", "signature_of"]
 
@@ -52,7 +52,6 @@ _NOT_EVALUATED = ("dkim", "spf", "arc", "dmarc", "bimi")
 
 _GONE = Outcome.failed(550, "5.1.1", "No such address here.")
 _NO_ANSWER = Outcome.deferred(451, "4.4.1", "The web service behind the address does not answer.")
-_LATER = Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
 _NO_HOST = Outcome.failed(550, "5.4.4", "The web service behind the address does not exist.")
 _NOT_PUBLIC = Outcome.failed(550, "5.4.4", "The web service behind the address is not public.")
 _TOO_BIG = Outcome.deferred(451, "4.3.4", "The message is too big for the web service now.")
@@ -67,7 +66,7 @@ class WebhookCourier:
     def __init__(
         self,
         accounts: AccountStore,
-        blobs: Blobs,
+        queue: Queue,
         post: HTTPPost,
         keys: WebhookKeys,
         clock: IReactorTime,
@@ -78,7 +77,7 @@ class WebhookCourier:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._accounts = accounts
-        self._blobs = blobs
+        self._queue = queue
         self._post = post
         self._keys = keys
         self._clock = clock
@@ -88,8 +87,11 @@ class WebhookCourier:
         self._random = random
         self._big = DeferredSemaphore(BIG_AT_ONCE)
 
-    async def deliver(self, claim: Claim) -> Outcome:
+    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
         """Post it, twice if need be. An alias that is gone is proven permanent."""
+        return (await self._found(claim),)
+
+    async def _found(self, claim: Claim) -> Outcome:
         try:
             alias = await self._accounts.alias(AliasId(claim.delivery.target.alias_id))
             key = await self._keys.key(alias.domain_id)
@@ -123,7 +125,7 @@ class WebhookCourier:
         return outcome
 
     async def _posting(self, claim: Claim, key: str) -> Posting:
-        raw = await self._blobs.read(claim.message.blob)
+        raw = claim.delivery.handling.header + await self._queue.read_body(claim.message)
         url = claim.delivery.target.address
 
         def build() -> Posting:
@@ -151,7 +153,7 @@ class WebhookCourier:
             return _NO_ANSWER, True
         except MailError:
             log.failure("posting {message_id} failed", message_id=claim.message.id)
-            return _LATER, False
+            return LATER, False
         if answer.status != 200:
             await self._record(claim, alias, f"HTTP {answer.status}", answer.body)
         return _outcome(answer)

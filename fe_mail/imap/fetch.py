@@ -15,10 +15,10 @@ from typing import Final
 
 import attrs
 
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.imap.command import Fetch
 from fe_mail.imap.fetch_item import Attribute, FetchItem, Section, SectionText
 from fe_mail.imap.fetch_plan import Plan, cut, header_section, picked
-from fe_mail.imap.outlet import Disconnected
 from fe_mail.imap.reply import Reply, ok
 from fe_mail.imap.sections import Span, locate, wants_header_only
 from fe_mail.imap.session import Session
@@ -169,7 +169,7 @@ async def _send(session: Session, items: tuple[FetchItem, ...], line: Line) -> b
         if not writing.is_begun:
             return False
         session.wire.abort()
-        raise Disconnected from None
+        raise ConnectionEnded from None
     writing.end()
     if session.wire.is_full():
         await session.wire.drain()

@@ -9,14 +9,17 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from fe_mail.accounts.settlement import Settlement
+from fe_mail.accounts.site import Site
 from fe_mail.jobs.storage import record_storage
-from fe_mail.jobs.sweep import sweep_spool
+from fe_mail.jobs.sweep import sweep_bodies
 from fe_mail.jobs.verify import verify_domains
 from fe_mail.model.ids import DomainId
-from fe_mail.ports import AccountStore, Blobs, MailboxStore, Queue
+from fe_mail.ports import AccountStore, MailboxStore, Queue
 
 __all__ = ["Job", "job_table"]
 
+MINUTE = 60.0
 HOUR = 3600.0
 
 
@@ -34,7 +37,8 @@ def job_table(
     accounts: AccountStore,
     mailboxes: MailboxStore,
     queue: Queue,
-    blobs: Blobs,
+    settlement: Settlement,
+    site: Site,
     verify: Callable[[DomainId], Awaitable[object]],
     now: Callable[[], float],
     log_retention_seconds: float,
@@ -46,13 +50,16 @@ def job_table(
             interval_seconds=HOUR,
             run=lambda: accounts.purge(now(), log_retention_seconds),
         ),
-        Job(
-            name="sweep-spool", interval_seconds=HOUR, run=lambda: sweep_spool(queue, blobs, now())
-        ),
+        Job(name="sweep-bodies", interval_seconds=HOUR, run=lambda: sweep_bodies(queue, now())),
         Job(
             name="record-storage",
             interval_seconds=HOUR,
-            run=lambda: record_storage(accounts, mailboxes, now()),
+            run=lambda: record_storage(accounts, mailboxes, site, now()),
+        ),
+        Job(
+            name="settle-mailboxes",
+            interval_seconds=MINUTE,
+            run=lambda: settlement.follow_all(now()),
         ),
         Job(
             name="verify-domains",

@@ -18,6 +18,7 @@ __all__ = [
     "Credential",
     "Domain",
     "LogEntry",
+    "MailboxKeys",
     "Member",
     "RouteRows",
     "User",
@@ -122,7 +123,7 @@ class Alias:
     A name at a domain: ``name`` is a lower-case local part, ``*`` or ``/regex/flags``.
 
     ``sealing_key`` is the public half of the mailbox's HPKE key pair, empty as long as no
-    password was generated and so no mailbox exists.
+    password was generated and so no mailbox exists. ``epoch`` is that of its ``MailboxKeys``.
     """
 
     id: AliasId
@@ -148,6 +149,7 @@ class Alias:
     vacation_responder: VacationResponder = VacationResponder()
     settings: Mapping[str, object] = attrs.field(factory=dict)
     sealing_key: bytes = b""
+    epoch: int = 0
     created_at: float = 0.0
     updated_at: float = 0.0
 
@@ -177,6 +179,21 @@ class Credential:
     wrapped_key: bytes = attrs.field(repr=False)
     created_at: float = 0.0
     last_used_at: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class MailboxKeys:
+    """
+    All keys of an alias's mailbox: what seals it, and every way to open it, oldest first.
+
+    They change together or not at all, and each change makes ``epoch`` greater by one. Whoever
+    changes them says which epoch they read, so that of two at once one fails.
+    """
+
+    alias_id: AliasId
+    epoch: int
+    sealing_key: bytes = b""  # empty: no mailbox
+    credentials: tuple[Credential, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -9,9 +9,13 @@ __all__ = ["Identity"]
 
 @attrs.frozen(kw_only=True)
 class Identity:
-    """An alias after login, with the key of its mailbox."""
+    """
+    An alias after login; with the key of its mailbox, if it came by a protocol that opens it.
+
+    A session that only sends mail, or asks the API, has no use for the key and does not keep it.
+    """
 
     alias: Alias
     domain: Domain
     credential_id: str
-    mailbox_key: bytes = attrs.field(repr=False)
+    mailbox_key: bytes = attrs.field(default=b"", repr=False)

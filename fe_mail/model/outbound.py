@@ -10,6 +10,8 @@ import enum
 
 import attrs
 
+from fe_mail.model.status import Status
+
 __all__ = ["Attempt", "OutboundRecipient", "RemoteReply", "Stage", "TLSWish", "Transmission"]
 
 
@@ -55,26 +57,14 @@ class Attempt:
     dsn_return: str = ""
     tls: TLSWish = TLSWish.OPPORTUNISTIC
     session_id: str = ""
+    is_hurried: bool = False  # other mail waits: a host that does not answer soon is left
 
 
 @attrs.frozen(kw_only=True)
-class RemoteReply:
-    """A reply of the other host: code, enhanced status (or one made from the code), its text."""
+class RemoteReply(Status):
+    """A reply of the other host; without an enhanced code it has one made from the code."""
 
-    code: int
-    enhanced: str
-    text: str
     stage: Stage
-
-    @property
-    def is_positive(self) -> bool:
-        """2xx."""
-        return 200 <= self.code < 300
-
-    @property
-    def is_permanent(self) -> bool:
-        """5xx."""
-        return self.code >= 500
 
 
 @attrs.frozen(kw_only=True)

@@ -1,9 +1,10 @@
 """
 Values of the queue: a message, its deliveries, claims and outcomes.
 
-One ``QueuedMessage`` has one body (a blob) and one ``QueuedDelivery`` per resolved target. A
-delivery is ``waiting`` (due at ``next_attempt_at``), ``held`` (with a reason, until somebody
-releases it) or settled. A claim is a lease: it survives a kill by running out.
+One ``QueuedMessage`` has one body and one ``QueuedDelivery`` per resolved target. A delivery is
+``waiting`` (due at ``next_attempt_at``), ``held`` (with a reason, until somebody releases it) or
+settled. A claim is a lease: it survives a kill by running out. Deliveries of one message that go
+to one host are one claim, so that they share a connection.
 """
 
 import enum
@@ -12,18 +13,24 @@ import attrs
 
 from fe_mail.model.envelope import Peer
 from fe_mail.model.ids import BlobId
+from fe_mail.model.status import Status
 
 __all__ = [
+    "DUE_TOPIC",
     "Claim",
     "DeliveryState",
+    "Handling",
     "Outcome",
     "OutcomeKind",
     "QueueEntry",
     "QueueFilter",
     "QueuedDelivery",
     "QueuedMessage",
+    "Room",
     "Target",
 ]
+
+DUE_TOPIC = "queue"  # of the bus: something may be due
 
 
 class DeliveryState(enum.Enum):
@@ -43,19 +50,39 @@ class Target:
     ``local``: ``address`` is the alias's address, ``alias_id`` its mailbox. ``forward``:
     ``address`` is the target, sent on with an SRS reverse-path. ``remote``: ``address`` is the
     recipient itself. ``webhook``: ``address`` is the URL, ``alias_id`` the alias that names it.
+    ``domain_id`` is the hosted domain whose owner reads of the delivery; it makes no other target.
     """
 
     courier: str
     address: str
     alias_id: str = ""
+    domain_id: str = attrs.field(default="", eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class Handling:
+    """
+    What the rules wish for a copy beside its delivery.
+
+    ``folder`` and ``keywords`` are for a mailbox of ours, empty: INBOX and none. ``fields`` are
+    lines of the header ("X-Spam: yes"), put on top wherever the copy goes.
+    """
+
+    folder: str = ""
+    keywords: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> bytes:
+        """The fields as octets."""
+        return "".join(f"{field}\r\n" for field in self.fields).encode("utf-8")
 
 
 @attrs.frozen(kw_only=True)
 class QueuedMessage:
-    """A durable message; everything but the body, which is the blob."""
+    """A durable message; everything but the body, which the queue keeps."""
 
     id: str
-    blob: BlobId
     size_octets: int
     reverse_path: str  # empty: <>
     created_at: float
@@ -68,7 +95,9 @@ class QueuedMessage:
     is_utf8: bool = False
     requires_tls: bool = False
     message_id: str = ""  # the Message-ID header field, for the owner's list
+    is_sender_proven: bool = False  # of mail from outside: the reverse-path is no forgery
     peer: Peer = Peer()
+    blob: BlobId | None = None  # where a large body is; the queue's own business
 
 
 @attrs.frozen(kw_only=True)
@@ -88,6 +117,7 @@ class QueuedDelivery:
     last_status: str = ""  # "451 4.4.1 ...", of the last attempt
     last_attempt_at: float = 0.0
     delayed_notice_at: float = 0.0
+    handling: Handling = Handling()
 
 
 class OutcomeKind(enum.Enum):
@@ -99,29 +129,30 @@ class OutcomeKind(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
+class Outcome(Status):
     """
-    The result of one attempt: SMTP reply code, enhanced status (RFC 3463), one line of text.
+    The result of one attempt, and what it means for the delivery.
 
-    ``remote`` names the host that said so, empty when it was our own decision.
+    ``remote`` names the host that said so, empty when it was our own decision. ``note`` is for
+    the journal only.
     """
 
     kind: OutcomeKind
-    code: int = 250
-    enhanced: str = "2.0.0"
-    text: str = ""
     remote: str = ""
     tls: str = ""
-
-    @property
-    def status(self) -> str:
-        """``"451 4.4.1 Connection timed out"``."""
-        return f"{self.code} {self.enhanced} {self.text}".strip()
+    note: str = ""
 
     @classmethod
     def delivered(cls, text: str = "", remote: str = "", tls: str = "") -> "Outcome":
         """Taken over by the target."""
-        return cls(kind=OutcomeKind.DELIVERED, text=text, remote=remote, tls=tls)
+        return cls(
+            kind=OutcomeKind.DELIVERED,
+            code=250,
+            enhanced="2.0.0",
+            text=text,
+            remote=remote,
+            tls=tls,
+        )
 
     @classmethod
     def deferred(
@@ -142,12 +173,40 @@ class Outcome:
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """A lease on one delivery, until ``lease_until``; ``token`` proves it when settling."""
+    """
+    A lease on deliveries of one message that go the same way; ``token`` proves it.
+
+    ``owner`` is who sent them and ``lane`` where they go, in the words of ``model/lane.py``.
+    With ``is_hurried`` other mail waits for the place: who does not answer soon is left.
+    """
 
     message: QueuedMessage
-    delivery: QueuedDelivery
+    deliveries: tuple[QueuedDelivery, ...]
     token: str
-    lease_until: float
+    lane: str
+    owner: str = ""
+    is_hurried: bool = False
+
+    @property
+    def delivery(self) -> QueuedDelivery:
+        """The first, for couriers that never get more than one."""
+        return self.deliveries[0]
+
+
+@attrs.frozen(kw_only=True)
+class Room:
+    """
+    What a runner can take of one kind of courier: ``places`` claims in all, ``per_lane`` of one
+    lane and ``per_owner`` of one owner (mail without an owner is not counted), none of the lanes
+    and owners that are named.
+    """
+
+    kind: str
+    places: int
+    per_lane: int
+    per_owner: int
+    full_lanes: frozenset[str] = frozenset()
+    full_owners: frozenset[str] = frozenset()
 
 
 @attrs.frozen(kw_only=True)

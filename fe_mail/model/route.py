@@ -5,17 +5,9 @@ Where an address goes: the answer that RCPT, the queue and the web UI share.
 import attrs
 
 from fe_mail.model.queue import Target
+from fe_mail.model.status import Status
 
-__all__ = ["Refusal", "Route"]
-
-
-@attrs.frozen(kw_only=True)
-class Refusal:
-    """An SMTP answer to a recipient: reply code, enhanced status (RFC 3463), one line of text."""
-
-    code: int
-    enhanced: str
-    text: str
+__all__ = ["Route"]
 
 
 @attrs.frozen(kw_only=True)
@@ -31,5 +23,5 @@ class Route:
     address: str
     is_hosted: bool
     targets: tuple[Target, ...] = ()
-    refusal: Refusal | None = None
+    refusal: Status | None = None
     trail: tuple[str, ...] = ()

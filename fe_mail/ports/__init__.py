@@ -18,15 +18,17 @@ from fe_mail.ports.http import HTTPPost
 from fe_mail.ports.keyring import Keyring
 from fe_mail.ports.mailboxes import MailboxStore, OpenMailbox
 from fe_mail.ports.offload import Offload
-from fe_mail.ports.queue import Queue
+from fe_mail.ports.queue import Acceptance, BodyWriter, Queue, Settlement
 from fe_mail.ports.records import Records
 from fe_mail.ports.resolver import Resolver
 
 __all__ = [
+    "Acceptance",
     "AccountStore",
     "BlobReader",
     "BlobWriter",
     "Blobs",
+    "BodyWriter",
     "Bus",
     "Cache",
     "Exchange",
@@ -38,4 +40,5 @@ __all__ = [
     "Queue",
     "Records",
     "Resolver",
+    "Settlement",
 ]

@@ -1,6 +1,7 @@
 """Users, domains, aliases, and what belongs to them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from fe_mail.model.account import (
@@ -8,6 +9,7 @@ from fe_mail.model.account import (
     Credential,
     Domain,
     LogEntry,
+    MailboxKeys,
     Member,
     RouteRows,
     User,
@@ -16,7 +18,11 @@ from fe_mail.model.account import (
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
 
-__all__ = ["AccountStore"]
+__all__ = ["EPOCH_OF_THE_GONE", "NOTHING", "UNSETTLED_AT_ONCE", "AccountStore"]
+
+UNSETTLED_AT_ONCE = 100
+EPOCH_OF_THE_GONE = 1 << 62  # greater than every epoch of an alias that is there
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class AccountStore(Protocol):
@@ -42,15 +48,22 @@ class AccountStore(Protocol):
     async def user_by_token(self, api_token_hash: str) -> User:
         """By the sha256 hex of an API token."""
 
-    async def update_user(self, user_id: UserId, now: float, **changes: object) -> User:
-        """Change attributes."""
+    async def update_user(
+        self,
+        user_id: UserId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> User:
+        """Change attributes; ``Conflict`` unless those in ``when`` have these values."""
 
     async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
         """
         Remove with memberships and sessions; domains left without an admin go too.
 
         The user's aliases in other domains pass to the domain's first admin, so that no mail is
-        lost. Returns the ids of the aliases that went.
+        lost. Returns the ids of the aliases that went and had keys: they are unsettled now.
         """
 
     async def users(self, query: Query) -> Page[User]:
@@ -65,14 +78,21 @@ class AccountStore(Protocol):
     async def domains_named(self, name: str) -> tuple[Domain, ...]:
         """Every account's claim on a name, oldest first."""
 
-    async def update_domain(self, domain_id: DomainId, now: float, **changes: object) -> Domain:
-        """Change attributes."""
+    async def update_domain(
+        self,
+        domain_id: DomainId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> Domain:
+        """Change attributes; ``Conflict`` unless those in ``when`` have these values."""
 
     async def set_member(self, domain_id: DomainId, member: Member) -> Domain:
         """Add a member or change its group. ``AlreadyExists``: has a domain of this name."""
 
     async def delete_domain(self, domain_id: DomainId) -> tuple[AliasId, ...]:
-        """Remove with aliases and credentials; returns the ids of the aliases that went."""
+        """Remove with aliases and credentials; returns the ids of those that are unsettled now."""
 
     async def domains(self, user_id: UserId | None, query: Query) -> Page[Domain]:
         """The domains of which the user is a member, or all for None."""
@@ -115,19 +135,31 @@ class AccountStore(Protocol):
     async def credentials(self, alias_id: AliasId) -> tuple[Credential, ...]:
         """All credentials of an alias, oldest first."""
 
-    async def set_credentials(
-        self,
-        alias_id: AliasId,
-        add: Sequence[Credential],
-        remove: Sequence[str],
-        now: float,
-        sealing_key: bytes | None = None,
-    ) -> None:
-        """
-        Add and remove in one transaction; what is gone already is removed no less.
+    async def keys(self, alias_id: AliasId) -> MailboxKeys:
+        """Everything that opens and seals the alias's mailbox, as of one moment."""
 
-        With ``sealing_key`` the alias gets a new mailbox, so that all older credentials go.
+    async def set_keys(self, keys: MailboxKeys, now: float, due_at: float) -> MailboxKeys:
         """
+        These and no others from now on; returns them with their new epoch.
+
+        ``Conflict`` when the epoch is not the one of ``keys`` any more. A credential that stays
+        keeps what the store has of it. The alias is unsettled from now on, see ``unsettled``.
+        """
+
+    async def fence(self, alias_id: AliasId) -> MailboxKeys:
+        """Raise the epoch and change nothing else: who was about to change the keys fails."""
+
+    async def unsettled(self, now: float, after: str = "") -> tuple[AliasId, ...]:
+        """
+        The outbox: ids, greater than ``after``, of aliases that changed their keys or are gone.
+
+        Their sessions and mailboxes have to follow. The note is made in the transaction that
+        changes or deletes and shows up when it is due; those that are gone are due at once. At
+        most ``UNSETTLED_AT_ONCE``, in order.
+        """
+
+    async def settled(self, alias_id: AliasId, epoch: int) -> None:
+        """They have followed up to this epoch, so the note goes, unless a later change made it."""
 
     async def touch_credential(self, credential_id: str, now: float) -> None:
         """Record that it was used; one that is gone is ignored."""

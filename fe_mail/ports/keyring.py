@@ -32,5 +32,8 @@ class Keyring(Protocol):
     async def hash_password(self, password: str) -> str:
         """argon2id of a web account's password, as a PHC string."""
 
+    def is_outdated(self, password_hash: str) -> bool:
+        """Was it made with other costs than ``hash_password`` takes now?"""
+
     async def verify_password(self, password_hash: str, password: str) -> bool:
         """Compare; an empty hash costs the same time and is False."""

@@ -116,10 +116,22 @@ class OpenMailbox(Protocol):
 
 
 class MailboxStore(Protocol):
-    """One encrypted mailbox per alias, and the sealed mail that waits for locked ones."""
+    """
+    One encrypted mailbox per alias, and the sealed mail that waits for locked ones.
 
-    async def create(self, alias_id: AliasId, mailbox_key: bytes) -> bytes:
-        """A new mailbox with the default folders; returns its public sealing key."""
+    Who replaces a mailbox first ends the one before (``settle``), then begins the next with a
+    greater epoch (``create``). What was not begun last, or was ended, never counts again, however
+    late somebody comes with it.
+    """
+
+    async def create(
+        self, alias_id: AliasId, mailbox_key: bytes, epoch: int = 0, limit_octets: int = 0
+    ) -> bytes:
+        """
+        A new mailbox with the default folders and this quota; returns its public sealing key.
+
+        ``Conflict`` when the alias has, or had, one of this epoch or a later one.
+        """
 
     async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> OpenMailbox:
         """Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``."""
@@ -129,6 +141,7 @@ class MailboxStore(Protocol):
         Durable when it returns: appended if this process has the mailbox open, else sealed.
 
         ``OverQuota`` (counting what waits sealed). The same delivery id twice is one message.
+        ``Conflict`` when this is not, or no more, the key of the alias's mailbox.
         """
 
     async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
@@ -137,8 +150,19 @@ class MailboxStore(Protocol):
     async def used_octets(self, alias_id: AliasId) -> int:
         """Octets of stored and sealed mail, without needing a key; 0 if there is no mailbox."""
 
-    async def destroy(self, alias_id: AliasId) -> None:
-        """Remove the mailbox and everything sealed for it."""
+    async def settle(self, alias_id: AliasId, before: int, sealing_key: bytes = b"") -> None:
+        """
+        Remove what the alias has of epochs before this one, with everything sealed for it.
+
+        The mailbox with this sealing key stays. Nothing that begins with an epoch before this one
+        can be created afterwards. Idempotent.
+        """
+
+    async def aliases(self) -> frozenset[AliasId]:
+        """Every alias of which there is a mailbox, or something left of one."""
+
+    async def has_key(self, alias_id: AliasId, sealing_key: bytes) -> bool:
+        """Does the alias's mailbox have this sealing key?"""
 
     async def check(self) -> tuple[str, ...]:
         """Broken invariants of what can be checked without keys, one sentence each."""

@@ -1,9 +1,11 @@
-"""Everything accepted, until it is settled."""
+"""Everything accepted, with its body, until it is settled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from fe_mail.model.ids import BlobId
+import attrs
+
+from fe_mail.model.account import LogEntry
 from fe_mail.model.queue import (
     Claim,
     DeliveryState,
@@ -12,58 +14,129 @@ from fe_mail.model.queue import (
     QueuedMessage,
     QueueEntry,
     QueueFilter,
+    Room,
 )
+from fe_mail.ports.blobs import BlobReader
 
-__all__ = ["Queue"]
+__all__ = ["Acceptance", "BodyWriter", "Queue", "Settlement"]
+
+
+class BodyWriter(Protocol):
+    """
+    One body being received: small ones stay in memory, large ones go to the disk as they come.
+
+    Nothing of it is promised before it was accepted with its message.
+    """
+
+    @property
+    def size_octets(self) -> int:
+        """Octets written so far."""
+
+    async def write(self, data: bytes) -> None:
+        """Add octets; awaiting it is the back-pressure. ``Unavailable``, ``Conflict``."""
+
+    async def complete(self) -> None:
+        """
+        The end of it: what is large is on the disk when it returns. ``Unavailable``.
+
+        Accepting does that too. Who cannot repeat what he does next, does it before.
+        """
+
+    async def abort(self) -> None:
+        """Forget everything; never raises. Nothing happens once it was accepted."""
+
+
+@attrs.frozen(kw_only=True)
+class Acceptance:
+    """A message that becomes durable as a whole: envelope, deliveries and body."""
+
+    message: QueuedMessage
+    deliveries: tuple[QueuedDelivery, ...]
+    body: BodyWriter
+
+
+@attrs.frozen(kw_only=True)
+class Settlement:
+    """
+    What came of a claim: ``outcomes[i]`` of ``claim.deliveries[i]``.
+
+    What is deferred waits until ``next_attempt_at``, or is still held if it was held meanwhile. A
+    ``delayed_notice_at`` of 0.0 keeps the one recorded before. What the owners of domains read,
+    and the reports to the sender, become durable with it.
+    """
+
+    claim: Claim
+    outcomes: tuple[Outcome, ...]
+    next_attempt_at: float = 0.0
+    delayed_notice_at: float = 0.0
+    entries: tuple[LogEntry, ...] = ()
+    reports: tuple[Acceptance, ...] = ()
 
 
 class Queue(Protocol):
-    """Everything accepted, until it is settled. At least once; leases survive a kill."""
+    """
+    Everything accepted, until it is settled. At least once; leases survive a kill.
 
-    async def put(self, message: QueuedMessage, deliveries: Sequence[QueuedDelivery]) -> bool:
+    Due times are seconds since the epoch. Leases are measured by a clock that nobody can set and
+    that ends with the machine: a step of the time of day ends none, a restart ends all.
+    """
+
+    def body(self, now: float) -> BodyWriter:
+        """Begin a body."""
+
+    async def accept(
+        self, acceptance: Acceptance, lease_seconds: float = 0.0, leased: Collection[int] = ()
+    ) -> tuple[Claim, ...]:
         """
-        Durable when it returns. False if a message of this id was there already.
+        Durable when it returns, body and all, in one transaction.
 
-        ``Invalid`` without an open (waiting or held) delivery; ``AlreadyExists`` when the blob
-        belongs to another message.
+        The waiting deliveries numbered in ``leased`` are claimed in it, for a runner that has
+        room for them. ``Invalid`` without an open (waiting or held) delivery; ``AlreadyExists``
+        when there is a message of this id.
         """
 
-    async def claim(self, now: float, lease_seconds: float, limit: int) -> tuple[Claim, ...]:
+    async def claim(
+        self, now: float, lease_seconds: float, rooms: Sequence[Room]
+    ) -> tuple[Claim, ...]:
         """
-        Lease waiting deliveries that are due, oldest due first.
+        Lease waiting deliveries that are due and for which there is room.
 
-        A delivery whose lease ran out is due from then on. ``attempts`` counts settled attempts,
-        so the first claim shows 0.
+        Owners take turns; within a lane the oldest due comes first. A delivery whose lease ran
+        out is due from then on. ``attempts`` counts settled attempts, so the first claim shows 0.
+        What has no room costs nothing, however much it is.
         """
 
-    async def renew(self, claim: Claim, lease_until: float) -> None:
-        """Extend a lease. ``Conflict`` when it was lost (to another claim, or with the message)."""
+    async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> tuple[Claim, ...]:
+        """Extend leases; returns the claims that were lost (to another runner, or dropped)."""
+
+    async def give_back(self, claims: Sequence[Claim]) -> None:
+        """End leases without an attempt: due as before. Lost ones are ignored."""
+
+    async def rest(self, lane: str, until: float) -> None:
+        """Nothing that waits in the lane is due before ``until``: it does not answer."""
 
     async def end_leases(self) -> int:
         """
-        End every lease, of whomever; how many there were.
+        End every lease, of whomever; how many deliveries they held.
 
         For a runner that knows it is the only one: what a killed process had claimed is due
-        again at once. A claim from before cannot be settled any more (``Conflict``).
+        again at once. A claim from before cannot be settled any more.
         """
 
-    async def settle(
-        self,
-        claim: Claim,
-        outcome: Outcome,
-        now: float,
-        next_attempt_at: float = 0.0,
-        delayed_notice_at: float = 0.0,
-    ) -> BlobId | None:
+    async def finish(self, settlements: Sequence[Settlement], now: float) -> tuple[Claim, ...]:
         """
-        Record an outcome and end the lease (``Conflict`` when it was lost to another claim; one
-        that merely ran out still counts, so that a late 2xx is not forgotten).
+        Record what came of claims, and end their leases; returns the claims that were lost.
 
-        Deferred: waiting until ``next_attempt_at``, or still held if it was held meanwhile. A
-        ``delayed_notice_at`` of 0.0 keeps the one recorded before. When no delivery of the
-        message is waiting or held any more, the message goes and its blob is returned, for the
-        caller to delete.
+        A lease that merely ran out still counts, so that a late 2xx is not forgotten. Of a lost
+        claim nothing is recorded, and no report of it is sent. Messages without a waiting or held
+        delivery go, with their bodies.
         """
+
+    async def read_body(self, message: QueuedMessage) -> bytes:
+        """All of it. ``NotFound``, ``Corrupt``."""
+
+    async def open_body(self, message: QueuedMessage) -> BlobReader:
+        """Begin to read. ``NotFound``, ``Corrupt``."""
 
     async def hold(self, message_id: str, reason: str, numbers: Sequence[int] = ()) -> None:
         """
@@ -73,22 +146,22 @@ class Queue(Protocol):
         """
 
     async def release(self, message_id: str, now: float, numbers: Sequence[int] = ()) -> None:
-        """Make held or waiting deliveries due at once. ``NotFound``."""
+        """Make held or waiting deliveries due as soon as their lane does not rest. ``NotFound``."""
 
-    async def drop(self, message_id: str) -> BlobId:
-        """Remove a message with all deliveries; returns its blob for deletion. ``NotFound``."""
+    async def drop(self, message_id: str) -> None:
+        """Remove a message with all deliveries and its body. ``NotFound``."""
 
     async def find(self, which: QueueFilter) -> tuple[QueueEntry, ...]:
         """Messages that match, oldest first; one delivery meets both its conditions."""
 
-    async def next_due(self) -> float | None:
-        """When the earliest waiting delivery is due (or its lease runs out), None if none."""
+    async def next_due(self, now: float) -> float | None:
+        """When the next waiting delivery becomes due after ``now``, None if none does."""
 
     async def counts(self) -> Mapping[DeliveryState, int]:
-        """How many deliveries of the messages that are there stand in each state."""
+        """How many deliveries wait (also those under way) and how many are held."""
 
-    async def blobs(self) -> frozenset[BlobId]:
-        """Every blob that a message still needs."""
+    async def sweep(self, before: float) -> int:
+        """Remove large bodies begun before then that no message has; how many there were."""
 
     async def check(self) -> tuple[str, ...]:
         """Every broken invariant, one sentence each."""

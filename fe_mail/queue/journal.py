@@ -2,108 +2,64 @@
 What the owner of a domain reads about deliveries: one entry for each outcome.
 
 Entries carry the envelope and the answer, never a subject or a body. A message that a user of
-ours sent is in the log of the sender's domain, one that reached an alias in that alias's. The
-journal never stops mail: an entry that cannot be written is only a line in the server's log.
+ours sent is in the log of the sender's domain, one that reached an alias, or was forwarded by it,
+in that alias's. They become durable together with the outcome.
 """
 
-from collections.abc import Mapping
-
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.model.account import LogEntry
-from fe_mail.model.errors import MailError, NotFound
-from fe_mail.model.ids import AliasId, new_id
-from fe_mail.model.queue import Claim, Outcome
-from fe_mail.ports import AccountStore
+from fe_mail.model.ids import AliasId, DomainId, new_id
+from fe_mail.model.queue import Claim, Outcome, QueuedDelivery
 
-__all__ = ["MAX_KNOWN_ALIASES", "Journal"]
+__all__ = ["entries_of", "tell"]
 
 log = Logger()
 
-MAX_KNOWN_ALIASES = 10_000
+
+def tell(claim: Claim, delivery: QueuedDelivery, outcome: Outcome) -> None:
+    """One line in the server's log."""
+    message = claim.message
+    log.info(
+        "{kind} {message_id} from <{from_}> to {recipient}: {status}",
+        kind=outcome.kind.value,
+        message_id=message.id,
+        session_id=message.peer.session_id,
+        from_=message.reverse_path,
+        recipient=delivery.recipient,
+        status=outcome.line,
+        remote=outcome.remote,
+        tls=outcome.tls,
+        source=message.source,
+        size_octets=message.size_octets,
+    )
 
 
-class Journal:
-    """Writes outcomes into the account store's log."""
-
-    def __init__(self, accounts: AccountStore, clock: IReactorTime) -> None:
-        self._accounts = accounts
-        self._clock = clock
-        self._domain_of: dict[str, str] = {}
-
-    async def record(self, claim: Claim, outcome: Outcome) -> None:
-        """One entry for each domain that the delivery concerns."""
-        detail = _detail(claim, outcome)
-        log.info(
-            "{kind} {message_id} to {recipient}: {status}",
-            kind=outcome.kind.value,
-            session_id=claim.message.peer.session_id,
-            remote=outcome.remote,
-            **detail,
-        )
-        try:
-            for domain_id, alias_id in await self._concerned(claim):
-                await self._accounts.log(self._entry(domain_id, alias_id, outcome, detail))
-        except MailError as error:
-            log.warn("an outcome could not be recorded: {reason}", reason=error.message)
-
-    async def _concerned(self, claim: Claim) -> set[tuple[str, str]]:
-        message, target = claim.message, claim.delivery.target
-        concerned = set()
-        if message.domain_id:
-            concerned.add((message.domain_id, message.alias_id))
-        if target.alias_id:
-            domain_id = await self._domain(target.alias_id)
-            if domain_id:
-                concerned.add((domain_id, target.alias_id))
-        if not concerned and message.source == "mx":  # a forward: its domain is the recipient's
-            domain_id = await self._domain_named(claim.delivery.recipient.rpartition("@")[2])
-            concerned.update({(domain_id, "")} if domain_id else ())
-        return concerned
-
-    async def _domain_named(self, name: str) -> str:
-        """The claim on a name that counts, empty if we host no such domain."""
-        claims = await self._accounts.domains_named(name)
-        verified = next((domain for domain in claims if domain.has_txt_record), None)
-        chosen = verified or next(iter(claims), None)
-        return chosen.id if chosen is not None else ""
-
-    async def _domain(self, alias_id: str) -> str:
-        """The domain of an alias, empty if it is gone. An alias never changes its domain."""
-        known = self._domain_of.get(alias_id)
-        if known is not None:
-            return known
-        try:
-            alias = await self._accounts.alias(AliasId(alias_id))
-        except NotFound:
-            return ""
-        if len(self._domain_of) >= MAX_KNOWN_ALIASES:
-            self._domain_of.clear()
-        self._domain_of[alias_id] = alias.domain_id
-        return alias.domain_id
-
-    def _entry(
-        self, domain_id: str, alias_id: str, outcome: Outcome, detail: Mapping[str, str]
-    ) -> LogEntry:
-        now = self._clock.seconds()
-        return LogEntry(
+def entries_of(
+    claim: Claim, delivery: QueuedDelivery, outcome: Outcome, now: float
+) -> tuple[LogEntry, ...]:
+    """One entry for each domain that the delivery concerns."""
+    message, target = claim.message, delivery.target
+    concerned = {(message.domain_id, message.alias_id), (target.domain_id, target.alias_id)}
+    detail = {
+        "message_id": message.id,
+        "from": message.reverse_path,
+        "recipient": delivery.recipient,
+        "status": outcome.line,
+        "tls": outcome.tls,
+        "source": message.source,
+        **({"note": outcome.note} if outcome.note else {}),
+    }
+    return tuple(
+        LogEntry(
             id=new_id(now),
             created_at=now,
             kind=outcome.kind.value,
-            domain_id=domain_id,
-            alias_id=alias_id,
+            domain_id=DomainId(domain_id),
+            alias_id=AliasId(alias_id),
             remote=outcome.remote,
             detail=detail,
         )
-
-
-def _detail(claim: Claim, outcome: Outcome) -> dict[str, str]:
-    return {
-        "message_id": claim.message.id,
-        "from": claim.message.reverse_path,
-        "recipient": claim.delivery.recipient,
-        "status": outcome.status,
-        "tls": outcome.tls,
-        "source": claim.message.source,
-    }
+        for domain_id, alias_id in sorted(concerned)
+        if domain_id
+    )

@@ -1,14 +1,16 @@
 """
 The runner: takes what is due out of the queue and gives it to the couriers.
 
-Strategies, in Postfix's words: fairness and slow start per destination (``lanes``,
+Strategies, in Postfix's words: fairness and slow start per destination (``lanes``, ``places``,
 ``schedule``), backoff with jitter, destination status. Invariants:
 
 - every claim that we hold has a lease that is renewed until it is settled; a killed process
   holds nothing when its leases run out;
-- an outcome is recorded before anything is removed, a report is queued before its delivery is
-  settled: a kill in between repeats work, it never loses mail (couriers and reports are
-  idempotent where they can be);
+- what is in our hands is never started again: after a pause that was longer than the lease we may
+  claim it a second time, which only renews it; what another process took meanwhile is left to it;
+- an outcome, its report and its journal entry are recorded together, before anything is removed:
+  a kill before that repeats the attempt, it never loses mail (couriers are idempotent where they
+  can be);
 - nothing that a courier does stops the loop: an exception is logged and means "later".
 
 The bus only says that something may be due; without it the timers find it.
@@ -16,52 +18,43 @@ RFC 5321 §4.5.4.1 (retries), §6.1 (responsibility).
 """
 
 import random as random_module
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.delivery.courier import Courier
-from fe_mail.model.errors import Conflict, MailError
-from fe_mail.model.queue import Claim, Outcome, OutcomeKind
-from fe_mail.ports import AccountStore, Blobs, Bus, Queue
-from fe_mail.queue.acceptance import DUE_TOPIC
-from fe_mail.queue.journal import Journal
-from fe_mail.queue.lanes import WAITING_FACTOR, Lane, Lanes
-from fe_mail.queue.schedule import is_expired, needs_delayed_notice, next_attempt_at
+from fe_mail.delivery.courier import LATER, Courier
+from fe_mail.model.errors import MailError
+from fe_mail.model.lane import LOCAL, SMTP, WEBHOOK, lane_of, owner_of
+from fe_mail.model.queue import (
+    DUE_TOPIC,
+    Claim,
+    DeliveryState,
+    Outcome,
+    OutcomeKind,
+    QueuedDelivery,
+    QueuedMessage,
+)
+from fe_mail.ports import Bus, Queue
+from fe_mail.queue.conclusions import Conclusions, Reports
+from fe_mail.queue.intake import LEASE_SECONDS
+from fe_mail.queue.lanes import Lane, Lanes, Work
+from fe_mail.queue.settling import Settling
 
-__all__ = ["CONCURRENCY", "LEASE_SECONDS", "QueueRunner", "Reports"]
+__all__ = ["CONCURRENCY", "QueueRunner"]
 
 log = Logger()
 
-CONCURRENCY = 64  # deliveries to other hosts at once
+CONCURRENCY = 64  # transactions with other hosts at once
 LOCAL_PLACES = 128  # deliveries into mailboxes at once
 WEB_PLACES = 16  # requests to web services, which a user may make as slow as he likes
-LEASE_SECONDS = 60.0
 POLL_SECONDS = 30.0  # when no hint and no due time says anything
-CLAIM_BATCH = 128
-BUSY_SECONDS = 5.0  # a delivery whose lane is full comes back after this, or a little later
-SLOW_SECONDS = 20.0  # the same where the destination is not in full swing
 STOP_GRACE_SECONDS = 30.0
 
-_LATER = Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
-_BUSY = Outcome.deferred(451, "4.4.5", "Waiting for earlier mail to the same destination.")
-_RESTS = Outcome.deferred(451, "4.4.1", "The destination does not answer; it is tried again soon.")
-_STOPPING = Outcome.deferred(451, "4.3.2", "The server is restarting.")
 _UNREACHABLE = frozenset({"4.4.1", "4.4.2", "4.4.3"})
 _NO_COURIER = Outcome.deferred(451, "4.3.5", "This server has no way to deliver there yet.")
-
-
-class Reports(Protocol):
-    """Tells senders what became of their mail."""
-
-    async def failed(self, claim: Claim, outcome: Outcome) -> None:
-        """It will not be delivered. Durable when it returns; twice is once."""
-
-    async def delayed(self, claim: Claim, outcome: Outcome) -> None:
-        """It is late."""
 
 
 class QueueRunner:
@@ -70,10 +63,8 @@ class QueueRunner:
     def __init__(
         self,
         queue: Queue,
-        blobs: Blobs,
         couriers: Mapping[str, Courier],
-        bounces: Reports,
-        accounts: AccountStore,
+        reports: Reports,
         bus: Bus,
         clock: IReactorTime,
         *,
@@ -84,25 +75,22 @@ class QueueRunner:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._queue = queue
-        self._blobs = blobs
         self._couriers = dict(couriers)
-        self._bounces = bounces
-        self._journal = Journal(accounts, clock)
         self._bus = bus
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._random = random
-        places = {"local": local_concurrency, "webhook": web_concurrency, "": concurrency}
-        self._lanes = Lanes(places)
-        self._window = (WAITING_FACTOR + 1) * sum(places.values())
-        self._held: dict[tuple[str, int], Claim] = {}
+        self._conclusions = Conclusions(reports, clock, random)
+        self._settling = Settling(queue, clock, self._spawn)
+        self._lanes = Lanes({LOCAL: local_concurrency, WEBHOOK: web_concurrency, SMTP: concurrency})
+        self._in_hand: dict[tuple[str, int], Work] = {}
         self._tasks: set[Deferred[None]] = set()
         self._calls: dict[str, IDelayedCall] = {}
+        self._wakes_at = 0.0
         self._running = False
         self._is_filling = False
         self._fill_again = False
         self._is_starting = False
-        self._is_full = False
+        self._may_be_more = False
         self._unsubscribe: Callable[[], None] = lambda: None
 
     # -- life -----------------------------------------------------------------------------------
@@ -120,8 +108,8 @@ class QueueRunner:
         self._unsubscribe()
         for name in [name for name in self._calls if name != "renew"]:
             self._cancel(name)
-        await self._give_back(list(self._lanes.drain()), _STOPPING, 0.0)
-        self._call("grace", grace_seconds, self._cancel_tasks)
+        await self._give_back(self._lanes.drain())
+        self._call("grace", grace_seconds, self._cancel_attempts)
         while self._tasks:
             await DeferredList(list(self._tasks), consumeErrors=True)
         for name in list(self._calls):
@@ -132,9 +120,49 @@ class QueueRunner:
         """Deliveries and writes under way, for tests."""
         return len(self._tasks)
 
-    def _cancel_tasks(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
+    def _cancel_attempts(self) -> None:
+        self._settling.hurry()
+        for work in list(self._in_hand.values()):
+            _cancel_attempt(work)
+
+    # -- what was just accepted ------------------------------------------------------------------
+
+    def room_for(
+        self, message: QueuedMessage, deliveries: Sequence[QueuedDelivery]
+    ) -> Collection[int]:
+        """Which of them may be claimed for us at once."""
+        if not self._running:
+            return ()
+        now = self._clock.seconds()
+        return [
+            delivery.number
+            for delivery in deliveries
+            if delivery.state is DeliveryState.WAITING and self._has_room(message, delivery, now)
+        ]
+
+    def _has_room(self, message: QueuedMessage, delivery: QueuedDelivery, now: float) -> bool:
+        lane = self._lanes.lane(lane_of(delivery.target), delivery.target)
+        return (
+            delivery.next_attempt_at <= now
+            and not lane.state.is_dead(now)
+            and self._lanes.has_room(lane, owner_of(message, delivery))
+        )
+
+    def take(self, claims: Sequence[Claim]) -> None:
+        """
+        Deliver what was claimed for us.
+
+        Many at once may have been promised the same room. Where that would take it from others,
+        the rest goes back.
+        """
+        back = []
+        for claim in claims:
+            work = self._admit(claim, is_crowded=not self._has_room_for(claim))
+            if work is not None:
+                back.append(work)
+        if back:
+            self._spawn(self._give_back(back))
+        self._start_next()
 
     # -- taking claims --------------------------------------------------------------------------
 
@@ -150,64 +178,87 @@ class QueueRunner:
                 self._fill_again = False
                 await self._claim_due()
             if self._running:
-                self._wake_when_due(await self._queue.next_due())
+                self._wake_when_due(await self._queue.next_due(self._clock.seconds()))
         except MailError as error:
             log.warn("the queue cannot be read: {reason}", reason=error.message)
-            self._call("fill", POLL_SECONDS, self._fill_soon)
-        except CancelledError:
-            raise  # by ``stop``: nothing more is to be claimed
+            self._wake_in(POLL_SECONDS)
         except Exception:  # a defect: mail that is due must not wait for the next hint
             log.failure("claiming what is due failed")
-            self._call("fill", POLL_SECONDS, self._fill_soon)
+            self._wake_in(POLL_SECONDS)
         finally:
             self._is_filling = False
         if self._fill_again and self._running:
             self._fill_soon()
 
     async def _claim_due(self) -> None:
-        while self._running:
-            asked = min(CLAIM_BATCH, self._window - len(self._held))
-            if asked <= 0:
-                self._is_full = True  # deliveries that end fill again
-                return
-            now = self._clock.seconds()
-            claims = await self._queue.claim(now, self._lease_seconds, asked)
-            for claim in claims:
-                self._held[_key(claim)] = claim
-            await self._sort_into_lanes(claims)
-            self._start_next()
-            if len(claims) < asked:
-                return
+        rooms = self._lanes.rooms()
+        self._may_be_more = True  # whatever ends from now on may make room for more
+        claims = await self._queue.claim(self._clock.seconds(), self._lease_seconds, rooms)
+        back = [work for claim in claims if (work := self._admit(claim)) is not None]
+        self._start_next()
+        self._may_be_more = bool(claims) or any(
+            not room.places or room.full_lanes or room.full_owners for room in rooms
+        )
+        await self._give_back(back)
 
-    async def _sort_into_lanes(self, claims: Iterable[Claim]) -> None:
+    def _has_room_for(self, claim: Claim) -> bool:
+        lane = self._lanes.lane(claim.lane, claim.delivery.target)
+        return not claim.owner or self._lanes.has_room(lane, claim.owner)
+
+    def _admit(self, claim: Claim, *, is_crowded: bool = False) -> Work | None:
+        """Into its lane; or the work to give back, if it cannot be done now."""
+        lane = self._lanes.lane(claim.lane, claim.delivery.target)
+        work = Work(claim, lane)
+        known = [self._in_hand.get(key) for key in work.keys]
+        if any(known):
+            return self._adopt(work, known)
+        if not self._running or is_crowded or lane.state.is_dead(self._clock.seconds()):
+            return work
+        for key in work.keys:
+            self._in_hand[key] = work
+        self._lanes.add(work)
+        return None
+
+    def _adopt(self, work: Work, known: Sequence[Work | None]) -> Work | None:
+        """
+        Our own lease had run out: what is in our hands goes on under the new one. Deliveries of
+        the claim that are not in our hands go back.
+        """
+        claim = work.claim
+        for ours in {id(one): one for one in known if one is not None}.values():
+            ours.claim = attrs.evolve(ours.claim, token=claim.token)
+        rest = tuple(
+            delivery for delivery, ours in zip(claim.deliveries, known, strict=True) if ours is None
+        )
+        return Work(attrs.evolve(claim, deliveries=rest), work.lane) if rest else None
+
+    async def _give_back(self, works: Iterable[Work]) -> None:
+        """Back into the queue, due as before; a destination that is dead rests there too."""
+        given = list(works)
+        for work in given:
+            self._forget(work)
         now = self._clock.seconds()
-        for claim in claims:
-            lane = self._lanes.lane(claim.delivery.target)
-            if not self._running:
-                await self._give_back([claim], _STOPPING, 0.0)
-            elif lane.state.is_dead(now):
-                await self._finish(claim, _RESTS)
-            elif not self._lanes.has_room(lane):
-                is_swift = lane.state.limit >= lane.state.maximum
-                await self._give_back([claim], _BUSY, BUSY_SECONDS if is_swift else SLOW_SECONDS)
-            else:
-                self._lanes.add(lane, claim)
+        try:
+            await self._queue.give_back([work.claim for work in given])
+            for lane in {work.lane.key: work.lane for work in given}.values():
+                if lane.state.is_dead(now):
+                    await self._queue.rest(lane.key, lane.state.dead_until)
+        except MailError as error:  # the leases will run out by themselves
+            log.warn("mail could not be given back: {reason}", reason=error.message)
 
-    async def _give_back(self, claims: Iterable[Claim], why: Outcome, seconds: float) -> None:
-        """Back into the queue without an attempt; the schedule goes by age, so it costs nothing."""
-        for claim in claims:
-            self._held.pop(_key(claim), None)
-            now = self._clock.seconds()
-            later = now + seconds * (1.0 + self._random())
-            try:
-                await self._queue.settle(claim, why, now, next_attempt_at=later)
-            except MailError as error:  # the lease will run out by itself
-                log.info("not given back: {reason}", reason=error.message)
+    def _forget(self, work: Work) -> None:
+        for key in work.keys:
+            if self._in_hand.get(key) is work:
+                del self._in_hand[key]
 
     def _wake_when_due(self, due: float | None) -> None:
         seconds = POLL_SECONDS
         if due is not None:
             seconds = min(POLL_SECONDS, max(0.05, due - self._clock.seconds()))
+        self._wake_in(seconds)
+
+    def _wake_in(self, seconds: float) -> None:
+        self._wakes_at = self._clock.seconds() + seconds
         self._call("fill", seconds, self._fill_soon)
 
     # -- delivering -----------------------------------------------------------------------------
@@ -218,128 +269,114 @@ class QueueRunner:
             return
         self._is_starting = True
         try:
-            while self._running and (ready := self._lanes.next()) is not None:
-                self._spawn(self._run(*ready))
+            while self._running and (work := self._lanes.next()) is not None:
+                self._spawn(self._run(work))
         finally:
             self._is_starting = False
 
-    async def _run(self, lane: Lane, claim: Claim) -> None:
-        resting: list[Claim] = []
+    async def _run(self, work: Work) -> None:
+        outcomes: tuple[Outcome, ...] | None = None
+        resting: list[Work] = []
         try:
-            outcome = await self._attempt(claim)
-            resting = self._learn(lane, outcome)
-            await self._finish(claim, outcome)
+            outcomes = await self._attempt(work)
+            if outcomes is not None:
+                resting = self._learn(work.lane, outcomes)
+                await self._settle(work, outcomes)
         finally:
-            self._lanes.done(lane)
+            self._forget(work)
+            self._lanes.done(work)
             self._start_next()
-            self._fill_if_there_is_room()
-        for other in resting:
-            await self._finish(other, _RESTS)
+            if self._may_be_more and self._running:
+                self._fill_soon()
+        if outcomes is None and not work.is_lost:
+            await self._give_back([work])
+        if resting:
+            await self._give_back(resting)
 
-    def _fill_if_there_is_room(self) -> None:
-        if self._is_full and self._running and len(self._held) < self._window * 3 // 4:
-            self._is_full = False
-            self._fill_soon()
-
-    async def _finish(self, claim: Claim, outcome: Outcome) -> None:
-        """Record an outcome; what cannot be recorded is tried again when the lease ran out."""
-        try:
-            await self._conclude(claim, outcome)
-        except Conflict:
-            log.warn("{message_id}: its lease was lost", message_id=claim.message.id)
-        except MailError as error:
-            log.warn(
-                "{message_id} could not be settled, it will be tried again: {reason}",
-                message_id=claim.message.id,
-                reason=error.message,
-            )
-        finally:
-            self._held.pop(_key(claim), None)
-
-    async def _attempt(self, claim: Claim) -> Outcome:
+    async def _attempt(self, work: Work) -> tuple[Outcome, ...] | None:
+        """What the courier says of each delivery; None when it was stopped."""
+        claim = work.claim
         courier = self._couriers.get(claim.delivery.target.courier)
         if courier is None:
-            return _NO_COURIER
+            return (_NO_COURIER,) * len(claim.deliveries)
+        work.attempt = Deferred.fromCoroutine(courier.deliver(claim))
         try:
-            return await courier.deliver(claim)
+            return await work.attempt
         except CancelledError:
-            return _STOPPING
+            return None
         except Exception:
             log.failure(
                 "the courier {courier} failed for {message_id}",
                 courier=claim.delivery.target.courier,
                 message_id=claim.message.id,
             )
-            return _LATER
+            return (LATER,) * len(claim.deliveries)
+        finally:
+            work.attempt = None
 
-    def _learn(self, lane: Lane, outcome: Outcome) -> list[Claim]:
+    def _learn(self, lane: Lane, outcomes: Sequence[Outcome]) -> list[Work]:
         """Slow start; what waits for a destination that does not answer is returned, to rest."""
-        if lane.kind == "local":
+        if lane.kind == LOCAL:
             return []
-        if outcome.kind is not OutcomeKind.DEFERRED or outcome.enhanced not in _UNREACHABLE:
+        if not all(map(_is_unreachable, outcomes)):
             lane.state = lane.state.answered()
             return []
-        lane.state = lane.state.unreachable(self._clock.seconds())
-        return self._lanes.drain_lane(lane) if lane.state.dead_until else []
-
-    async def _conclude(self, claim: Claim, outcome: Outcome) -> None:
         now = self._clock.seconds()
-        if outcome.kind is OutcomeKind.DEFERRED and is_expired(claim.message, now):
-            outcome = _expired(outcome)
-        notice_at = 0.0
-        if outcome.kind is OutcomeKind.FAILED:
-            # Whoever lost the lease must not report: another process may deliver it yet.
-            await self._queue.renew(claim, now + self._lease_seconds)
-            outcome = await self._report(claim, outcome)
-        elif outcome.kind is OutcomeKind.DEFERRED and needs_delayed_notice(
-            claim.message, claim.delivery, now
-        ):
-            await self._bounces.delayed(claim, outcome)
-            notice_at = now
-        later = next_attempt_at(claim.message, now, self._random())
-        blob = await self._queue.settle(claim, outcome, now, later, notice_at)
-        self._spawn(self._journal.record(claim, outcome))
-        if blob is not None:
-            await self._blobs.delete(blob)
-        if outcome.kind is OutcomeKind.DEFERRED and self._running:
-            self._wake_earlier(later)
+        lane.state = lane.state.unreachable(now)
+        if not lane.state.is_dead(now):
+            return []
+        self._spawn(self._rest(lane))
+        return self._lanes.drain_lane(lane)
 
-    async def _report(self, claim: Claim, outcome: Outcome) -> Outcome:
-        """Queue the report first; without it the failure is not final."""
+    async def _rest(self, lane: Lane) -> None:
+        """What is in the queue for it is not looked at meanwhile."""
         try:
-            await self._bounces.failed(claim, outcome)
-        except Exception:
-            log.failure("no report could be made for {message_id}", message_id=claim.message.id)
-            return Outcome.deferred(451, "4.3.0", "The report to the sender could not be made.")
-        return outcome
+            await self._queue.rest(lane.key, lane.state.dead_until)
+        except MailError as error:
+            log.warn("{lane} could not be laid to rest: {reason}", lane=lane.key, reason=error)
+
+    async def _settle(self, work: Work, outcomes: Sequence[Outcome]) -> None:
+        """Record what came of it."""
+        settlement = await self._conclusions.settlement(work.claim, outcomes)
+        if not await self._settling.add(settlement, lambda: work.claim):
+            return
+        if settlement.reports:
+            self._fill_soon()
+        if any(outcome.kind is OutcomeKind.DEFERRED for outcome in settlement.outcomes):
+            self._wake_earlier(settlement.next_attempt_at)
 
     def _wake_earlier(self, due: float) -> None:
         call = self._calls.get("fill")
-        if call is None or not call.active() or call.getTime() > due:
+        if self._running and (call is None or not call.active() or self._wakes_at > due):
             self._wake_when_due(due)
 
     # -- leases, timers, tasks ------------------------------------------------------------------
 
     def _renew_soon(self) -> None:
         self._call("renew", self._lease_seconds / 3, self._renew_soon)
-        if self._held:
-            self._spawn(self._renew_all())
+        if self._in_hand:
+            self._spawn(self._renew())
 
-    async def _renew_all(self) -> None:
-        until = self._clock.seconds() + self._lease_seconds
-        claims = list(self._held.values())
-        renewals = [Deferred.fromCoroutine(self._renew(claim, until)) for claim in claims]
-        await DeferredList(renewals, consumeErrors=True)
-
-    async def _renew(self, claim: Claim, until: float) -> None:
+    async def _renew(self) -> None:
+        works = list({id(work): work for work in self._in_hand.values()}.values())
+        claims = [work.claim for work in works]
         try:
-            await self._queue.renew(claim, until)
-        except Conflict:
-            if self._held.get(_key(claim)) is claim:
-                del self._held[_key(claim)]
-            self._lanes.remove(claim)
+            lost = {id(claim) for claim in await self._queue.renew(claims, self._lease_seconds)}
         except MailError as error:
-            log.warn("a lease could not be renewed: {reason}", reason=error.message)
+            log.warn("leases could not be renewed: {reason}", reason=error.message)
+            return
+        for work, claim in zip(works, claims, strict=True):
+            is_ours = any(self._in_hand.get(key) is work for key in work.keys)
+            if is_ours and id(claim) in lost and work.claim.token == claim.token:
+                self._lose(work)
+
+    def _lose(self, work: Work) -> None:
+        """Another process has it: nothing more is done here, and nothing recorded."""
+        log.warn("{message_id}: its lease was lost", message_id=work.claim.message.id)
+        work.is_lost = True
+        self._forget(work)
+        if not self._lanes.remove(work):
+            _cancel_attempt(work)
 
     def _call(self, name: str, seconds: float, function: Callable[[], None]) -> None:
         self._cancel(name)
@@ -358,10 +395,10 @@ class QueueRunner:
         task.addBoth(lambda _: self._tasks.discard(task))
 
 
-def _key(claim: Claim) -> tuple[str, int]:
-    return claim.message.id, claim.delivery.number
+def _is_unreachable(outcome: Outcome) -> bool:
+    return outcome.kind is OutcomeKind.DEFERRED and outcome.enhanced in _UNREACHABLE
 
 
-def _expired(outcome: Outcome) -> Outcome:
-    text = f"Not delivered within five days. Last answer: {outcome.status}"
-    return Outcome.failed(554, "5.4.7", text, outcome.remote)
+def _cancel_attempt(work: Work) -> None:
+    if work.attempt is not None:
+        work.attempt.cancel()

@@ -71,6 +71,7 @@ class Destination:
     limit: int = FIRST_CONCURRENCY
     failures: int = 0
     dead_until: float = 0.0
+    is_proven: bool = False  # the last attempt got an answer
 
     def is_dead(self, now: float) -> bool:
         """True while it rests."""
@@ -78,12 +79,13 @@ class Destination:
 
     def answered(self) -> "Destination":
         """It spoke to us: one more at once, failures forgotten."""
-        return attrs.evolve(
-            self, limit=min(self.maximum, self.limit + 1), failures=0, dead_until=0.0
-        )
+        limit = min(self.maximum, self.limit + 1)
+        return attrs.evolve(self, limit=limit, failures=0, dead_until=0.0, is_proven=True)
 
     def unreachable(self, now: float) -> "Destination":
         """Nobody answered: one at a time, and a rest after some in a row."""
         failures = self.failures + 1
         dead_until = now + DEAD_SECONDS if failures >= DEAD_AFTER_FAILURES else 0.0
-        return attrs.evolve(self, limit=1, failures=failures, dead_until=dead_until)
+        return attrs.evolve(
+            self, limit=1, failures=failures, dead_until=dead_until, is_proven=False
+        )

@@ -16,6 +16,7 @@ import attrs
 
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.errors import Invalid
+from fe_mail.model.status import Status
 from fe_mail.smtp.wire import decode_xtext
 
 __all__ = [
@@ -56,12 +57,11 @@ _FOREIGN_VERBS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST
 
 
 class CommandError(Invalid):
-    """A line that is no valid command: the reply code, its enhanced code, and the sentence."""
+    """A line that is no valid command, and what is said to that."""
 
     def __init__(self, code: int, enhanced: str, message: str) -> None:
         super().__init__(message)
-        self.reply_code = code
-        self.enhanced = enhanced
+        self.status = Status(code, enhanced, message)
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ Whatever goes wrong, the client's octets are still read to the end of the messag
 line of it can ever be taken for a command; the reply comes at the end.
 """
 
-from fe_mail.queue.reception import Spooling
+from fe_mail.reception.interface import Spooling
 from fe_mail.smtp.errors import TOO_BIG, answer_to_content
 from fe_mail.smtp.framing import Portion
 from fe_mail.smtp.wire import Answer
@@ -51,8 +51,7 @@ class Incoming:
         if self.failure is not None or self._spooling is None:
             return self.failure or TOO_BIG
         spooling, self._spooling = self._spooling, None
-        reply = await spooling.finish()
-        return Answer(reply.code, reply.enhanced, reply.text)
+        return Answer.of(await spooling.finish())
 
     async def abort(self) -> None:
         """Forget the message; more than once does nothing."""

@@ -2,14 +2,14 @@
 What the two SMTP listeners have in common: they build servers, count them, and drain.
 """
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.login import Login
 from fe_mail.connection.encryption import TLS
 from fe_mail.connection.factory import CountedFactory
 from fe_mail.connection.registry import Connections, Limits
 from fe_mail.ports import Bus
-from fe_mail.queue.reception import Reception
+from fe_mail.reception.interface import Reception
 from fe_mail.smtp.server import SMTPServer
 from fe_mail.smtp.session import Rules
 
@@ -39,9 +39,9 @@ class SMTPFactory(CountedFactory):
         self._clock = clock
         self._tls = tls
 
-    def buildProtocol(self, addr: IAddress | None) -> SMTPServer:
+    def make_server(self) -> SMTPServer:
         """A server for a new connection."""
-        server = SMTPServer(
+        return SMTPServer(
             rules=self.rules,
             reception=self.reception,
             login=self.login,
@@ -49,5 +49,3 @@ class SMTPFactory(CountedFactory):
             tls=self._tls,
             registry=self.registry,
         )
-        server.factory = self
-        return server

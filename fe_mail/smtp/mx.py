@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from fe_mail.connection.encryption import TLS
 from fe_mail.connection.registry import Limits
 from fe_mail.policy.limits import MAX_RECIPIENTS
-from fe_mail.queue.reception import Reception
+from fe_mail.reception.interface import Reception
 from fe_mail.smtp.factory import MAX_CONNECTIONS, SMTPFactory
 from fe_mail.smtp.session import MAX_SIZE_OCTETS, MAX_TRANSACTIONS, Rules
 

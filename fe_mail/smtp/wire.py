@@ -17,6 +17,7 @@ from enum import Enum
 import attrs
 
 from fe_mail.model.errors import Invalid, TooBig
+from fe_mail.model.status import Status
 
 __all__ = [
     "Answer",
@@ -245,43 +246,34 @@ def format_reply(code: int, enhanced: str, lines: Sequence[str] | str) -> bytes:
 
 
 @attrs.frozen
-class Answer:
-    """A reply that we send. 421 always closes the connection (RFC 5321 §3.8)."""
+class Answer(Status):
+    """
+    A status that we say, with the lines that follow its text.
 
-    code: int
-    enhanced: str
-    text: str | tuple[str, ...]
+    421 always closes the connection (RFC 5321 §3.8).
+    """
+
+    more: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     closes: bool = attrs.field(
         default=attrs.Factory(lambda self: self.code == 421, takes_self=True), kw_only=True
     )
 
+    @classmethod
+    def of(cls, status: Status) -> "Answer":
+        """To say what was decided elsewhere."""
+        return cls(status.code, status.enhanced, status.text)
+
     def to_wire(self) -> bytes:
         """As octets, with every CRLF."""
-        return format_reply(self.code, self.enhanced, self.text)
+        return format_reply(self.code, self.enhanced, (self.text, *self.more))
 
 
 @attrs.frozen(kw_only=True)
-class ServerReply:
-    """A reply as a client sees it: ``lines`` without codes, ``enhanced`` empty if it has none."""
+class ServerReply(Status):
+    """A status as a client hears it: ``lines`` without codes, ``text`` all of them as one."""
 
-    code: int
-    enhanced: str = ""
     lines: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """All lines as one."""
-        return " ".join(line for line in self.lines if line)
-
-    @property
-    def is_positive(self) -> bool:
-        """2xx, or 3xx: go on."""
-        return self.code < 400
-
-    @property
-    def is_permanent(self) -> bool:
-        """5xx: do not try again."""
-        return self.code >= 500
+    text: str = attrs.field(default=attrs.Factory(lambda self: _one_line(self.lines), True))
 
 
 class ReplyParser:
@@ -332,6 +324,10 @@ class ReplyParser:
         if enhanced:
             lines = [_without(enhanced, line) for line in lines]
         return ServerReply(code=code, enhanced=enhanced, lines=tuple(lines))
+
+
+def _one_line(lines: Sequence[str]) -> str:
+    return " ".join(line for line in lines if line)
 
 
 def _without(enhanced: str, line: str) -> str:

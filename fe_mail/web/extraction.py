@@ -28,7 +28,7 @@ _KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
 _SOURCES = (
     *("accounts/*.py", "api/*.py", "http/*.py", "web/*.py", "model/address.py"),
     *("adapters/dns.py", "adapters/keyring.py", "adapters/threads.py"),
-    *("adapters/memory/accounts.py", "adapters/sqlite/account*.py"),
+    "adapters/sqlite/account*.py",
     "adapters/*/site_records.py",
 )
 # Sentences that only mail programs hear.

@@ -17,6 +17,7 @@ from tests.fakes import (
     MemoryBus,
     MemoryCache,
     QuickKeyring,
+    give_keys,
     mailbox_store,
 )
 
@@ -114,14 +115,11 @@ class AccountsTestCase(SynchronousTestCase):
             **{"iterations": 4096, **more},
         )
         credential = self.now(work)
-        sealing_key = None
-        if not self.now(self.accounts.alias(alias.id)).sealing_key:
-            sealing_key = self.now(self.mailboxes.create(alias.id, key))
-        self.now(
-            self.accounts.set_credentials(
-                alias.id, [credential], [], self.clock.seconds(), sealing_key
-            )
-        )
+        keys = self.now(self.accounts.keys(alias.id))
+        sealing_key = keys.sealing_key or self.now(self.mailboxes.create(alias.id, key))
+        credentials = (*keys.credentials, credential)
+        now = self.clock.seconds()
+        self.now(give_keys(self.accounts, alias.id, credentials, sealing_key, now))
         return credential
 
     def change_alias(self, alias: Alias, **changes: object) -> Alias:

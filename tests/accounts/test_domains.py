@@ -50,7 +50,7 @@ class DomainsTestCase(AccountsTestCase):
         self.resolver = TableResolver(HOST)
         self.domains = Domains(
             self.accounts, self.keyring, self.resolver, self.mailboxes, self.clock, SITE, keygen,
-            bus=self.bus,
+            self.bus,
         )  # fmt: skip
 
     def create(self, name: str = "example.org", user: User | None = None, **more: object) -> Domain:
@@ -333,7 +333,7 @@ class VerifyTests(DomainsTestCase):
         site = attrs.evolve(SITE, **changes)  # type: ignore[arg-type]  # any setting
         self.domains = Domains(
             self.accounts, self.keyring, self.resolver, self.mailboxes, self.clock, site, keygen,
-            bus=self.bus,
+            self.bus,
         )  # fmt: skip
 
     def test_spf_of_unknown_addresses(self) -> None:

@@ -50,7 +50,9 @@ class _Durable:
 
     def make_mailboxes(self) -> MailboxStore:
         """Encrypted files."""
-        mailboxes = SQLiteMailboxStore(self.mktemp(), self.bus, InlineThreads(), self.clock)
+        mailboxes = SQLiteMailboxStore(
+            self.mktemp(), self.bus, InlineThreads(), self.clock, key=b"s" * 32
+        )
         self.now(mailboxes.start())
         self.addCleanup(lambda: self.now(mailboxes.stop()))
         return mailboxes

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from fe_mail.accounts import scram
 from fe_mail.accounts.limits import SLOW_SECONDS
 from fe_mail.accounts.login import REMEMBER_SECONDS, TOUCH_SECONDS, Login
+from fe_mail.accounts.passwords import find_slot
 from fe_mail.accounts.sasl import SASLExchange
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
@@ -23,6 +24,7 @@ from fe_mail.model.errors import (
 from fe_mail.model.identity import Identity
 from fe_mail.model.page import Query
 from tests.accounts.fakes import AccountsTestCase
+from tests.fakes import give_keys
 
 PASSWORD = "correct horse battery"
 HERE = Peer(ip="192.0.2.1", session_id="s1")
@@ -73,6 +75,17 @@ class PasswordTests(LoginTestCase):
         self.assertEqual(identity.domain.id, self.domain.id)
         self.assertEqual(identity.credential_id, self.credential.id)
         self.assertEqual(identity.mailbox_key, b"k" * 32)
+
+    def test_key_only_where_it_is_used(self) -> None:
+        """Who sends mail or asks the API does not get the key, by password or by proof."""
+        for protocol in ("smtp", "api"):
+            for _ in range(2):  # the second time the password is remembered
+                self.assertEqual(self.enter(protocol=protocol).mailbox_key, b"")
+        candidate = self.now(self.login.candidate("alice@example.org", Peer(), "smtp"))
+        slot = self.now(find_slot(self.keyring, candidate.credentials, PASSWORD))
+        assert slot is not None
+        self.assertEqual(self.now(self.login.prove(candidate, slot.client_key)).mailbox_key, b"")
+        self.assertEqual(self.enter(protocol="imap").mailbox_key, b"k" * 32)
 
     def test_spellings(self) -> None:
         """Case, tags, blanks around and the dot of the domain do not matter."""
@@ -191,7 +204,9 @@ class RecentTests(LoginTestCase):
         """A password that was taken away is refused at once."""
         self.enter()
         fresh = self.add_credential(self.alice, "the new password")
-        self.now(self.accounts.set_credentials(self.alice.id, [], [self.credential.id], 0.0))
+        keys = self.now(self.accounts.keys(self.alice.id))
+        left = [each for each in keys.credentials if each.id != self.credential.id]
+        self.now(give_keys(self.accounts, self.alice.id, left, keys.sealing_key))
         self.refused(password=PASSWORD)
         self.assertEqual(self.enter(password="the new password").credential_id, fresh.id)
 

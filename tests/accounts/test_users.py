@@ -2,6 +2,7 @@
 
 import hashlib
 
+from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 
 from fe_mail.accounts.limits import GUESSED_FAILURES, SLOW_SECONDS
@@ -67,6 +68,39 @@ class SignInTests(UsersTestCase):
         """The right password, whatever the case of the address."""
         user = self.now(self.users.sign_in(" EVA@example.net ", PASSWORD, "192.0.2.1"))
         self.assertEqual(user.id, self.eva.id)
+
+    def outdated(self) -> str:
+        """Give Eva a hash as an older server made it."""
+        hasher = PasswordHasher(time_cost=1, memory_cost=16, parallelism=1)
+        hashed = hasher.hash(PASSWORD.encode())
+        self.eva = self.change_user(self.eva, password_hash=hashed)
+        return hashed
+
+    def test_costs_of_today(self) -> None:
+        """Signing in makes the hash again when its costs are not today's; the password stays."""
+        old = self.outdated()
+        self.fails(AuthenticationFailed, self.users.sign_in("eva@example.net", "x", ""))
+        self.assertEqual(self.now(self.accounts.user(self.eva.id)).password_hash, old)
+        changed = self.now(self.users.sign_in("eva@example.net", PASSWORD, ""))
+        self.assertNotEqual(changed.password_hash, old)
+        self.assertEqual(self.now(self.accounts.user(self.eva.id)), changed)
+        self.assertFalse(self.keyring.is_outdated(changed.password_hash))
+        self.assertEqual(self.now(self.users.sign_in("eva@example.net", PASSWORD, "")), changed)
+        token = self.now(self.users.start_session(changed, ""))
+        self.assertEqual(self.now(self.users.session_user(token)).id, self.eva.id)
+
+    def test_password_changed_while_it_is_hashed_again(self) -> None:
+        """The new password is not overwritten by the old one."""
+        self.outdated()
+        hashing: Deferred[str] = Deferred()
+        self.patch(self.keyring, "hash_password", lambda _: hashing)
+        signing = Deferred.fromCoroutine(self.users.sign_in("eva@example.net", PASSWORD, ""))
+        self.assertNoResult(signing)
+        self.change_user(self.eva, password_hash="of the new password")
+        hashing.callback("of the old password")
+        self.successResultOf(signing)
+        stored = self.now(self.accounts.user(self.eva.id)).password_hash
+        self.assertEqual(stored, "of the new password")
 
     def test_refused(self) -> None:
         """Unknown address and wrong password say the same."""

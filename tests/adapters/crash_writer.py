@@ -30,7 +30,7 @@ def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def main(directory: str, sealing_key: str, prefix: str) -> None:
     """Deliver for ever."""
     clock = Clock()
-    store = SQLiteMailboxStore(directory, MemoryBus(clock), InlineThreads(), clock)
+    store = SQLiteMailboxStore(directory, MemoryBus(clock), InlineThreads(), clock, key=KEY)
     now(store.start())
     mailbox = None
     for number in itertools.count():

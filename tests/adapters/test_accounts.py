@@ -1,36 +1,31 @@
 """The contract of ``AccountStore`` on its adapters, and what only SQLite can do."""
 
 from pathlib import Path
+from typing import cast
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
+from fe_mail.adapters.sqlite import account_rows
 from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS, LOG, SESSIONS, USERS
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
-from fe_mail.adapters.sqlite.schema import open_connection
+from fe_mail.adapters.sqlite.database import Cursor
+from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model.errors import AlreadyExists
 from fe_mail.ports import AccountStore
 from tests.adapters.later import LaterThreads
-from tests.contracts.accounts import AccountsContract, alias, domain, user
+from tests.contracts.accounts import AccountsContract, alias, credential, domain, user
+from tests.fakes import MemoryAccountStore
 
 
 class MemoryAccountsTests(AccountsContract, SynchronousTestCase):
-    """The specification."""
+    """SQLite without a file, as other tests have it."""
 
     def store(self) -> AccountStore:
-        return MemoryAccountStore()
-
-
-class SQLiteInMemoryAccountsTests(AccountsContract, SynchronousTestCase):
-    """SQLite without a file."""
-
-    def store(self) -> AccountStore:
-        accounts = SQLiteAccountStore(":memory:", InlineThreads())
-        self.get(accounts.start())
+        accounts = MemoryAccountStore()
         self.addCleanup(lambda: self.get(accounts.stop()))
         return accounts
 
@@ -105,6 +100,38 @@ class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
         before = self.get(self.accounts.alias(alias().id))
         self.get(self.accounts.stop())
         self.assertEqual(self.get(self.open().alias(alias().id)), before)
+
+    def test_upgraded(self) -> None:
+        """What version 1 wrote is all there, and there is an owner already."""
+        self.path = Path(self.mktemp()) / "accounts.sqlite"
+        connection = open_connection(self.path)
+        script = (SCHEMA_DIRECTORY / "accounts-v1.sql").read_text()
+        connection.execute(script + "CREATE TABLE version (version INTEGER NOT NULL);")
+        connection.execute("INSERT INTO version VALUES (1)")
+        cursor = cast(Cursor, connection.cursor())
+        USERS.insert(cursor, user("u1"), email_key="u1@mail.test")
+        DOMAINS.insert(cursor, domain())
+        connection.execute("INSERT INTO members VALUES (1, 'd1', 'u1', 'admin')")
+        row = alias(sealing_key=b"public")
+        later = {"epoch", *ALIASES.filled_in}
+        columns = {
+            field.name: account_rows._encode(getattr(row, field.name))
+            for field in attrs.fields(type(row))
+            if field.name not in later
+        }
+        names, places = ", ".join(columns), ", ".join("?" * len(columns))
+        connection.execute(
+            f"INSERT INTO aliases ({names}) VALUES ({places})", tuple(columns.values())
+        )
+        CREDENTIALS.insert(cursor, credential())
+        connection.close()
+        self.accounts = self.open()
+        keys = self.get(self.accounts.keys(alias().id))
+        self.assertEqual((keys.epoch, keys.sealing_key), (0, b"public"))
+        self.assertEqual(keys.credentials, (credential(),))
+        self.assertEqual(self.get(self.accounts.alias(alias().id)).address, "alice@d1.test")
+        self.assertEqual(self.get(self.accounts.add_user(user("u2"))).group, "user")
+        self.assertEqual(self.get(self.accounts.check()), ())
 
     def test_columns_are_the_attributes(self) -> None:
         """The schema has a column for every attribute, so that a new one cannot be forgotten."""

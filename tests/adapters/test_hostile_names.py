@@ -29,7 +29,7 @@ class MailboxNameTests(FilesCase):
                 self.store.create(alias, KEY),
                 self.store.unlock(alias, KEY),
                 self.store.deliver(alias, self.sealing_key, delivery("d1")),
-                self.store.destroy(alias),
+                self.store.settle(alias, 1),
             ):
                 self.fails(NotFound, attempt)
         self.assertEqual(self.files(), before)

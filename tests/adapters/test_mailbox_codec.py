@@ -1,6 +1,8 @@
 """What goes into the files comes out as it was: codec, contents, seals."""
 
 import datetime
+import json
+import zlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -12,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.mailbox_rules import fold
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, sealing
 from fe_mail.adapters.sqlite.mailbox.codec import decode_outline, encode_outline
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed, seal
 from fe_mail.adapters.threads import InlineThreads
@@ -130,11 +132,24 @@ class SealingTests(SynchronousTestCase):
     def test_opens(self) -> None:
         """Everything comes back, and no two seals are alike."""
         sealed = seal(self.public, ALICE, self.delivery)
-        self.assertEqual(open_sealed(self.private, ALICE, "d1", sealed), self.delivery)
+        self.assertEqual(open_sealed(self.private, ALICE, "any row", sealed), self.delivery)
         self.assertNotEqual(seal(self.public, ALICE, self.delivery), sealed)
 
+    def of_version_1(self) -> bytes:
+        """The delivery as it was sealed before its id was inside."""
+        about = json.dumps([self.delivery.folder, ["\\Seen"], 1.5]).encode()
+        plain = zlib.compress(about + b"\n" + self.delivery.message.raw)
+        info = f"fe-mail sealed mail\0{ALICE}\0d1".encode()
+        key = sealing._public_key(self.public)
+        return b"\x01" + sealing._SUITE.encrypt(plain, key, info=info)
+
+    def test_version_1(self) -> None:
+        """What was sealed by the version before is still opened, under its own name."""
+        opened = open_sealed(self.private, ALICE, "d1", self.of_version_1())
+        self.assertEqual(opened, self.delivery)
+
     def test_refuses(self) -> None:
-        """Another key, alias or delivery, and any change: ``Corrupt``."""
+        """Another key or alias, and any change: ``Corrupt``."""
         sealed = seal(self.public, ALICE, self.delivery)
         _, stranger = new_key_pair()
         changed = [
@@ -144,7 +159,8 @@ class SealingTests(SynchronousTestCase):
         for private, alias_id, delivery_id, value in (
             (stranger, ALICE, "d1", sealed),
             (self.private, "other", "d1", sealed),
-            (self.private, ALICE, "d2", sealed),
+            (self.private, ALICE, "d2", self.of_version_1()),
+            (self.private, "other", "d1", self.of_version_1()),
             (self.private, ALICE, "d1", sealed[:-1]),
             (self.private, ALICE, "d1", b""),
             *((self.private, ALICE, "d1", value) for value in changed),
@@ -231,7 +247,8 @@ class SessionsTests(SynchronousTestCase):
         """Every step ends well or with one of our errors; nothing is broken after it."""
         clock = Clock()
         clock.advance(NOW)
-        store = SQLiteMailboxStore(self.mktemp(), MemoryBus(clock), InlineThreads(), clock)
+        bus = MemoryBus(clock)
+        store = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock, key=KEY)
         self.now(store.start())
         self.now(store.create(ALICE, KEY))
         mailbox = self.now(store.unlock(ALICE, KEY))

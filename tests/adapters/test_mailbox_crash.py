@@ -42,7 +42,9 @@ class CrashTests(SynchronousTestCase):
     def started(self) -> SQLiteMailboxStore:
         """A store on the directory."""
         clock = Clock()
-        store = SQLiteMailboxStore(self.directory, MemoryBus(clock), InlineThreads(), clock)
+        store = SQLiteMailboxStore(
+            self.directory, MemoryBus(clock), InlineThreads(), clock, key=KEY
+        )
         self.now(store.start())
         return store
 

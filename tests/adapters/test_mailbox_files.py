@@ -1,6 +1,10 @@
 """Encrypted mailbox files: what the disk shows, who shares them, what ``check`` finds."""
 
 import base64
+import hashlib
+import json
+import os
+import zlib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,15 +15,25 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, sealing
 from fe_mail.adapters.sqlite.mailbox import store as store_module
 from fe_mail.adapters.sqlite.mailbox.dream import BELIEVED_SECONDS
-from fe_mail.adapters.sqlite.mailbox.spool import Spool
+from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair
+from fe_mail.adapters.sqlite.mailbox.spool import ENDED_KEPT_SECONDS, Spool
+from fe_mail.adapters.sqlite.mailbox.store import UNFINISHED_SECONDS
 from fe_mail.adapters.sqlite.mailbox.upkeep import DELIVERIES_REMEMBERED_SECONDS
-from fe_mail.adapters.sqlite.schema import migrate, open_connection
+from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, migrate, open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model import search
-from fe_mail.model.errors import AuthenticationFailed, Invalid, NotFound, SchemaTooNew, Unavailable
+from fe_mail.model.errors import (
+    AuthenticationFailed,
+    Conflict,
+    Invalid,
+    NotFound,
+    SchemaTooNew,
+    Unavailable,
+)
+from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import NewMessage
 from fe_mail.model.records import NewItem
 from fe_mail.ports import OpenMailbox
@@ -28,6 +42,7 @@ from tests.contracts.mailbox_messages import with_attachment
 
 T = TypeVar("T")
 
+SERVER_KEY = b"s" * 32
 SECRET = "Zanzibar-Quokka"  # a word that nothing else contains
 
 
@@ -45,7 +60,9 @@ class FilesCase(SynchronousTestCase):
 
     def started(self) -> SQLiteMailboxStore:
         """One more store on the directory, as another process would have."""
-        store = SQLiteMailboxStore(self.directory, self.bus, InlineThreads(), self.clock)
+        store = SQLiteMailboxStore(
+            self.directory, self.bus, InlineThreads(), self.clock, key=SERVER_KEY
+        )
         self.now(store.start())
         self.addCleanup(lambda: self.now(store.stop()))
         return store
@@ -173,7 +190,7 @@ class SharingTests(FilesCase):
         """A hint that got lost costs time and no mail."""
         mailbox = self.unlock()
         deaf = SQLiteMailboxStore(
-            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock
+            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock, key=SERVER_KEY
         )
         self.now(deaf.start())
         self.addCleanup(lambda: self.now(deaf.stop()))
@@ -208,8 +225,8 @@ class SharingTests(FilesCase):
     def test_replaced_elsewhere(self) -> None:
         """Another process begins the mailbox anew: nothing goes into the old one any more."""
         mailbox, other, key = self.unlock(), self.started(), b"n" * 32
-        self.now(other.destroy(ALICE))
-        self.sealing_key = self.now(other.create(ALICE, key))
+        self.now(other.settle(ALICE, 1))
+        self.sealing_key = self.now(other.create(ALICE, key, 1))
         self.deliver("d1")
         self.fails(AuthenticationFailed, self.store.unlock(ALICE, KEY))
         fresh = self.now(self.store.unlock(ALICE, key))
@@ -225,10 +242,10 @@ class SharingTests(FilesCase):
         mailbox = self.unlock()
         self.clock.advance(61)
         self.clock.advance(61)
-        self.now(self.started().destroy(ALICE))
+        self.now(self.started().settle(ALICE, 1))
         self.fails(NotFound, mailbox.select("INBOX"))
         self.fails(NotFound, self.store.unlock(ALICE, KEY))
-        self.fails(NotFound, self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
+        self.fails(Conflict, self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
         self.assertEqual(list(self.directory.glob(f"{ALICE}*")), [])
         mailbox.close()
 
@@ -237,6 +254,150 @@ class SharingTests(FilesCase):
         mailbox = self.unlock()
         self.now(self.started().set_quota(ALICE, 12345))
         self.assertEqual(self.now(mailbox.quota()).limit_octets, 12345)
+
+
+class KnownMessageTests(FilesCase):
+    """What the disk proves about a message that somebody knows."""
+
+    def ids(self) -> list[str]:
+        """The ids of sealed mail, as they stand on the disk."""
+        return [row[0] for row in self.spool("SELECT delivery_id FROM sealed ORDER BY id")]
+
+    def test_nothing(self) -> None:
+        """A delivery's id is not there, and its hash only with the key of the server."""
+        known = hashlib.sha256(b"what somebody sent").hexdigest()
+        self.deliver(known)
+        (stored,) = self.ids()
+        for octets in (known.encode(), f"{ALICE}\0{known}".encode()):
+            self.assertNotEqual(stored, hashlib.sha256(octets).hexdigest())
+        for path in self.directory.rglob("*"):
+            self.assertNotIn(known.encode(), path.read_bytes(), path)
+
+    def test_another_server_or_alias(self) -> None:
+        """Another key, or another alias, and it is another hash."""
+        self.deliver("d")
+        mine = Spool(self.directory, InlineThreads(), self.clock, SERVER_KEY)
+        other = Spool(self.directory, InlineThreads(), self.clock, b"t" * 32)
+        hashes = {spool._hashed(alias, "d") for spool in (mine, other) for alias in (ALICE, BOB)}
+        self.assertEqual(len(hashes), 4)
+        self.assertEqual(self.ids(), [mine._hashed(ALICE, "d")])
+
+
+class UpgradeTests(FilesCase):
+    """A directory of the version before."""
+
+    def setUp(self) -> None:
+        """Alice's mailbox and one sealed message, as version 1 left them."""
+        super().setUp()
+        self.now(self.store.stop())
+        connection = open_connection(self.directory / "sealed.sqlite")
+        connection.execute("DROP TABLE sealed; DROP TABLE mailbox; DROP TABLE version")
+        first = SCHEMA_DIRECTORY / "sealed-v1.sql"
+        connection.execute(first.read_text() + "CREATE TABLE version (version INTEGER NOT NULL);")
+        connection.execute("INSERT INTO version VALUES (1)")
+        connection.execute("INSERT INTO mailbox VALUES (?, 5000, 0, 0)", (ALICE,))
+        about = json.dumps(["INBOX", [], NOW]).encode()
+        key = sealing._public_key(self.sealing_key)
+        info = f"fe-mail sealed mail\0{ALICE}\0d1".encode()
+        octets = b"\x01" + sealing._SUITE.encrypt(
+            zlib.compress(about + b"\n" + letter()), key, info=info
+        )
+        connection.execute(
+            "INSERT INTO sealed (alias_id, delivery_id, size_octets, octets)"
+            " VALUES (?, 'd1', ?, ?)",
+            (ALICE, len(letter()), octets),
+        )
+        connection.close()
+        self.store = self.started()
+
+    def test_nothing_is_lost(self) -> None:
+        """The mailbox, its quota and what waited are there; nothing arrives twice."""
+        self.deliver("d1")
+        self.deliver("d2")
+        mailbox = self.unlock()
+        self.assertEqual(self.uids(mailbox), (1, 2))
+        self.deliver("d1")
+        self.assertEqual(self.uids(mailbox), (1, 2))
+        self.assertEqual(self.now(mailbox.quota()).limit_octets, 5000)
+        self.assertEqual(self.now(self.store.check()), ())
+        self.assertEqual((self.directory / "sealed.before-v2.sqlite").exists(), True)
+
+    def test_key_is_learned(self) -> None:
+        """The first delivery tells the key; from then on another one is refused."""
+        self.deliver("d2")
+        self.fails(Conflict, self.store.deliver(ALICE, new_key_pair()[0], delivery("d3")))
+
+    def test_kept_when_settled(self) -> None:
+        """The mailbox whose key the accounts name stays; without a key it goes."""
+        self.now(self.store.settle(ALICE, 1, self.sealing_key))
+        self.assertEqual(self.uids(self.unlock()), (1,))
+        self.now(self.store.settle(ALICE, 2))
+        self.fails(NotFound, self.store.unlock(ALICE, KEY))
+        self.assertEqual(list(self.directory.glob(f"{ALICE}*")), [])
+
+
+class EpochTests(FilesCase):
+    """Files of several mailboxes of one alias."""
+
+    def test_names(self) -> None:
+        """Each mailbox has a file of its own; ids that begin alike are not mixed up."""
+        cousin = AliasId(f"{ALICE}1")
+        self.now(self.store.create(cousin, KEY, 2))
+        self.now(self.store.create(ALICE, KEY, 1))
+        names = {path.name for path in self.directory.glob(f"{ALICE}*.sqlite")}
+        self.assertEqual(names, {f"{ALICE}.sqlite", f"{ALICE}.1.sqlite", f"{cousin}.2.sqlite"})
+        self.now(self.store.settle(ALICE, 9))
+        names = {path.name for path in self.directory.glob(f"{ALICE}*.sqlite")}
+        self.assertEqual(names, {f"{cousin}.2.sqlite"})
+
+    def test_copies_go_too(self) -> None:
+        """What was copied before an upgrade of the file goes with the mailbox."""
+        copy = self.directory / f"{ALICE}.before-v2.sqlite"
+        copy.write_bytes(b"of a mailbox")
+        self.now(self.store.settle(ALICE, 1))
+        self.assertFalse(copy.exists())
+
+    def test_left_over(self) -> None:
+        """A file that belongs to no mailbox is named, one that is being made is not."""
+        (self.directory / f"{BOB}.3.sqlite").write_bytes(b"")
+        (self.directory / f"{BOB}.4.sqlite.new").write_bytes(b"")
+        (problem,) = self.now(self.store.check())
+        self.assertIn(BOB, problem)
+        self.assertEqual(self.now(self.store.aliases()), {ALICE, BOB})
+
+    def test_sealed_file_is_lost(self) -> None:
+        """Without ``sealed.sqlite`` the latest mailbox file is still found."""
+        self.now(self.store.create(ALICE, bytes(32), 4))
+        self.now(self.store.stop())
+        for path in self.directory.glob("sealed.sqlite*"):
+            path.unlink()
+        self.store = self.started()
+        self.now(self.store.unlock(ALICE, bytes(32)))
+
+    def test_usage_of_the_one_before(self) -> None:
+        """What a process still writes down of a mailbox that was replaced changes nothing."""
+        mailbox = self.unlock()
+        self.now(mailbox.append("INBOX", [new()]))
+        other = self.started()
+        self.now(other.create(ALICE, bytes(32), 1))
+        self.clock.advance(10)
+        self.assertEqual(self.now(other.used_octets(ALICE)), 0)
+
+    def test_memory_of_the_gone(self) -> None:
+        """It does not grow for ever."""
+        self.now(self.store.settle(ALICE, 9))
+        self.clock.advance(ENDED_KEPT_SECONDS + 1)
+        self.now(self.store.settle(BOB, 9))
+        self.assertEqual(self.spool("SELECT alias_id FROM mailbox"), [(BOB,)])
+
+    def test_half_made(self) -> None:
+        """What a crash left half made goes with the next start, unless it is young."""
+        old, young = (self.directory / f"{BOB}.{n}.sqlite.new" for n in (1, 2))
+        for path, age in ((old, UNFINISHED_SECONDS + 1), (young, 1)):
+            path.write_bytes(b"")
+            os.utime(path, (NOW - age, NOW - age))
+        self.started()
+        self.assertEqual((old.exists(), young.exists()), (False, True))
 
 
 class OpenFilesTests(FilesCase):
@@ -299,7 +460,7 @@ class OpenFilesTests(FilesCase):
             self.assertEqual((found.messages, found.vanished, found.gone), ((), (), False))
             self.assertFalse(self.has_connections())
         deaf = SQLiteMailboxStore(
-            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock
+            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock, key=SERVER_KEY
         )
         self.now(deaf.start())
         self.addCleanup(lambda: self.now(deaf.stop()))
@@ -380,7 +541,7 @@ class OpenFilesTests(FilesCase):
         (self.directory / f"{BOB}.sqlite.new").mkdir()
         self.fails(Unavailable, self.store.create(BOB, KEY))
         (self.directory / f"{ALICE}.sqlite-journal").mkdir()
-        self.fails(Unavailable, self.store.destroy(ALICE))
+        self.fails(Unavailable, self.store.settle(ALICE, 1))
 
     def test_odd_arguments(self) -> None:
         """An id that is no id names no file; a key that is no key makes no mailbox."""
@@ -414,7 +575,7 @@ class SealedTests(FilesCase):
         """Sealed mail that cannot be opened stays, and holds nothing else up."""
         for name in ("d1", "d2", "d3"):
             self.deliver(name)
-        self.spool("UPDATE sealed SET octets = zeroblob(2000) WHERE delivery_id = 'd2'")
+        self.spool("UPDATE sealed SET octets = zeroblob(2000) WHERE id = 2")
         mailbox = self.unlock()
         self.assertEqual(self.uids(mailbox), (1, 2))
         self.assertEqual(self.now(mailbox.take_in()), 0)

@@ -26,7 +26,9 @@ class ThreadsTests(TestCase):
     def setUp(self) -> Any:
         """A store with Alice's mailbox."""
         threads = ReactorThreads(reactor, 4, "test")  # type: ignore[arg-type]  # a module
-        self.store = SQLiteMailboxStore(self.mktemp(), MemoryBus(reactor), threads, reactor)
+        self.store = SQLiteMailboxStore(
+            self.mktemp(), MemoryBus(reactor), threads, reactor, key=KEY
+        )
         self.addCleanup(threads.stop)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.store.stop()))
         yield Deferred.fromCoroutine(self.store.start())

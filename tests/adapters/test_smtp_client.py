@@ -23,7 +23,7 @@ from fe_mail.model.outbound import (
     TLSWish,
     Transmission,
 )
-from fe_mail.model.route import Refusal
+from fe_mail.model.status import Status
 from fe_mail.ports import BlobReader, Exchange
 from fe_mail.smtp.mx import MXFactory
 from tests.contracts.exchange import CONTENT, ExchangeCase, ExchangeContract
@@ -71,9 +71,7 @@ class SMTPExchangeTests(ExchangeContract, ExchangeCase):
     def setUp(self) -> None:
         """A listening MX."""
         self.reception = RecordingReception()
-        self.reception.answers["gone@there.test"] = Refusal(
-            code=550, enhanced="5.1.1", text="No such address here."
-        )
+        self.reception.answers["gone@there.test"] = Status(550, "5.1.1", "No such address here.")
         factory = MXFactory(
             self.reception, hostname="mx.there.test", clock=reactor, tls=self.make_tls()
         )

@@ -150,6 +150,8 @@ class AliasAccountTests(APITestCase):
             self.assertEqual(200, self.send("PUT", path, body).status)
             shown = self.alias.get("/v1/account").json["storage_quota"]
             self.assertEqual(min(2, int(size[0])) << 30, shown)
+            alias = self.send("GET", "/v1/domains/example.org/aliases/kim").json
+            self.assertEqual(alias["max_quota"], shown)
 
     def test_wrong_password(self) -> None:
         """401."""

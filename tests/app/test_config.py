@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import fe_mail.app
 from fe_mail.app.config import Config, ConfigError, describe, example, load, read_env
 from fe_mail.app.demo_settings import demo_environment
+from fe_mail.app.edge_table import edges
 from fe_mail.app.variables import variables
 
 GOOD = "a" * 32
@@ -138,16 +139,23 @@ class DocumentationTests(SynchronousTestCase):
             self.assertIn(f"  {name} (default", describe())
 
     def test_every_variable_has_an_effect(self) -> None:
-        """What is documented is read somewhere, or stands inside another variable's default."""
+        """
+        What is documented is read somewhere, or stands inside another variable's default; those
+        of listeners are read through the table of edges (``test_edge_table``).
+        """
         package = Path(fe_mail.app.__file__).parent
         code = "".join(
             path.read_text() for path in package.glob("*.py") if path.name != "variables.py"
         )
+        tabled = {edge.port_variable for edge in edges()}
+        tabled |= {edge.listen_variable for edge in edges() if edge.takes_endpoints}
         defaults = "".join(variable.default for _, _, variable in variables().values())
         idle = [
             name
             for name, (_, attribute, _) in variables().items()
-            if f".{attribute}" not in code and f"{{{{{name}}}}}" not in defaults
+            if name not in tabled
+            and f".{attribute}" not in code
+            and f"{{{{{name}}}}}" not in defaults
         ]
         self.assertEqual(idle, [])
 

@@ -6,10 +6,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.accounts.dns_checks import check_records
 from fe_mail.accounts.dns_records import domain_records
 from fe_mail.accounts.site import Site
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.app.demo_names import DemoResolver
 from fe_mail.model.account import Domain, Member, User
 from fe_mail.model.ids import DomainId, UserId
+from tests.fakes import MemoryAccountStore
 
 SITE = Site(hostname="mx.demo.test", exchange_domains=("mx.demo.test",), web_host="demo.test")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogLevel
+from twisted.logger import LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.app.log import HumanObserver, JSONObserver, escape
@@ -76,3 +76,29 @@ class LogTests(SynchronousTestCase):
         JSONObserver(stream)(event(text))
         self.assertEqual(stream.getvalue().count("\n"), 1)
         self.assertEqual(len(escape(text).splitlines()) <= 1, True)
+
+
+class TextTests(SynchronousTestCase):
+    """The quick way to a sentence says what Twisted's own formatter says."""
+
+    def text(self, template: str, **fields: object) -> str:
+        """As it stands in the log."""
+        stream = io.StringIO()
+        JSONObserver(stream)({"log_format": template, "log_time": 0.0, **fields})
+        return str(json.loads(stream.getvalue())["text"])
+
+    def test_same(self) -> None:
+        """Plain names, formats, attributes, calls, escaped braces, and names that are missing."""
+        for template in (
+            "{name} took {size}",
+            "{size:>5} {name!r}",
+            "{name.real}",
+            "{ask()} and {name}",
+            "100 % {{of}} {name}",
+            "{missing}",
+            "{",
+            "",
+        ):
+            fields = {"name": "a", "size": 5, "ask": lambda: "asked"}
+            expected = formatEvent({"log_format": template, "log_time": 0.0, **fields})
+            self.assertEqual(self.text(template, **fields), expected, template)

@@ -129,6 +129,15 @@ class KeyringContract:
         self.assertTrue(self.run_now(keyring.verify_password(hashed, "correct horse")))
         self.assertFalse(self.run_now(keyring.verify_password(hashed, "wrong horse")))
 
+    def test_outdated(self: Any) -> None:
+        """A hash of other costs is to be made again; one of today's costs and nonsense are not."""
+        keyring = self.keyring()
+        hashed = self.run_now(keyring.hash_password("correct horse"))
+        self.assertFalse(keyring.is_outdated(hashed))
+        self.assertTrue(keyring.is_outdated(hashed.replace(",p=", ",p=1", 1)))
+        self.assertFalse(keyring.is_outdated(""))
+        self.assertFalse(keyring.is_outdated("nonsense"))
+
     def test_no_password_hash(self: Any) -> None:
         """An account without a password, or with a damaged hash, lets nobody in."""
         keyring = self.keyring()

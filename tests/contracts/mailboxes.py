@@ -5,8 +5,8 @@ from typing import Any
 from fe_mail.adapters import mailbox_rules
 from fe_mail.model.change import ChangeKind
 from fe_mail.model.errors import (
-    AlreadyExists,
     AuthenticationFailed,
+    Conflict,
     Locked,
     NotFound,
     OverQuota,
@@ -33,7 +33,7 @@ class MailboxStoreContract(MailboxCase):
 
     def test_create_twice(self: Any) -> None:
         """A mailbox is never silently replaced by an empty one."""
-        self.fails(AlreadyExists, self.store.create(ALICE, KEY))
+        self.fails(Conflict, self.store.create(ALICE, KEY))
 
     def test_unlock_refuses(self: Any) -> None:
         """A wrong key is refused, whether the mailbox is open or not; a missing one not found."""
@@ -163,19 +163,73 @@ class MailboxStoreContract(MailboxCase):
         self.fails(TooBig, self.mailbox.append("INBOX", [new(big)]))
         self.fails(TooBig, self.store.deliver(ALICE, self.sealing_key, delivery("d", big)))
 
-    def test_destroy(self: Any) -> None:
+    def test_settle(self: Any) -> None:
         """Everything goes, also what waits sealed; a new mailbox of the alias starts empty."""
         self.append(new())
         self.lock()
         self.now(self.store.deliver(ALICE, self.sealing_key, delivery("d")))
-        self.now(self.store.destroy(ALICE))
-        self.now(self.store.destroy(ALICE))
+        self.now(self.store.settle(ALICE, 1))
+        self.now(self.store.settle(ALICE, 1))
         self.assertEqual(self.now(self.store.used_octets(ALICE)), 0)
         self.fails(NotFound, self.store.unlock(ALICE, KEY))
-        self.fails(NotFound, self.store.deliver(ALICE, self.sealing_key, delivery("d")))
-        self.now(self.store.create(ALICE, bytes(32)))
+        self.fails(Conflict, self.store.deliver(ALICE, self.sealing_key, delivery("d")))
+        self.fails(Conflict, self.store.create(ALICE, bytes(32)))
+        self.now(self.store.create(ALICE, bytes(32), 1))
         self.mailbox = self.now(self.store.unlock(ALICE, bytes(32)))
         self.assertEqual(self.uids(), ())
+
+    def test_another_key(self: Any) -> None:
+        """What was sealed to a key that is not the mailbox's is refused, and not kept."""
+        self.lock()
+        for epoch in (1, 2):
+            key = self.now(self.store.create(ALICE, bytes([epoch]) * 32, epoch))
+            self.fails(Conflict, self.store.deliver(ALICE, self.sealing_key, delivery("d")))
+            self.assertTrue(self.now(self.store.has_key(ALICE, key)))
+            self.assertFalse(self.now(self.store.has_key(ALICE, self.sealing_key)))
+            self.sealing_key = key
+            self.now(self.store.deliver(ALICE, key, delivery("d")))
+        self.assertFalse(self.now(self.store.has_key(BOB, key)))
+        self.mailbox = self.now(self.store.unlock(ALICE, bytes([2]) * 32))
+        self.assertEqual(self.uids(), (1,))
+
+    def test_settle_keeps(self: Any) -> None:
+        """The mailbox of the key that is named stays, and so does what began later."""
+        self.append(new())
+        self.now(self.store.settle(ALICE, 5, self.sealing_key))
+        self.now(self.store.settle(ALICE, 0))
+        self.assertEqual(self.uids(), (1,))
+        self.lock()
+        key = self.now(self.store.create(ALICE, bytes(32), 6))
+        self.now(self.store.settle(ALICE, 6))
+        self.assertTrue(self.now(self.store.has_key(ALICE, key)))
+        self.now(self.store.settle(ALICE, 7))
+        self.assertFalse(self.now(self.store.has_key(ALICE, key)))
+        self.fails(NotFound, self.store.unlock(ALICE, bytes(32)))
+
+    def test_late_creation(self: Any) -> None:
+        """Whoever comes after a later mailbox, or after the end, makes none."""
+        self.now(self.store.settle(BOB, 3))
+        self.fails(Conflict, self.store.create(BOB, KEY, 2))
+        self.now(self.store.create(BOB, KEY, 4))
+        self.fails(Conflict, self.store.create(BOB, bytes(32), 3))
+        self.now(self.store.unlock(BOB, KEY)).close()
+        self.now(self.store.settle(BOB, 1 << 62))
+        self.fails(Conflict, self.store.create(BOB, KEY, 5))
+
+    def test_aliases(self: Any) -> None:
+        """Who has a mailbox."""
+        self.assertEqual(self.now(self.store.aliases()), {ALICE})
+        self.now(self.store.create(BOB, KEY, 3))
+        self.assertEqual(self.now(self.store.aliases()), {ALICE, BOB})
+        self.now(self.store.settle(BOB, 4))
+        self.assertEqual(self.now(self.store.aliases()), {ALICE})
+
+    def test_quota_from_the_beginning(self: Any) -> None:
+        """A mailbox is never without the limit that it was made with."""
+        self.now(self.store.create(BOB, KEY, 1, 10))
+        mailbox = self.now(self.store.unlock(BOB, KEY))
+        self.assertEqual(self.now(mailbox.quota()).limit_octets, 10)
+        self.fails(OverQuota, mailbox.append("INBOX", [new()]))
 
     def test_mailboxes_are_separate(self: Any) -> None:
         """What one alias has, another does not see."""

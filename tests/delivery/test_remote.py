@@ -13,7 +13,7 @@ from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.address import parse_address
 from fe_mail.model.network import is_public
 from fe_mail.model.outbound import RemoteReply, Stage, TLSWish
-from fe_mail.model.queue import Claim, Outcome, OutcomeKind, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.queue import Claim, Outcome, OutcomeKind, Target
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
 ONE, TWO, THREE = "198.41.0.4", "199.9.14.201", "192.33.4.12"  # public addresses
@@ -61,36 +61,17 @@ class RemoteTestCase(PostOfficeTestCase):
             "shuffle": lambda records: None,
             **more,
         }
-        return RemoteCourier(self.resolver, self.exchange, self.blobs, **options)
+        return RemoteCourier(self.resolver, self.exchange, self.queue, self.clock, **options)
 
     def claim_for(self, address: str, **more: Any) -> Claim:
         """A claim on a message to an address."""
-        writer = self.blobs.create(self.clock.seconds())
-        self.now(writer.write(MESSAGE))
-        blob = self.now(writer.commit())
-        message = QueuedMessage(
-            **{
-                "id": blob,
-                "blob": blob,
-                "size_octets": len(MESSAGE),
-                "reverse_path": "alice@example.org",
-                "created_at": self.clock.seconds(),
-                "source": "submission",
-                **more,
-            }
-        )
-        delivery = QueuedDelivery(
-            message_id=blob,
-            number=1,
-            recipient=address,
-            target=Target(courier="remote", address=address),
-            notify=("NEVER",),
-        )
-        return Claim(message=message, delivery=delivery, token="t", lease_until=0.0)
+        target = Target(courier="remote", address=address)
+        return self.claim_on(self.message(**more), target, notify=("NEVER",))
 
     def send(self, address: str, **more: Any) -> Outcome:
         """Deliver."""
-        return self.now(self.courier.deliver(self.claim_for(address, **more)))
+        (outcome,) = self.now(self.courier.deliver(self.claim_for(address, **more)))
+        return outcome
 
     def status(self, address: str) -> tuple[str, int, str]:
         """Kind, code, enhanced status."""
@@ -229,7 +210,7 @@ class ForwardTests(RemoteTestCase):
         """The reverse-path that the host saw."""
         courier = ForwardCourier(self.courier, self.srs, self.clock)
         claim = self.claim_for("b@far.test", reverse_path=reverse_path)
-        outcome = self.now(courier.deliver(claim))
+        (outcome,) = self.now(courier.deliver(claim))
         self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
         return self.exchange.handed[-1].attempt.reverse_path
 
@@ -249,7 +230,8 @@ class ForwardTests(RemoteTestCase):
         courier = ForwardCourier(self.courier, self.srs, self.clock)
         sender = f"{'x' * 64}@{'y' * 60}.{'z' * 60}.{'w' * 50}.test"
         claim = self.claim_for("b@far.test", reverse_path=sender)
-        self.assertEqual(self.now(courier.deliver(claim)).enhanced, "5.1.7")
+        (outcome,) = self.now(courier.deliver(claim))
+        self.assertEqual(outcome.enhanced, "5.1.7")
 
 
 class PublicAddressTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.http import MemoryHTTP
+from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS as QUEUE_SMALL_OCTETS
 from fe_mail.delivery.webhook import (
     BIG_AT_ONCE,
     RETRY_SECONDS,
@@ -22,7 +23,7 @@ from fe_mail.delivery.webhook import (
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import Invalid, NotFound, PermissionDenied, Unavailable
 from fe_mail.model.page import Query
-from fe_mail.model.queue import Claim, Outcome, OutcomeKind, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.queue import Claim, Handling, Outcome, OutcomeKind, Target
 from fe_mail.model.web import Posting, WebAnswer
 from tests.fakes import InlineThreads
 from tests.queue.base import MESSAGE, PostOfficeTestCase
@@ -62,7 +63,7 @@ class WebhookTestCase(PostOfficeTestCase):
         """A courier whose retries are not random."""
         return WebhookCourier(
             self.accounts,
-            self.blobs,
+            self.queue,
             web,
             self.keys,
             self.clock,
@@ -72,36 +73,31 @@ class WebhookTestCase(PostOfficeTestCase):
             random=lambda: 0.0,
         )
 
-    def claim_for(self, raw: bytes = MESSAGE, url: str = URL, **more: Any) -> Claim:
+    def claim_for(
+        self, raw: bytes = MESSAGE, url: str = URL, tags: tuple[str, ...] = (), **more: Any
+    ) -> Claim:
         """A claim on a message."""
-        writer = self.blobs.create(self.clock.seconds())
-        self.now(writer.write(raw))
-        blob = self.now(writer.commit())
-        message = QueuedMessage(
-            **{
-                "id": blob,
-                "blob": blob,
-                "size_octets": len(raw),
-                "reverse_path": "carol@elsewhere.test",
-                "created_at": 1_700_000_000.25,
-                "source": "mx",
-                "peer": Peer(ip="192.0.2.7", port=4000, helo="client.test", host="c.test"),
-                **more,
-            }
+        values: dict[str, Any] = {
+            "size_octets": len(raw),
+            "reverse_path": "carol@elsewhere.test",
+            "created_at": 1_700_000_000.25,
+            "source": "mx",
+            "peer": Peer(ip="192.0.2.7", port=4000, helo="client.test", host="c.test"),
+            **more,
+        }
+        target = Target(courier="webhook", address=url, alias_id=self.hook.id)
+        message = self.message(**values)
+        handling = Handling(fields=tags)
+        return self.claim_on(
+            message, target, raw=raw, recipient="hook@example.org", handling=handling
         )
-        delivery = QueuedDelivery(
-            message_id=blob,
-            number=1,
-            recipient="hook@example.org",
-            target=Target(courier="webhook", address=url, alias_id=self.hook.id),
-        )
-        return Claim(message=message, delivery=delivery, token="t", lease_until=0.0)
 
     def deliver(self, claim: Claim | None = None) -> Outcome:
         """Deliver, letting the time for a second try pass."""
         work = Deferred.fromCoroutine(self.courier.deliver(claim or self.claim_for()))
         self.clock.advance(RETRY_SECONDS)
-        return self.successResultOf(work)
+        (outcome,) = self.successResultOf(work)
+        return outcome
 
     def answer(self, *answers: Any) -> Outcome:
         """Deliver to a web that says these things in turn."""
@@ -119,6 +115,11 @@ class WebhookTestCase(PostOfficeTestCase):
 
 class RequestTests(WebhookTestCase):
     """What is sent."""
+
+    def test_tags(self) -> None:
+        """What rules tagged the message with stands above it."""
+        self.deliver(self.claim_for(tags=("X-Spam: yes",)))
+        self.assertEqual(self.body()["raw"], f"X-Spam: yes\r\n{MESSAGE.decode()}")
 
     def test_document(self) -> None:
         """The message, how it came, and False for what is not evaluated."""
@@ -207,7 +208,8 @@ class RequestTests(WebhookTestCase):
         while waiting:
             waiting.pop(0).callback(OK)
         for work in works:
-            self.assertIs(self.successResultOf(work).kind, OutcomeKind.DELIVERED)
+            (outcome,) = self.successResultOf(work)
+            self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
 
 
 class AnswerTests(WebhookTestCase):
@@ -266,9 +268,10 @@ class AnswerTests(WebhookTestCase):
         self.assertEqual((outcome.code, outcome.enhanced), (550, "5.1.1"))
         self.assertEqual(self.web.posted, [])
 
-    def test_blob_gone(self) -> None:
-        """A damaged spool is our fault, and temporary."""
-        claim = self.claim_for()
+    def test_body_gone(self) -> None:
+        """A damaged store is our fault, and temporary."""
+        claim = self.claim_for(MESSAGE + b"x" * QUEUE_SMALL_OCTETS)
+        assert claim.message.blob is not None
         self.now(self.blobs.delete(claim.message.blob))
         self.assertEqual(self.deliver(claim).code, 451)
 
@@ -289,12 +292,9 @@ class ReceptionTests(WebhookTestCase):
                 ("other@example.org", URL),
             ],
         )
-        outcome = self.deliver(self.claim_of(entry.message, entry.deliveries[0]))
-        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
-
-    def claim_of(self, message: QueuedMessage, delivery: QueuedDelivery) -> Claim:
-        """A claim on what the reception queued."""
-        return Claim(message=message, delivery=delivery, token="t", lease_until=0.0)
+        first, *others = self.claims()
+        self.assertEqual(len(others), 2, "each is a request of its own")
+        self.assertIs(self.deliver(first).kind, OutcomeKind.DELIVERED)
 
 
 class KeyTests(WebhookTestCase):
@@ -333,9 +333,9 @@ class KeyTests(WebhookTestCase):
                 await gates[-1]
                 return found
 
-            async def update_domain(self, domain_id: Any, now: float, **changes: object) -> Any:
+            async def update_domain(self, *arguments: Any, **changes: object) -> Any:
                 """At once."""
-                return await accounts.update_domain(domain_id, now, **changes)
+                return await accounts.update_domain(*arguments, **changes)
 
         keys = WebhookKeys(Late(), self.keyring, self.clock)  # type: ignore[arg-type]
         works = [Deferred.fromCoroutine(keys.key(self.domain.id)) for _ in range(2)]

@@ -28,14 +28,13 @@ from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
-from tests.fakes import QuickKeyring, mailbox_store
+from tests.fakes import MemoryAccountStore, QuickKeyring, mailbox_store
 
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
@@ -186,7 +185,7 @@ class HTTPTestCase(SynchronousTestCase):
             users=users,
             departure=Departure(accounts, users, self.mailboxes, self.bus),
             domains=Domains(
-                accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key
+                accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key, self.bus
             ),
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
             login=Login(accounts, keyring, self.cache, clock),

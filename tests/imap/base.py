@@ -19,6 +19,7 @@ from fe_mail.model.mailbox import NewMessage
 from fe_mail.ports import OpenMailbox
 from tests.accounts.fakes import AccountsTestCase
 from tests.dialogue import Connection, play
+from tests.fakes import give_keys
 
 __all__ = ["KEY", "PASSWORD", "IMAPTestCase", "Transport", "message"]
 
@@ -59,11 +60,7 @@ class IMAPTestCase(AccountsTestCase):
             )
         )
         self.sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
-        self.now(
-            self.accounts.set_credentials(
-                self.alice.id, (credential,), (), self.clock.seconds(), self.sealing_key
-            )
-        )
+        self.now(give_keys(self.accounts, self.alice.id, [credential], self.sealing_key))
         self.login = Login(self.accounts, self.keyring, self.cache, self.clock)
         self.factory = self.make_factory()
         self.mailbox: OpenMailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))

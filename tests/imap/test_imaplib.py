@@ -20,7 +20,6 @@ from twisted.trial.unittest import TestCase
 
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import new_credential
-from fe_mail.adapters.memory.accounts import MemoryAccountStore
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
@@ -28,7 +27,7 @@ from fe_mail.adapters.threads import InlineThreads
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
-from tests.fakes import QuickKeyring
+from tests.fakes import MemoryAccountStore, QuickKeyring, give_keys
 from tests.imap.base import KEY, PASSWORD, message
 
 __all__ = ["ImaplibTests"]
@@ -73,7 +72,7 @@ class ImaplibTests(TestCase):
 
         clock: Any = reactor
         bus, keyring, accounts = MemoryBus(clock), QuickKeyring(), MemoryAccountStore()
-        mailboxes = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock)
+        mailboxes = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock, key=b"s" * 32)
         await mailboxes.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(mailboxes.stop()))
         user = User(id=UserId("u"), email="u@example.com", password_hash="")
@@ -94,7 +93,7 @@ class ImaplibTests(TestCase):
         credential = await new_credential(
             keyring, alias.id, PASSWORD, KEY, clock.seconds(), iterations=4096
         )
-        await accounts.set_credentials(alias.id, (credential,), (), 1.0, sealing_key)
+        await give_keys(accounts, alias.id, [credential], sealing_key)
         self.factory = IMAPFactory(
             Login(accounts, keyring, MemoryCache(clock), clock),
             mailboxes,
@@ -189,6 +188,6 @@ class ImaplibTests(TestCase):
             _, answer = client.fetch("1", "(RFC822)")
             self.assertEqual(answer[0][1], raw)  # type: ignore[index]
             (session,) = [each.session for each in self.factory.registry]
-            self.assertIn("TLS", session.wire.peer().tls)
+            self.assertIn("TLS", session.wire.peer.tls)
 
         return self.run_client(work, implicit=True)

@@ -1,4 +1,4 @@
-"""Tests of fe_mail.imap.server, session, outlet and factory: what dialogues cannot show."""
+"""Tests of fe_mail.imap.server, conversation, session and factory: what dialogues cannot show."""
 
 import base64
 import hashlib
@@ -12,13 +12,9 @@ from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
-from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
-from fe_mail.imap.server import (
-    MAX_MESSAGE_OCTETS_IN_HAND,
-    MAX_WAITING_OCTETS,
-    SMALL_OCTETS,
-    IMAPServer,
-)
+from fe_mail.imap.conversation import MAX_MESSAGE_OCTETS_IN_HAND, SMALL_OCTETS
+from fe_mail.imap.framing import APPEND_LIMIT_OCTETS, MAX_WAITING_OCTETS
+from fe_mail.imap.server import IMAPServer
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
 from tests.dialogue import Connection
@@ -49,7 +45,7 @@ class FlowTests(IMAPTestCase):
         while b"a OK" not in connection.rest()[-100:]:
             outlet.pauseProducing()
             before = len(connection.rest())
-            outlet._is_paused = False
+            outlet._is_output_full = False
             outlet.pauseProducing()
             outlet.resumeProducing()
             steps += 1
@@ -169,7 +165,7 @@ class EndingTests(IMAPTestCase):
 
     def seal_elsewhere(self, bus: MemoryBus) -> None:
         """Another process, which has not opened the mailbox, seals a message."""
-        other = SQLiteMailboxStore(self.directory, bus, InlineThreads(), self.clock)
+        other = SQLiteMailboxStore(self.directory, bus, InlineThreads(), self.clock, key=b"s" * 32)
         self.now(other.start())
         new = Delivery(id="d1", message=NewMessage(raw=message("sealed"), received_at=0.0))
         self.now(other.deliver(self.alice.id, self.sealing_key, new))

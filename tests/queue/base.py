@@ -1,20 +1,35 @@
 """A small post office in memory: stores, router, queue, and ways to hand mail in."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from fe_mail.accounts.routing import Router
-from fe_mail.adapters.memory.blobs import MemoryBlobs
-from fe_mail.adapters.memory.queue import MemoryQueue
 from fe_mail.mailauth.srs import SRS
+from fe_mail.model.account import LogEntry
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
-from fe_mail.model.queue import Claim, Outcome, QueueEntry, QueueFilter
-from fe_mail.queue.inbound import InboundReception
-from fe_mail.queue.reception import Reception, Reply
+from fe_mail.model.ids import AliasId, DomainId, new_id
+from fe_mail.model.lane import KINDS
+from fe_mail.model.queue import (
+    Claim,
+    Outcome,
+    QueuedDelivery,
+    QueuedMessage,
+    QueueEntry,
+    QueueFilter,
+    Room,
+    Target,
+)
+from fe_mail.model.status import Status
+from fe_mail.ports import Acceptance
+from fe_mail.queue.intake import Intake
+from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.interface import Reception
 from tests.accounts.fakes import AccountsTestCase
+from tests.fakes import MemoryBlobs, give_keys, queue_in_memory
 
-__all__ = ["MESSAGE", "PEER", "PostOfficeTestCase", "ScriptedCourier"]
+__all__ = ["MESSAGE", "PEER", "ROOMS", "PostOfficeTestCase", "ScriptedCourier"]
 
 MESSAGE = (
     b"From: Carol <carol@elsewhere.test>\r\n"
@@ -26,6 +41,7 @@ MESSAGE = (
 )
 PEER = Peer(ip="192.0.2.7", port=4000, helo="client.test", session_id="s1", protocol="ESMTPS")
 KEY = b"k" * 32
+ROOMS = tuple(Room(kind=kind, places=100, per_lane=100, per_owner=100) for kind in KINDS)
 
 
 class ScriptedCourier:
@@ -35,13 +51,13 @@ class ScriptedCourier:
         self.outcomes = list(outcomes) or [Outcome.delivered()]
         self.claims: list[Claim] = []
 
-    async def deliver(self, claim: Claim) -> Outcome:
-        """Take the next outcome."""
+    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
+        """Take the next outcome, for all of them."""
         self.claims.append(claim)
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return (outcome,) * len(claim.deliveries)
 
 
 class PostOfficeTestCase(AccountsTestCase):
@@ -50,22 +66,22 @@ class PostOfficeTestCase(AccountsTestCase):
     def setUp(self) -> None:
         """Open the office."""
         super().setUp()
-        self.queue = MemoryQueue()
         self.blobs = MemoryBlobs()
+        self.queue = queue_in_memory(self.clock, self.blobs)
+        self.intake = Intake(self.queue, self.bus)
         self.router = Router(self.accounts)
         self.srs = SRS([b"secret"], "mail.example.net")
         self.domain = self.add_domain("example.org", has_smtp=True)
         self.alice = self.add_alias(self.domain, "alice", has_imap=True)
         sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
-        self.alice = self.change_alias(self.alice, sealing_key=sealing_key)
+        self.now(give_keys(self.accounts, self.alice.id, [], sealing_key))
+        self.alice = self.now(self.accounts.alias(self.alice.id))
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
         self.reception = InboundReception(
             self.router,
-            self.queue,
-            self.blobs,
+            self.intake,
             self.cache,
-            self.bus,
             self.clock,
             hostname="mx.example.net",
             srs=self.srs,
@@ -89,21 +105,97 @@ class PostOfficeTestCase(AccountsTestCase):
         message: bytes = MESSAGE,
         reception: Reception | None = None,
         identity: Any = None,
-    ) -> Reply:
+    ) -> Status:
         """The whole message through a reception."""
         spooling = (reception or self.reception).begin(envelope, identity)
         for start in range(0, len(message), 40):
             self.now(spooling.write(message[start : start + 40]))
         return self.now(spooling.finish())
 
+    def message(self, **more: Any) -> QueuedMessage:
+        """A message that alice sends; the id is new unless one is given."""
+        now = self.clock.seconds()
+        return QueuedMessage(
+            **{
+                "id": new_id(now),
+                "size_octets": len(MESSAGE),
+                "reverse_path": "alice@example.org",
+                "created_at": now,
+                "source": "submission",
+                "domain_id": self.domain.id,
+                "alias_id": self.alice.id,
+                **more,
+            }
+        )
+
+    def acceptance(
+        self, message: QueuedMessage, *targets: Target, raw: bytes = MESSAGE, **more: Any
+    ) -> Acceptance:
+        """The message with one delivery for each target, numbered from 1."""
+        now = self.clock.seconds()
+        deliveries = tuple(
+            QueuedDelivery(
+                **{
+                    "message_id": message.id,
+                    "number": number,
+                    "recipient": target.address,
+                    "target": target,
+                    "next_attempt_at": now,
+                    **more,
+                }
+            )
+            for number, target in enumerate(targets, 1)
+        )
+        body = self.now(self.intake.written(raw, now=now))
+        return Acceptance(message=message, deliveries=deliveries, body=body)
+
+    def claim_on(
+        self, message: QueuedMessage, *targets: Target, raw: bytes = MESSAGE, **more: Any
+    ) -> Claim:
+        """Accept the message, and have it claimed as a whole."""
+        acceptance = self.acceptance(message, *targets, raw=raw, **more)
+        numbers = [delivery.number for delivery in acceptance.deliveries]
+        (claim,) = self.now(self.queue.accept(acceptance, 60.0, numbers))
+        return claim
+
     def entries(self) -> tuple[QueueEntry, ...]:
         """What is in the queue."""
         return self.now(self.queue.find(QueueFilter()))
 
+    def stored(self) -> bytes:
+        """The body of the only message in the queue."""
+        (entry,) = self.entries()
+        return self.now(self.queue.read_body(entry.message))
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Everything that is due, for nobody in particular."""
+        return self.now(self.queue.claim(self.clock.seconds(), 60.0, ROOMS))
+
     def claim(self) -> Claim:
         """The one delivery that is due."""
-        (claim,) = self.now(self.queue.claim(self.clock.seconds(), 60.0, 10))
+        (claim,) = self.claims()
         return claim
+
+    def journal(self) -> list[LogEntry]:
+        """What owners of domains will read, oldest first."""
+        rows = self.now(
+            self.queue.database.read(
+                lambda cursor: cursor.execute(
+                    "SELECT id, created_at, kind, domain_id, alias_id, detail FROM log ORDER BY id"
+                ).fetchall()
+            )
+        )
+        return [
+            LogEntry(
+                id=id_,
+                created_at=created_at,
+                kind=kind,
+                domain_id=DomainId(domain_id),
+                alias_id=AliasId(alias_id),
+                detail=json.loads(detail),
+            )
+            for id_, created_at, kind, domain_id, alias_id, detail in rows
+        ]
 
     def inbox(self, key: bytes = KEY) -> Sequence[bytes]:
         """The raw messages in alice's INBOX."""

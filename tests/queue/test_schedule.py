@@ -1,18 +1,15 @@
-"""Tests of fe_mail.queue.schedule and lanes: arithmetic, fairness."""
+"""Tests of fe_mail.queue.schedule: arithmetic."""
 
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.model.ids import BlobId
-from fe_mail.model.queue import Claim, QueuedDelivery, QueuedMessage, Target
-from fe_mail.queue.lanes import Lanes, destination_of
+from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
 from fe_mail.queue.schedule import (
     DEAD_AFTER_FAILURES,
     DEAD_SECONDS,
     DELAYED_NOTICE_AFTER_SECONDS,
-    FIRST_CONCURRENCY,
     JITTER,
     LIFETIME_SECONDS,
     MAX_RETRY_SECONDS,
@@ -24,9 +21,7 @@ from fe_mail.queue.schedule import (
     next_attempt_at,
 )
 
-MESSAGE = QueuedMessage(
-    id="m", blob=BlobId("b"), size_octets=1, reverse_path="", created_at=1000.0, source="mx"
-)
+MESSAGE = QueuedMessage(id="m", size_octets=1, reverse_path="", created_at=1000.0, source="mx")
 DELIVERY = QueuedDelivery(
     message_id="m",
     number=1,
@@ -87,73 +82,3 @@ class DestinationTests(SynchronousTestCase):
         self.assertTrue(destination.is_dead(DEAD_SECONDS - 1))
         self.assertFalse(destination.is_dead(DEAD_SECONDS))
         self.assertEqual(destination.answered().failures, 0)
-
-
-class LanesTests(SynchronousTestCase):
-    """Who is next."""
-
-    def setUp(self) -> None:
-        """Four places for others, two for local mail."""
-        self.lanes = Lanes({"": 4, "local": 2})
-        self.number = 0
-
-    def add(self, address: str, courier: str = "remote") -> bool:
-        """Let one wait if there is room."""
-        self.number += 1
-        target = Target(courier=courier, address=address, alias_id=address)
-        delivery = attrs.evolve(DELIVERY, number=self.number, target=target)
-        lane = self.lanes.lane(target)
-        if not self.lanes.has_room(lane):
-            return False
-        self.lanes.add(lane, Claim(message=MESSAGE, delivery=delivery, token="", lease_until=0.0))
-        return True
-
-    def started(self) -> list[str]:
-        """Start all that may."""
-        found = []
-        while (ready := self.lanes.next()) is not None:
-            found.append(ready[1].delivery.target.address)
-        return found
-
-    def test_turns(self) -> None:
-        """Destinations take turns; none has more than its start allows."""
-        for address in ("1@a.test", "2@a.test", "3@a.test", "1@b.test"):
-            self.assertTrue(self.add(address))
-        self.assertEqual(self.started(), ["1@a.test", "1@b.test", "2@a.test"])
-        self.assertEqual(FIRST_CONCURRENCY, 2)
-
-    def test_kinds(self) -> None:
-        """Mail to others never takes the places of local mail."""
-        for number in range(8):
-            self.add(f"1@{number}.test")
-        self.assertEqual(len(self.started()), 4)
-        self.add("alias", "local")
-        self.assertEqual(self.started(), ["alias"])
-
-    def test_room(self) -> None:
-        """A lane that has its share is full; a new destination still finds room."""
-        self.assertEqual([self.add(f"{n}@a.test") for n in range(6)], [True] * 4 + [False] * 2)
-        self.assertTrue(self.add("1@b.test"))
-
-    def test_drain(self) -> None:
-        """What waits can be taken out, lane by lane and all; what runs stays."""
-        for address in ("1@a.test", "2@a.test", "1@b.test"):
-            self.add(address)
-        ready = self.lanes.next()
-        assert ready is not None
-        self.assertEqual(len(self.lanes.drain_lane(ready[0])), 1)
-        self.assertEqual(len(list(self.lanes.drain())), 1)
-        self.assertIsNone(self.lanes.next())
-        self.assertEqual(ready[0].active, 1)
-
-    def test_destinations(self) -> None:
-        """A mailbox, a domain, a web host."""
-        for courier, address, expected in (
-            ("remote", "a@B.test", "smtp:b.test"),
-            ("forward", "x@b.test", "smtp:b.test"),
-            ("webhook", "https://Hook.test/a?b", "webhook:hook.test"),
-        ):
-            target = Target(courier=courier, address=address)
-            self.assertEqual(destination_of(target), expected)
-        target = Target(courier="local", address="a@b.test", alias_id="7")
-        self.assertEqual(destination_of(target), "local:7")

@@ -17,15 +17,14 @@ from fe_mail.model.envelope import Envelope, Peer
 from fe_mail.model.errors import AuthenticationFailed, Invalid
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import AliasId, DomainId, UserId
-from fe_mail.model.route import Refusal
-from fe_mail.queue.reception import Reply
+from fe_mail.model.status import Status
 from fe_mail.smtp.factory import SMTPFactory
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.server import SMTPServer
 from fe_mail.smtp.submission import SubmissionFactory
 
 HOSTNAME = "mx.test"
-ACCEPTED = Reply(code=250, enhanced="2.0.0", text="Queued as 1")
+ACCEPTED = Status(250, "2.0.0", "Queued as 1")
 ALICE = Identity(
     alias=Alias(
         id=AliasId("a1"),
@@ -60,7 +59,7 @@ class RecordingSpooling:
         await self.reception.answer("write", None)
         self.parts.append(data)
 
-    async def finish(self) -> Reply:
+    async def finish(self) -> Status:
         """Accept."""
         assert self.state == "open", self.state
         reply = await self.reception.answer("finish", ACCEPTED)
@@ -98,14 +97,18 @@ class RecordingReception:
             raise result
         return result
 
-    async def connected(self, peer: Peer) -> Refusal | None:
+    async def connected(self, peer: Peer) -> Status | None:
         """A connection."""
         self.steps.append("connected")
         return await self.answer("connected", None)
 
+    async def patience(self, peer: Peer) -> float | None:
+        """How long the greeting waits; by default not at all."""
+        return await self.answer("patience", 0.0)
+
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
-    ) -> Refusal | None:
+    ) -> Status | None:
         """MAIL."""
         self.peers.append(peer)
         self.identities.append(identity)
@@ -118,7 +121,7 @@ class RecordingReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
-    ) -> Refusal | None:
+    ) -> Status | None:
         """RCPT."""
         self.steps.append(f"to {recipient}")
         refusal = await self.answer("recipient", None)

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.model.route import Refusal
+from fe_mail.model.status import Status
 from tests.dialogue import play
 from tests.smtp.fakes import RecordingReception, connector, make_mx, make_submission
 
@@ -18,9 +18,7 @@ class MXDialogues(SynchronousTestCase):
         """A reception that knows everybody but nobody@a.test."""
         self.clock = Clock()
         self.reception = RecordingReception()
-        self.reception.answers["nobody@a.test"] = Refusal(
-            code=550, enhanced="5.1.1", text="No such user"
-        )
+        self.reception.answers["nobody@a.test"] = Status(550, "5.1.1", "No such user")
 
     def play(self, name: str, names: dict[str, str] | None = None, **options: Any) -> None:
         """Play one script."""

@@ -14,11 +14,11 @@ from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.connection.pacing import CLOSE_SECONDS
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.model import errors
-from fe_mail.model.route import Refusal
-from fe_mail.queue.reception import Reply
+from fe_mail.model.status import Status
+from fe_mail.smtp.conversation import IDLE_TIMEOUT_SECONDS
 from fe_mail.smtp.errors import answer_to_error, answer_to_login
 from fe_mail.smtp.framing import MAX_WAITING_CONTENT_OCTETS
-from fe_mail.smtp.server import IDLE_TIMEOUT_SECONDS, SMTPServer
+from fe_mail.smtp.server import SMTPServer
 from fe_mail.smtp.transaction import MESSAGE_SECONDS
 from tests.smtp.fakes import (
     FakeLogin,
@@ -77,7 +77,7 @@ class OrderTests(ServerCase):
         self.said(transport)
         server.dataReceived(ENVELOPE + b"RCPT TO:<bob@a.test>\r\nQUIT\r\n")
         self.assertEqual([line[:3] for line in self.said(transport)], ["250", "250"])
-        slow.callback(Refusal(code=450, enhanced="4.2.0", text="Greylisted"))
+        slow.callback(Status(450, "4.2.0", "Greylisted"))
         said = [line[:3] for line in self.said(transport)]
         self.assertEqual(said, ["450", "250", "221"])
 
@@ -121,7 +121,7 @@ class OrderTests(ServerCase):
 
     def test_refused_at_the_door(self) -> None:
         """The reception may turn a peer away."""
-        refusal = Refusal(code=554, enhanced="5.7.1", text="Not you")
+        refusal = Status(554, "5.7.1", "Not you")
         self.reception.answers["connected"] = refusal
         _, transport = self.connect()
         self.assertEqual(self.said(transport), ["554 5.7.1 Not you"])
@@ -129,7 +129,7 @@ class OrderTests(ServerCase):
 
     def test_421_from_the_reception_closes(self) -> None:
         """421 always ends the connection."""
-        self.reception.answers["recipient"] = Refusal(code=421, enhanced="4.7.0", text="Go away")
+        self.reception.answers["recipient"] = Status(421, "4.7.0", "Go away")
         server, transport = self.connect()
         server.dataReceived(ENVELOPE + b"NOOP\r\n")
         self.assertEqual(self.said(transport)[-1], "421 4.7.0 Go away")
@@ -179,7 +179,7 @@ class ContentTests(ServerCase):
         slow = self.reception.answers["finish"] = Deferred()
         server.dataReceived(ENVELOPE + b"DATA\r\nall\r\n.\r\n")
         self.lose(server)
-        slow.callback(Reply(code=250, enhanced="2.0.0", text="Queued"))
+        slow.callback(Status(250, "2.0.0", "Queued"))
         self.assertEqual(self.reception.spoolings[0].state, "finished")
 
     def test_disconnect_between_chunks(self) -> None:
@@ -229,7 +229,7 @@ class ContentTests(ServerCase):
 
     def test_refused_message(self) -> None:
         """The reply of the spool is the reply to the message."""
-        refused = Reply(code=550, enhanced="5.7.1", text="Spam")
+        refused = Status(550, "5.7.1", "Spam")
         self.reception.answers["finish"] = refused
         server, transport = self.connect()
         server.dataReceived(ENVELOPE + b"DATA\r\n.\r\nDATA\r\n")

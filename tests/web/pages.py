@@ -17,9 +17,11 @@ __all__ = ["ORIGIN", "Browser", "WebTestCase"]
 ORIGIN = "http://mail.example.net"
 CATALOGS = Catalogs()
 CLIENTS = ClientSettings(
-    imap=Server("imap.example.net", 993),
-    smtp=Server("smtp.example.net", 465),
-    smtp_starttls=Server("smtp.example.net", 587, "STARTTLS"),
+    (
+        ("IMAP", Server("imap.example.net", 993)),
+        ("SMTP", Server("smtp.example.net", 465)),
+        ("SMTP", Server("smtp.example.net", 587, "STARTTLS")),
+    )
 )
 
 

@@ -27,6 +27,7 @@ from fe_mail.model.account import (
 )
 from fe_mail.model.errors import NotFound
 from fe_mail.model.page import Page, Query
+from fe_mail.model.sentence import Sentence
 
 __all__ = ["ALIASES", "CREDENTIALS", "DOMAINS", "LOG", "SESSIONS", "USERS", "Table"]
 
@@ -50,7 +51,7 @@ class Table(Generic[T]):
     row_class: type[T]
     name: str
     view: str
-    missing: str = "The row does not exist."
+    missing: Sentence = Sentence("The row does not exist.")
     filled_in: frozenset[str] = frozenset()
     order: str = OLDEST_FIRST
 
@@ -195,19 +196,21 @@ def _decoder(kind: Any) -> _Decode | None:
     return None
 
 
-USERS = Table(row_class=User, name="users", view="users", missing="The user does not exist.")
+USERS = Table(
+    row_class=User, name="users", view="users", missing=Sentence("The user does not exist.")
+)
 DOMAINS = Table(
     row_class=Domain,
     name="domains",
     view="domain_rows",
-    missing="The domain does not exist.",
+    missing=Sentence("The domain does not exist."),
     filled_in=frozenset({"members", "alias_count", "storage_used", "has_catchall", "has_regex"}),
 )
 ALIASES = Table(
     row_class=Alias,
     name="aliases",
     view="alias_rows",
-    missing="The alias does not exist.",
+    missing=Sentence("The alias does not exist."),
     filled_in=frozenset({"domain_name", "user_email"}),
 )
 CREDENTIALS = Table(row_class=Credential, name="credentials", view="credentials")
@@ -215,7 +218,7 @@ SESSIONS = Table(
     row_class=WebSession,
     name="web_sessions",
     view="web_sessions",
-    missing="The session does not exist.",
+    missing=Sentence("The session does not exist."),
     order="created_at",
 )
 LOG = Table(row_class=LogEntry, name="log", view="log", order=NEWEST_FIRST)

@@ -8,7 +8,7 @@ for a moment when there is a clock: see ``recent``. Browser sessions, settings a
 are no part of an account, are in ``site_records``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,17 +16,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from fe_mail.adapters.account_rules import check_changes
+from fe_mail.adapters.account_rules import check_changes, check_unchanged
 from fe_mail.adapters.recent import Recent
 from fe_mail.adapters.sqlite.account_checking import check_accounts
 from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS, USERS
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.site_records import SQLiteSiteRecords
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.account import Alias, Credential, Domain, Member, RouteRows, User
-from fe_mail.model.errors import AlreadyExists, NotFound
+from fe_mail.model.account import Alias, Credential, Domain, MailboxKeys, Member, RouteRows, User
+from fe_mail.model.errors import AlreadyExists, Conflict, NotFound
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
+from fe_mail.ports.accounts import EPOCH_OF_THE_GONE, NOTHING, UNSETTLED_AT_ONCE
 
 __all__ = ["SQLiteAccountStore"]
 
@@ -52,6 +53,8 @@ _INHERIT = """
     ) AS heir
     WHERE aliases.user_id = ? AND aliases.domain_id = heir.domain_id
 """
+_COME_FIRST = "INSERT INTO first_user VALUES (1, ?) ON CONFLICT DO NOTHING RETURNING one"
+_NOTE_UNSETTLED = "INSERT OR REPLACE INTO unsettled (alias_id, epoch, due_at) VALUES (?, ?, ?)"
 _CLAIMS = f"""
     SELECT {DOMAINS.columns}, owner_is_admin FROM domain_rows WHERE name = ?
     ORDER BY has_txt_record DESC, owner_is_admin DESC, created_at, serial
@@ -98,7 +101,7 @@ class SQLiteAccountStore(SQLiteSiteRecords):
 
         def work(cursor: Cursor) -> User:
             USERS.insert(cursor, user, email_key=user.email.casefold())
-            if cursor.execute("SELECT count(*) FROM users").fetchall() == [(1,)]:
+            if cursor.execute(_COME_FIRST, (user.id,)).fetchall():
                 USERS.update(cursor, user.id, group="admin")
             return USERS.one(cursor, "id = ?", user.id)
 
@@ -121,20 +124,28 @@ class SQLiteAccountStore(SQLiteSiteRecords):
         condition = "api_token_hash = ? AND api_token_hash <> ''"
         return await self._database.read(lambda c: USERS.one(c, condition, api_token_hash))
 
-    async def update_user(self, user_id: UserId, now: float, **changes: object) -> User:
-        """Change attributes."""
+    async def update_user(
+        self,
+        user_id: UserId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> User:
+        """Change attributes, if those in ``when`` have these values."""
         check_changes(User, changes)
         if "email" in changes:
             changes["email_key"] = str(changes["email"]).casefold()
 
         def work(cursor: Cursor) -> User:
+            check_unchanged(USERS.one(cursor, "id = ?", user_id), when)
             USERS.update(cursor, user_id, updated_at=now, **changes)
             return USERS.one(cursor, "id = ?", user_id)
 
         return await self._change(work)
 
     async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
-        """Remove with what hangs on the user; returns the ids of the aliases that went."""
+        """Remove with what hangs on the user; returns the aliases that are unsettled now."""
 
         def work(cursor: Cursor) -> tuple[AliasId, ...]:
             USERS.one(cursor, "id = ?", user_id)
@@ -147,10 +158,7 @@ class SQLiteAccountStore(SQLiteSiteRecords):
                 if not any(member.group == "admin" for member in domain.members):
                     gone.extend(_delete_domain(cursor, domain_id))
             cursor.execute(_INHERIT, (user_id,))
-            heirless = cursor.execute(
-                "DELETE FROM aliases WHERE user_id = ? RETURNING id", (user_id,)
-            ).fetchall()
-            gone.extend(AliasId(alias_id) for (alias_id,) in heirless)
+            gone.extend(_delete_aliases(cursor, "user_id", user_id))
             USERS.delete(cursor, user_id)
             return tuple(gone)
 
@@ -187,11 +195,19 @@ class SQLiteAccountStore(SQLiteSiteRecords):
             lambda: self._database.read(lambda c: DOMAINS.all(c, "name = ?", name)),
         )
 
-    async def update_domain(self, domain_id: DomainId, now: float, **changes: object) -> Domain:
-        """Change attributes."""
+    async def update_domain(
+        self,
+        domain_id: DomainId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> Domain:
+        """Change attributes, if those in ``when`` have these values."""
         check_changes(Domain, changes)
 
         def work(cursor: Cursor) -> Domain:
+            check_unchanged(DOMAINS.one(cursor, "id = ?", domain_id), when)
             DOMAINS.update(cursor, domain_id, updated_at=now, **changes)
             _check_rivals(cursor, domain_id)
             return DOMAINS.one(cursor, "id = ?", domain_id)
@@ -210,7 +226,7 @@ class SQLiteAccountStore(SQLiteSiteRecords):
         return await self._change(work)
 
     async def delete_domain(self, domain_id: DomainId) -> tuple[AliasId, ...]:
-        """Remove with aliases and credentials; returns the ids of the aliases that went."""
+        """Remove with aliases and credentials; returns the aliases that are unsettled now."""
         return await self._change(lambda c: _delete_domain(c, domain_id))
 
     async def domains(self, user_id: UserId | None, query: Query) -> Page[Domain]:
@@ -268,7 +284,7 @@ class SQLiteAccountStore(SQLiteSiteRecords):
 
         def work(cursor: Cursor) -> Alias:
             alias = ALIASES.one(cursor, "id = ?", alias_id)
-            ALIASES.delete(cursor, alias_id)
+            _delete_aliases(cursor, "id", alias_id)
             return alias
 
         return await self._change(work)
@@ -301,31 +317,45 @@ class SQLiteAccountStore(SQLiteSiteRecords):
         """All credentials of an alias, oldest first."""
         return await self._database.read(lambda c: CREDENTIALS.all(c, "alias_id = ?", alias_id))
 
-    async def set_credentials(
-        self,
-        alias_id: AliasId,
-        add: Sequence[Credential],
-        remove: Sequence[str],
-        now: float,
-        sealing_key: bytes | None = None,
-    ) -> None:
-        """Add and remove at once; with ``sealing_key`` no older credential stays."""
-        if any(credential.alias_id != alias_id for credential in add):
-            raise NotFound("The credential belongs to another alias.")
-        changes = {} if sealing_key is None else {"sealing_key": sealing_key}
+    async def keys(self, alias_id: AliasId) -> MailboxKeys:
+        """Everything that opens and seals the alias's mailbox."""
+        return await self._database.read(lambda c: _keys(c, alias_id))
 
-        def work(cursor: Cursor) -> None:
-            ALIASES.update(cursor, alias_id, updated_at=now, **changes)
-            if sealing_key is not None:
-                cursor.execute("DELETE FROM credentials WHERE alias_id = ?", (alias_id,))
-            cursor.executemany(
-                "DELETE FROM credentials WHERE id = ? AND alias_id = ?",
-                [(credential_id, alias_id) for credential_id in remove],
-            )
-            for credential in add:
-                CREDENTIALS.insert(cursor, credential)
+    async def set_keys(self, keys: MailboxKeys, now: float, due_at: float) -> MailboxKeys:
+        """These and no others, if the epoch is still the one of ``keys``."""
 
-        await self._change(work)
+        def work(cursor: Cursor) -> MailboxKeys:
+            epoch = _raise_epoch(cursor, keys.alias_id, keys.epoch)
+            ALIASES.update(cursor, keys.alias_id, updated_at=now, sealing_key=keys.sealing_key)
+            _replace_credentials(cursor, keys.alias_id, keys.credentials)
+            cursor.execute(_NOTE_UNSETTLED, (keys.alias_id, epoch, due_at))
+            return _keys(cursor, keys.alias_id)
+
+        return await self._change(work)
+
+    async def fence(self, alias_id: AliasId) -> MailboxKeys:
+        """Raise the epoch and change nothing else."""
+
+        def work(cursor: Cursor) -> MailboxKeys:
+            _raise_epoch(cursor, alias_id, _keys(cursor, alias_id).epoch)
+            return _keys(cursor, alias_id)
+
+        return await self._change(work)
+
+    async def unsettled(self, now: float, after: str = "") -> tuple[AliasId, ...]:
+        """Aliases that changed their keys or are gone, and that something has to follow."""
+        statement = (
+            "SELECT alias_id FROM unsettled WHERE due_at <= ? AND alias_id > ?"
+            " ORDER BY alias_id LIMIT ?"
+        )
+        bindings = (now, after, UNSETTLED_AT_ONCE)
+        rows = await self._database.read(lambda c: c.execute(statement, bindings).fetchall())
+        return tuple(AliasId(alias_id) for (alias_id,) in rows)
+
+    async def settled(self, alias_id: AliasId, epoch: int) -> None:
+        """The note goes, unless a later change made it."""
+        statement = "DELETE FROM unsettled WHERE alias_id = ? AND epoch <= ?"
+        await self._database.execute(statement, (alias_id, epoch))
 
     async def touch_credential(self, credential_id: str, now: float) -> None:
         """Record that it was used; one that is gone is ignored."""
@@ -345,11 +375,59 @@ def _check_rivals(cursor: Cursor, domain_id: str) -> None:
 
 
 def _delete_domain(cursor: Cursor, domain_id: str) -> tuple[AliasId, ...]:
-    rows = cursor.execute(
-        "SELECT id FROM aliases WHERE domain_id = ? ORDER BY serial", (domain_id,)
-    ).fetchall()
+    gone = _delete_aliases(cursor, "domain_id", domain_id)
     DOMAINS.delete(cursor, domain_id)
+    return gone
+
+
+def _delete_aliases(cursor: Cursor, column: str, value: str) -> tuple[AliasId, ...]:
+    """Delete them with a note for each that had keys; returns the ids of those, oldest first."""
+    rows = cursor.execute(
+        f"SELECT id FROM aliases WHERE {column} = ? AND (epoch > 0 OR sealing_key <> x'')"  # noqa: S608
+        " ORDER BY serial",
+        (value,),
+    ).fetchall()
+    cursor.executemany(
+        _NOTE_UNSETTLED, [(alias_id, EPOCH_OF_THE_GONE, 0.0) for (alias_id,) in rows]
+    )
+    cursor.execute(f"DELETE FROM aliases WHERE {column} = ?", (value,))  # noqa: S608
     return tuple(AliasId(alias_id) for (alias_id,) in rows)
+
+
+def _keys(cursor: Cursor, alias_id: AliasId) -> MailboxKeys:
+    statement = "SELECT epoch, sealing_key FROM aliases WHERE id = ?"
+    row = cursor.execute(statement, (alias_id,)).fetchone()
+    if row is None:
+        raise NotFound(ALIASES.missing)
+    epoch, sealing_key = row
+    credentials = CREDENTIALS.all(cursor, "alias_id = ?", alias_id)
+    return MailboxKeys(
+        alias_id=alias_id, epoch=epoch, sealing_key=sealing_key, credentials=credentials
+    )
+
+
+def _raise_epoch(cursor: Cursor, alias_id: AliasId, epoch: int) -> int:
+    """The next one. ``NotFound``; ``Conflict`` when this is not the one that the alias has."""
+    ALIASES.one(cursor, "id = ?", alias_id)
+    statement = "UPDATE aliases SET epoch = epoch + 1 WHERE id = ? AND epoch = ? RETURNING epoch"
+    raised = cursor.execute(statement, (alias_id, epoch)).fetchall()
+    if not raised:
+        raise Conflict
+    return int(raised[0][0])
+
+
+def _replace_credentials(
+    cursor: Cursor, alias_id: AliasId, credentials: Sequence[Credential]
+) -> None:
+    if any(credential.alias_id != alias_id for credential in credentials):
+        raise NotFound("The credential belongs to another alias.")
+    kept = {credential.id for credential in credentials}
+    known = {each.id for each in CREDENTIALS.all(cursor, "alias_id = ?", alias_id)}
+    for credential_id in known - kept:
+        CREDENTIALS.delete(cursor, credential_id)
+    for credential in credentials:
+        if credential.id not in known:
+            CREDENTIALS.insert(cursor, credential)
 
 
 def _claims(cursor: Cursor, name: str) -> list[tuple[Domain, bool]]:

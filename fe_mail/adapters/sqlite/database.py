@@ -6,6 +6,9 @@ One SQLite file: writes in groups, reads beside them.
 of its own, so that one that fails undoes only its own work. A write is answered after COMMIT,
 never before; if COMMIT fails, all of its group fail.
 
+``write_prepared`` does what is costly and needs no database in the same hop, before the transaction
+begins, so that nobody waits for a lock meanwhile.
+
 ``read`` runs in a snapshot on a connection of its own; in WAL mode readers and the writer do not
 wait for each other. A function gets a cursor, must not keep it, and must not return before it
 has fetched what it needs. Several processes may have the same file open.
@@ -23,7 +26,13 @@ from twisted.python.failure import Failure
 
 from fe_mail.adapters.batch import Batch, Result, Results
 from fe_mail.adapters.sqlite.failures import translate, translated
-from fe_mail.adapters.sqlite.schema import MEMORY, SCHEMA_DIRECTORY, migrate, open_connection
+from fe_mail.adapters.sqlite.schema import (
+    ENCRYPTED_PAGE_OCTETS,
+    MEMORY,
+    SCHEMA_DIRECTORY,
+    migrate,
+    open_connection,
+)
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.errors import Unavailable
 
@@ -56,10 +65,16 @@ class Cursor(Protocol):
 
 
 Work = Callable[[Cursor], object]
+Preparation = Callable[[], Work]
 
 
 class Database:
-    """A SQLite file with the schema of this name, or ``:memory:``; encrypted if it has a key."""
+    """
+    A SQLite file with the schema of this name, or ``:memory:``; encrypted if it has a key.
+
+    Without ``overwrites`` what is deleted may stay in the file for a while: for files whose key
+    never leaves the server. ``page_octets`` is for a new encrypted file.
+    """
 
     def __init__(
         self,
@@ -69,13 +84,17 @@ class Database:
         *,
         schema_directory: Path = SCHEMA_DIRECTORY,
         key: bytes | None = None,
+        overwrites: bool = True,
+        page_octets: int = ENCRYPTED_PAGE_OCTETS,
     ) -> None:
         self._path = path
+        self._overwrites = overwrites
+        self._page_octets = page_octets
         self._schema = schema
         self._schema_directory = schema_directory
         self._key = key
         self._threads = threads
-        self._writes: Batch[Work] = Batch(threads, self._write_group)
+        self._writes: Batch[Preparation] = Batch(threads, self._write_group)
         self._writer: apsw.Connection | None = None
         self._readers: deque[apsw.Connection] = deque()
         self._is_shared = str(path) == MEMORY  # then readers use the writer's connection
@@ -98,7 +117,11 @@ class Database:
 
     async def write(self, work: Callable[[Cursor], T]) -> T:
         """Call ``work`` in the next group; durable when it returns."""
-        return cast(T, await self._writes.add(work))
+        return cast(T, await self._writes.add(lambda: work))
+
+    async def write_prepared(self, prepare: Callable[[], Callable[[Cursor], T]]) -> T:
+        """The same with the work that ``prepare`` returns; it has no part in the transaction."""
+        return cast(T, await self._writes.add(prepare))
 
     async def execute(self, statement: str, bindings: Sequence[Value] = ()) -> None:
         """Write with one statement; durable when it returns."""
@@ -110,7 +133,7 @@ class Database:
 
     def _open(self) -> None:
         with translated():
-            connection = open_connection(self._path, self._key)
+            connection = self._connect()
             try:
                 migrate(connection, self._path, self._schema, self._schema_directory, self._key)
             except BaseException:
@@ -118,20 +141,32 @@ class Database:
                 raise
         self._writer = connection
 
+    def _connect(self) -> apsw.Connection:
+        return open_connection(
+            self._path,
+            self._key,
+            overwrites=self._overwrites,
+            page_octets=self._page_octets,
+        )
+
     def _close(self, writer: apsw.Connection) -> None:
         with self._writing:
             while self._readers:
                 self._readers.popleft().close()
             writer.close()
 
-    def _write_group(self, works: Sequence[Work]) -> Results:
+    def _write_group(self, preparations: Sequence[Preparation]) -> Results:
+        works = [_prepared(preparation) for preparation in preparations]
         writer = self._writer
         if writer is None:
             raise Unavailable
         with self._writing, translated():
             try:
                 writer.execute("BEGIN IMMEDIATE")
-                results = [_call_in_savepoint(writer, work) for work in works]
+                results = [
+                    work if isinstance(work, Failure) else _call_in_savepoint(writer, work)
+                    for work in works
+                ]
                 writer.execute("COMMIT")
             finally:
                 if writer.in_transaction:
@@ -159,7 +194,7 @@ class Database:
         try:
             connection = self._readers.popleft()
         except IndexError:
-            connection = open_connection(self._path, self._key)
+            connection = self._connect()
             connection.pragma("query_only", True)
         try:
             yield connection
@@ -168,6 +203,13 @@ class Database:
                 connection.close()
             else:
                 self._readers.append(connection)
+
+
+def _prepared(preparation: Preparation) -> Work | Failure:
+    try:
+        return preparation()
+    except Exception:
+        return Failure()
 
 
 def _call_in_savepoint(connection: apsw.Connection, work: Work) -> Result:

@@ -1,62 +1,53 @@
 """
-The ``Queue`` in one SQLite file (schema ``queue``).
+The ``Queue`` in one SQLite file (schema ``queue``), large bodies beside it.
 
-Every method is one transaction; ``put``, ``claim`` and ``settle`` that meet share a commit. A
-lease is a random token in the row: whoever wrote it last has the delivery, in this process or
-another. ``due_at`` is computed by SQLite from the next attempt and the lease, and indexed.
+Every method is one transaction, and those that meet share a commit: accepting a message is one
+fsync for body, rows and lease, and so is finishing it, with the journal and the report that
+belong to it. Several processes may share the file. The statements are in ``queue_claims``.
 """
 
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fe_mail.adapters.queue_rules import check_put, settled
+import attrs
+from twisted.logger import Logger
+
 from fe_mail.adapters.sqlite.database import Cursor, Database
-from fe_mail.adapters.sqlite.queue_rows import (
-    DELIVERY_COLUMNS,
-    MESSAGE_COLUMNS,
-    delivery_row,
-    delivery_value,
-    message_row,
-    message_value,
+from fe_mail.adapters.sqlite.queue_bodies import Body, RecentBodies, StoredBody
+from fe_mail.adapters.sqlite.queue_claims import (
+    end_expired,
+    group,
+    insert,
+    is_any_due,
+    message_of,
+    renewed,
+    returned,
+    settle,
+    take,
 )
+from fe_mail.adapters.sqlite.queue_rows import SELECT_DELIVERIES, delivery_value
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import Conflict, NotFound
+from fe_mail.model.errors import AlreadyExists, Invalid, MailError, NotFound
 from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import (
     Claim,
     DeliveryState,
-    Outcome,
     QueuedDelivery,
     QueuedMessage,
     QueueEntry,
     QueueFilter,
+    Room,
 )
+from fe_mail.ports import Acceptance, BlobReader, Blobs, BodyWriter, Settlement
 
 __all__ = ["SQLiteQueue"]
 
-_INSERT_MESSAGE = (
-    f"INSERT INTO messages ({', '.join(MESSAGE_COLUMNS)}) "  # noqa: S608  # constants
-    f"VALUES ({', '.join('?' * len(MESSAGE_COLUMNS))}) RETURNING serial"
-)
-_INSERT_DELIVERY = (
-    f"INSERT INTO deliveries (message, {', '.join(DELIVERY_COLUMNS)}) "  # noqa: S608
-    f"VALUES (?, {', '.join('?' * len(DELIVERY_COLUMNS))})"
-)
-_SELECT_MESSAGE = f"SELECT {', '.join(MESSAGE_COLUMNS)} FROM messages"  # noqa: S608
-_SELECT_DELIVERY = f"SELECT {', '.join(DELIVERY_COLUMNS)} FROM deliveries"  # noqa: S608
-_CLAIM = """
-    UPDATE deliveries SET token = ?, lease_until = ? WHERE serial = ?
-"""
-_DUE = """
-    SELECT serial, message FROM deliveries
-    WHERE state = 'waiting' AND due_at <= ? ORDER BY due_at, serial LIMIT ?
-"""
-_SETTLE = """
-    UPDATE deliveries SET state = ?, hold_reason = ?, attempts = ?, next_attempt_at = ?,
-        last_status = ?, last_attempt_at = ?, delayed_notice_at = ?, token = '', lease_until = 0
-    WHERE serial = ?
-"""
+log = Logger()
+
+PAGE_OCTETS = 4096
+READ_OCTETS = 1 << 20  # of a large body at once, when it is checked
+
+_OPEN = frozenset({DeliveryState.WAITING, DeliveryState.HELD})
 _HOLD = """
     UPDATE deliveries SET state = 'held', hold_reason = ?
     WHERE message = ? AND number = ? AND state = 'waiting'
@@ -65,10 +56,14 @@ _RELEASE = """
     UPDATE deliveries SET state = 'waiting', hold_reason = '', next_attempt_at = ?
     WHERE message = ? AND number = ? AND state IN ('waiting', 'held')
 """
-_DROP_IF_DONE = """
-    DELETE FROM messages WHERE serial = ? AND NOT EXISTS (
-        SELECT 1 FROM deliveries WHERE message = messages.serial AND state IN ('waiting', 'held')
-    ) RETURNING blob
+_REST = """
+    UPDATE turns SET rest_until = max(rest_until, ?1), due_at = max(due_at, ?1) WHERE lane = ?2
+"""
+_COUNTS = """
+    SELECT
+        (SELECT coalesce(sum(waiting), 0) FROM turns)
+            + (SELECT count(*) FROM deliveries WHERE lease_until > 0 AND state = 'waiting'),
+        (SELECT count(*) FROM deliveries WHERE state = 'held')
 """
 _FIND = """
     SELECT serial FROM messages
@@ -87,117 +82,217 @@ _NO_OPEN_DELIVERY = """
         SELECT 1 FROM deliveries WHERE message = messages.serial AND state IN ('waiting', 'held')
     )
 """
+_NO_BODY = "SELECT id FROM messages WHERE blob = '' AND body IS NULL"
+_WRONG_TURNS = """
+    SELECT DISTINCT lane FROM turns FULL JOIN (
+        SELECT kind, owner, lane, count(*) AS ready, min(next_attempt_at) AS earliest
+        FROM deliveries WHERE state = 'waiting' AND lease_until = 0 GROUP BY kind, owner, lane
+    ) USING (kind, owner, lane)
+    WHERE waiting IS NOT ready OR due_at <> max(rest_until, earliest)
+"""
 
 
 class SQLiteQueue:
-    """A durable queue in a file that processes may share; encrypted if it has a key."""
+    """
+    A durable queue in a file that processes may share; encrypted if it has a key.
 
-    def __init__(self, path: str | Path, threads: Threads, *, key: bytes | None = None) -> None:
-        self._database = Database(path, "queue", threads, key=key)
+    ``steady`` is the clock of leases, in seconds: the same for all processes of the machine, and
+    set by nobody. Leases of another ``boot_id`` belonged to programs that are gone.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: Threads,
+        blobs: Blobs,
+        *,
+        steady: Callable[[], float],
+        boot_id: str = "",
+        key: bytes | None = None,
+    ) -> None:
+        # Bodies come and go. To overwrite them would double what is written, and the key stays
+        # here; small pages are filled by them, so that little else is written with them.
+        self.database = Database(
+            path, "queue", threads, key=key, overwrites=key is None, page_octets=PAGE_OCTETS
+        )
+        self._blobs = blobs
+        self._recent = RecentBodies()
+        self._steady = steady
+        self._boot_id = boot_id
 
     async def start(self) -> None:
-        """Open, create or upgrade the file."""
-        await self._database.open()
+        """Open, create or upgrade the file; leases from before the machine's start end."""
+        await self.database.open()
+        await self.database.write(lambda cursor: _begin_boot(cursor, self._boot_id))
 
     async def stop(self) -> None:
         """Finish and close."""
-        await self._database.close()
+        await self.database.close()
 
-    async def put(self, message: QueuedMessage, deliveries: Sequence[QueuedDelivery]) -> bool:
-        """Durable when it returns. False if a message of this id was there already."""
-        check_put(message, deliveries)
-        row = message_row(message)
-        rows = [delivery_row(delivery) for delivery in deliveries]
+    # -- into the queue and out of it -----------------------------------------------------------
 
-        def work(cursor: Cursor) -> bool:
-            if cursor.execute("SELECT 1 FROM messages WHERE id = ?", (message.id,)).fetchone():
-                return False
-            (serial,) = cursor.execute(_INSERT_MESSAGE, row).fetchall()[0]
-            cursor.executemany(_INSERT_DELIVERY, [(serial, *values) for values in rows])
-            return True
+    def body(self, now: float) -> BodyWriter:
+        """Begin a body."""
+        return Body(self._blobs, now)
 
-        return await self._database.write(work)
-
-    async def claim(self, now: float, lease_seconds: float, limit: int) -> tuple[Claim, ...]:
-        """Lease waiting deliveries that are due, oldest due first."""
-        lease_until = now + lease_seconds
+    async def accept(
+        self, acceptance: Acceptance, lease_seconds: float = 0.0, leased: Collection[int] = ()
+    ) -> tuple[Claim, ...]:
+        """Durable when it returns, body and all; those ``leased`` are claimed."""
+        prepared = await self._prepared(acceptance)
 
         def work(cursor: Cursor) -> tuple[Claim, ...]:
-            due = cursor.execute(_DUE, (now, max(0, limit))).fetchall()
-            messages: dict[int, QueuedMessage] = {}
-            claims = []
-            for serial, message in due:
-                if message not in messages:
-                    messages[message] = _message(cursor, message)
-                token = secrets.token_hex(16)
-                cursor.execute(_CLAIM, (token, lease_until, serial))
-                claims.append(
-                    Claim(
-                        message=messages[message],
-                        delivery=_delivery(cursor, messages[message].id, serial),
-                        token=token,
-                        lease_until=lease_until,
-                    )
-                )
-            return tuple(claims)
+            return prepared.insert(cursor, leased, self._steady() + lease_seconds)
 
-        if not await self._database.read(lambda cursor: _is_any_due(cursor, now)):
+        claims = await self._inserted(prepared, work)
+        prepared.writer.accepted()
+        if claims:
+            self._recent.keep(acceptance.message.id, prepared.body)
+        return claims
+
+    async def _prepared(self, acceptance: Acceptance) -> "_Prepared":
+        _check(acceptance)
+        assert isinstance(acceptance.body, Body)
+        groups = group(acceptance.deliveries)
+        body = await acceptance.body.stored()
+        message = attrs.evolve(acceptance.message, blob=body.blob)
+        return _Prepared(message, groups, acceptance.body, body)
+
+    async def _inserted(
+        self, prepared: "_Prepared", work: Callable[[Cursor], tuple[Claim, ...]]
+    ) -> tuple[Claim, ...]:
+        """Of a message that is refused, the large body goes; after a mere failure it is swept."""
+        try:
+            return await self.database.write(work)
+        except AlreadyExists:
+            await self._drop_blobs([prepared.message.blob])
+            raise
+
+    async def claim(
+        self, now: float, lease_seconds: float, rooms: Sequence[Room]
+    ) -> tuple[Claim, ...]:
+        """Lease what is due and has room."""
+        if not await self.database.read(
+            lambda cursor: is_any_due(cursor, now, self._steady(), rooms)
+        ):
             return ()  # nothing to write: polling costs no fsync
-        return await self._database.write(work)
 
-    async def renew(self, claim: Claim, lease_until: float) -> None:
-        """Extend a lease. ``Conflict`` when it was lost."""
+        def work(cursor: Cursor) -> tuple[Claim, ...]:
+            steady_now = self._steady()
+            end_expired(cursor, steady_now)
+            until = steady_now + lease_seconds
+            return tuple(claim for room in rooms for claim in take(cursor, now, until, room))
+
+        return await self.database.write(work)
+
+    async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> tuple[Claim, ...]:
+        """Extend leases; returns those that were lost."""
+
+        def work(cursor: Cursor) -> tuple[Claim, ...]:
+            until = self._steady() + lease_seconds
+            return tuple(claim for claim in claims if not renewed(cursor, claim, until))
+
+        return await self.database.write(work) if claims else ()
+
+    async def give_back(self, claims: Sequence[Claim]) -> None:
+        """End leases without an attempt."""
 
         def work(cursor: Cursor) -> None:
-            serial, _ = _leased(cursor, claim)
-            cursor.execute(
-                "UPDATE deliveries SET lease_until = ? WHERE serial = ?", (lease_until, serial)
-            )
+            for claim in claims:
+                returned(cursor, claim)
 
-        await self._database.write(work)
+        if claims:
+            await self.database.write(work)
+
+    async def rest(self, lane: str, until: float) -> None:
+        """Nothing that waits in the lane is due before ``until``."""
+        await self.database.execute(_REST, (until, lane))
 
     async def end_leases(self) -> int:
-        """End every lease; how many there were."""
+        """End every lease; how many deliveries they held."""
+        return await self.database.write(_end_leases)
 
-        def work(cursor: Cursor) -> int:
-            ended = cursor.execute(
-                "UPDATE deliveries SET token = '', lease_until = 0 WHERE token != '' RETURNING 1"
+    async def finish(self, settlements: Sequence[Settlement], now: float) -> tuple[Claim, ...]:
+        """Record outcomes, journal entries and reports; returns the claims that were lost."""
+        prepared = [
+            [await self._prepared(report) for report in settlement.reports]
+            for settlement in settlements
+        ]
+        lost: list[Claim] = []
+        blobs: list[BlobId | None] = []
+
+        def work(cursor: Cursor) -> None:
+            lost.clear()
+            blobs.clear()
+            for settlement, reports in zip(settlements, prepared, strict=True):
+                is_held, blob = settle(cursor, settlement, now)
+                blobs.append(blob)
+                if not is_held:
+                    lost.append(settlement.claim)  # a large report of it is swept
+                    continue
+                for report in reports:
+                    report.insert(cursor, (), 0.0)
+
+        await self.database.write(work)
+        for settlement, reports in zip(settlements, prepared, strict=True):
+            self._recent.forget(settlement.claim.message.id)
+            for report in reports:
+                report.writer.accepted()
+        await self._drop_blobs(blobs)
+        return tuple(lost)
+
+    async def _drop_blobs(self, blobs: Iterable[BlobId | None]) -> None:
+        """What cannot be deleted now is swept later."""
+        for blob in blobs:
+            if blob is None:
+                continue
+            try:
+                await self._blobs.delete(blob)
+            except MailError:
+                log.failure("a large body could not be deleted: {blob}", blob=blob)
+
+    # -- bodies ---------------------------------------------------------------------------------
+
+    async def read_body(self, message: QueuedMessage) -> bytes:
+        """All of it."""
+        if message.blob is not None:
+            return await self._blobs.read(message.blob)
+        return (await self._small_body(message)).content or b""
+
+    async def open_body(self, message: QueuedMessage) -> BlobReader:
+        """Begin to read."""
+        if message.blob is not None:
+            return await self._blobs.open(message.blob)
+        return (await self._small_body(message)).reader()
+
+    async def _small_body(self, message: QueuedMessage) -> StoredBody:
+        recent = self._recent.get(message)
+        if recent is not None:
+            return StoredBody(content=recent)
+        rows = await self.database.read(
+            lambda cursor: cursor.execute(
+                "SELECT body FROM messages WHERE id = ?", (message.id,)
             ).fetchall()
-            return len(ended)
+        )
+        if not rows or rows[0][0] is None:
+            raise NotFound("The message has no body here.")
+        return StoredBody(content=rows[0][0])
 
-        return await self._database.write(work)
+    async def sweep(self, before: float) -> int:
+        """Remove large bodies that no message has. They are listed before the messages are."""
+        old = [blob for blob, created_at in await self._blobs.list() if created_at < before]
+        if not old:
+            return 0
+        rows = await self.database.read(
+            lambda cursor: cursor.execute("SELECT blob FROM messages WHERE blob <> ''").fetchall()
+        )
+        needed = {blob for (blob,) in rows}
+        orphans = [blob for blob in old if blob not in needed]
+        for blob in orphans:
+            await self._blobs.delete(blob)
+        return len(orphans)
 
-    async def settle(
-        self,
-        claim: Claim,
-        outcome: Outcome,
-        now: float,
-        next_attempt_at: float = 0.0,
-        delayed_notice_at: float = 0.0,
-    ) -> BlobId | None:
-        """Record an outcome and end the lease; the blob if the message went with it."""
-
-        def work(cursor: Cursor) -> BlobId | None:
-            serial, message = _leased(cursor, claim)
-            before = _delivery(cursor, claim.message.id, serial)
-            after = settled(before, outcome, now, next_attempt_at, delayed_notice_at)
-            cursor.execute(
-                _SETTLE,
-                (
-                    after.state.value,
-                    after.hold_reason,
-                    after.attempts,
-                    after.next_attempt_at,
-                    after.last_status,
-                    after.last_attempt_at,
-                    after.delayed_notice_at,
-                    serial,
-                ),
-            )
-            gone = cursor.execute(_DROP_IF_DONE, (message,)).fetchone()
-            return BlobId(gone[0]) if gone else None
-
-        return await self._database.write(work)
+    # -- what operators do ----------------------------------------------------------------------
 
     async def hold(self, message_id: str, reason: str, numbers: Sequence[int] = ()) -> None:
         """Hold waiting deliveries (all, or those numbered). ``NotFound``."""
@@ -206,7 +301,7 @@ class SQLiteQueue:
             message, chosen = _numbered(cursor, message_id, numbers)
             cursor.executemany(_HOLD, [(reason, message, number) for number in chosen])
 
-        await self._database.write(work)
+        await self.database.write(work)
 
     async def release(self, message_id: str, now: float, numbers: Sequence[int] = ()) -> None:
         """Make held or waiting deliveries due at once. ``NotFound``."""
@@ -215,20 +310,26 @@ class SQLiteQueue:
             message, chosen = _numbered(cursor, message_id, numbers)
             cursor.executemany(_RELEASE, [(now, message, number) for number in chosen])
 
-        await self._database.write(work)
+        await self.database.write(work)
 
-    async def drop(self, message_id: str) -> BlobId:
-        """Remove a message with all deliveries; returns its blob for deletion. ``NotFound``."""
+    async def drop(self, message_id: str) -> None:
+        """Remove a message with all deliveries and its body. ``NotFound``."""
 
-        def work(cursor: Cursor) -> BlobId:
+        def work(cursor: Cursor) -> BlobId | None:
+            cursor.execute(
+                "DELETE FROM deliveries WHERE message = (SELECT serial FROM messages WHERE id = ?)",
+                (message_id,),
+            )
             gone = cursor.execute(
                 "DELETE FROM messages WHERE id = ? RETURNING blob", (message_id,)
             ).fetchone()
             if gone is None:
                 raise NotFound("The message is not in the queue.")
-            return BlobId(gone[0])
+            return BlobId(gone[0]) if gone[0] else None
 
-        return await self._database.write(work)
+        blob = await self.database.write(work)
+        self._recent.forget(message_id)
+        await self._drop_blobs([blob])
 
     async def find(self, which: QueueFilter) -> tuple[QueueEntry, ...]:
         """Messages that match, oldest first."""
@@ -245,63 +346,99 @@ class SQLiteQueue:
             serials = cursor.execute(_FIND, conditions).fetchall()
             return tuple(_entry(cursor, serial) for (serial,) in serials)
 
-        return await self._database.read(work)
+        return await self.database.read(work)
 
-    async def next_due(self) -> float | None:
-        """When the earliest waiting delivery is due (or its lease runs out), None if none."""
-        return await self._database.read(
+    async def next_due(self, now: float) -> float | None:
+        """When the next waiting delivery becomes due after ``now``, None if none does."""
+        return await self.database.read(
             lambda cursor: cursor.execute(
-                "SELECT min(due_at) FROM deliveries WHERE state = 'waiting'"
+                "SELECT min(due_at) FROM turns WHERE due_at > ?", (now,)
             ).fetchall()[0][0]
         )
 
     async def counts(self) -> Mapping[DeliveryState, int]:
-        """How many deliveries stand in each state."""
-        rows = await self._database.read(
-            lambda cursor: cursor.execute(
-                "SELECT state, count(*) FROM deliveries GROUP BY state"
-            ).fetchall()
-        )
-        found: dict[str, int] = dict(rows)
-        return {state: found.get(state.value, 0) for state in DeliveryState}
-
-    async def blobs(self) -> frozenset[BlobId]:
-        """Every blob that a message still needs."""
-        rows = await self._database.read(
-            lambda cursor: cursor.execute("SELECT blob FROM messages").fetchall()
-        )
-        return frozenset(BlobId(blob) for (blob,) in rows)
+        """How many deliveries wait and are held: from the lines, however long they are."""
+        (row,) = await self.database.read(lambda cursor: cursor.execute(_COUNTS).fetchall())
+        return {DeliveryState.WAITING: row[0], DeliveryState.HELD: row[1]}
 
     async def check(self) -> tuple[str, ...]:
         """Every broken invariant, one sentence each."""
 
-        def work(cursor: Cursor) -> tuple[str, ...]:
+        def work(cursor: Cursor) -> tuple[tuple[str, ...], list[BlobId]]:
             damage = cursor.execute("PRAGMA integrity_check").fetchall()
             stray = cursor.execute("PRAGMA foreign_key_check").fetchall()
-            closed = cursor.execute(_NO_OPEN_DELIVERY).fetchall()
-            return (
-                *(f"The queue's file is damaged: {line}." for (line,) in damage if line != "ok"),
-                *(f"Row {row[1]} of {row[0]} belongs to no message." for row in stray),
-                *(f"Message {message_id} has no open delivery." for (message_id,) in closed),
-            )
+            broken = [f"The queue's file is damaged: {line}." for (line,) in damage if line != "ok"]
+            broken += [f"Row {row[1]} of {row[0]} belongs to no message." for row in stray]
+            for statement, sentence in (
+                (_NO_OPEN_DELIVERY, "Message {} has no open delivery."),
+                (_NO_BODY, "Message {} has no body."),
+                (_WRONG_TURNS, "The line of {} is counted wrong."),
+            ):
+                broken += [sentence.format(row[0]) for row in cursor.execute(statement).fetchall()]
+            blobs = cursor.execute("SELECT blob FROM messages WHERE blob <> ''").fetchall()
+            return tuple(broken), [BlobId(blob) for (blob,) in blobs]
 
-        return await self._database.read(work)
+        broken, blobs = await self.database.read(work)
+        problems = [await self._problem_of(blob) for blob in blobs]
+        return (*broken, *filter(None, problems))
+
+    async def _problem_of(self, blob: BlobId) -> str:
+        """Why a large body cannot be read; empty if it can, or is needed no more."""
+        try:
+            reader = await self._blobs.open(blob)
+            try:
+                while await reader.read(READ_OCTETS):
+                    pass
+            finally:
+                await reader.close()
+        except MailError as error:
+            statement = "SELECT 1 FROM messages WHERE blob = ?"
+            still = await self.database.read(lambda c: c.execute(statement, (blob,)).fetchall())
+            return f"The body {blob} cannot be read: {error.message}" if still else ""
+        return ""
 
 
-def _is_any_due(cursor: Cursor, now: float) -> bool:
-    return cursor.execute(_DUE, (now, 1)).fetchone() is not None
+@attrs.frozen
+class _Prepared:
+    """A message on the way into the rows; a large body of it is durable."""
+
+    message: QueuedMessage
+    groups: tuple[tuple[QueuedDelivery, ...], ...]
+    writer: Body
+    body: StoredBody
+
+    def insert(
+        self, cursor: Cursor, leased: Collection[int], lease_until: float
+    ) -> tuple[Claim, ...]:
+        """Write it."""
+        content = self.body.content
+        return insert(cursor, self.message, self.groups, content, leased, lease_until)
 
 
-def _leased(cursor: Cursor, claim: Claim) -> tuple[int, int]:
-    """(serial of the delivery, serial of the message) while the claim holds."""
-    row = cursor.execute(
-        "SELECT deliveries.serial, message FROM messages JOIN deliveries "
-        "ON message = messages.serial WHERE id = ? AND number = ? AND token = ?",
-        (claim.message.id, claim.delivery.number, claim.token),
-    ).fetchone()
-    if row is None or not claim.token:
-        raise Conflict("The lease was lost.")
-    return row[0], row[1]
+def _check(acceptance: Acceptance) -> None:
+    """``Invalid`` for a message that could never be settled."""
+    message, deliveries = acceptance.message, acceptance.deliveries
+    if any(delivery.message_id != message.id for delivery in deliveries):
+        raise Invalid("A delivery belongs to another message.")
+    if len({delivery.number for delivery in deliveries}) != len(deliveries):
+        raise Invalid("Two deliveries of a message have the same number.")
+    if not any(delivery.state in _OPEN for delivery in deliveries):
+        raise Invalid("A message needs a delivery that is waiting or held.")
+
+
+def _begin_boot(cursor: Cursor, boot_id: str) -> None:
+    ((known,),) = cursor.execute("SELECT boot_id FROM boot").fetchall()
+    if known != boot_id:
+        _end_leases(cursor)
+        cursor.execute("UPDATE boot SET boot_id = ?", (boot_id,))
+
+
+def _end_leases(cursor: Cursor) -> int:
+    return len(
+        cursor.execute(
+            "UPDATE deliveries SET token = '', lease_until = 0 WHERE token <> '' RETURNING 1"
+        ).fetchall()
+    )
 
 
 def _numbered(cursor: Cursor, message_id: str, numbers: Sequence[int]) -> tuple[int, Iterable[int]]:
@@ -318,17 +455,7 @@ def _numbered(cursor: Cursor, message_id: str, numbers: Sequence[int]) -> tuple[
 
 
 def _entry(cursor: Cursor, serial: int) -> QueueEntry:
-    message = _message(cursor, serial)
-    rows = cursor.execute(f"{_SELECT_DELIVERY} WHERE message = ? ORDER BY number", (serial,))
+    message = message_of(cursor, serial)
+    rows = cursor.execute(f"{SELECT_DELIVERIES} WHERE message = ? ORDER BY number", (serial,))
     deliveries = tuple(delivery_value(message.id, row) for row in rows.fetchall())
     return QueueEntry(message=message, deliveries=deliveries)
-
-
-def _message(cursor: Cursor, serial: int) -> QueuedMessage:
-    row = cursor.execute(f"{_SELECT_MESSAGE} WHERE serial = ?", (serial,)).fetchall()[0]
-    return message_value(row)
-
-
-def _delivery(cursor: Cursor, message_id: str, serial: int) -> QueuedDelivery:
-    row = cursor.execute(f"{_SELECT_DELIVERY} WHERE serial = ?", (serial,)).fetchall()[0]
-    return delivery_value(message_id, row)

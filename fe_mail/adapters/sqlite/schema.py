@@ -22,7 +22,14 @@ import apsw
 from fe_mail.adapters.durability import sync
 from fe_mail.model.errors import AuthenticationFailed, Corrupt, SchemaTooNew
 
-__all__ = ["BUSY_TIMEOUT_SECONDS", "MEMORY", "SCHEMA_DIRECTORY", "migrate", "open_connection"]
+__all__ = [
+    "BUSY_TIMEOUT_SECONDS",
+    "ENCRYPTED_PAGE_OCTETS",
+    "MEMORY",
+    "SCHEMA_DIRECTORY",
+    "migrate",
+    "open_connection",
+]
 
 BUSY_TIMEOUT_SECONDS = 10.0
 WAL_RETRY_SECONDS = 0.02
@@ -33,12 +40,19 @@ MEMORY = ":memory:"
 SCHEMA_DIRECTORY = Path(__file__).with_name("schema")
 
 
-def open_connection(path: str | Path, key: bytes | None = None) -> apsw.Connection:
+def open_connection(
+    path: str | Path,
+    key: bytes | None = None,
+    *,
+    overwrites: bool = True,
+    page_octets: int = ENCRYPTED_PAGE_OCTETS,
+) -> apsw.Connection:
     """
     A connection with our settings; the file and its directory are made for us alone.
 
     With a ``key`` of 32 octets the file and its WAL are encrypted (ChaCha20-Poly1305);
-    ``AuthenticationFailed`` when it was written with another.
+    ``AuthenticationFailed`` when it was written with another. With ``overwrites`` what is deleted
+    is overwritten, which costs as much as writing it did.
     """
     if str(path) != MEMORY:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -47,10 +61,11 @@ def open_connection(path: str | Path, key: bytes | None = None) -> apsw.Connecti
     try:
         connection.set_busy_timeout(int(BUSY_TIMEOUT_SECONDS * 1000))
         if key is not None:
-            _use_key(connection, key)
+            _use_key(connection, key, page_octets)
         _use_wal(connection)
         connection.execute(
-            f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
+            f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+            f"PRAGMA secure_delete={'ON' if overwrites else 'FAST'};"
             f"PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_LIMIT_OCTETS}"
         )
         connection.create_scalar_function("fold", _fold, 1, deterministic=True)
@@ -60,10 +75,12 @@ def open_connection(path: str | Path, key: bytes | None = None) -> apsw.Connecti
     return connection
 
 
-def _use_key(connection: apsw.Connection, key: bytes) -> None:
+def _use_key(
+    connection: apsw.Connection, key: bytes, page_octets: int = ENCRYPTED_PAGE_OCTETS
+) -> None:
     connection.pragma("cipher", "chacha20")
     connection.pragma("key", f"raw:{key.hex()}")
-    connection.pragma("page_size", ENCRYPTED_PAGE_OCTETS)  # of a new file
+    connection.pragma("page_size", page_octets)  # of a new file
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except apsw.NotADBError:

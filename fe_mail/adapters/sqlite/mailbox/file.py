@@ -65,8 +65,10 @@ class MailboxFile:
         bus: Bus,
         threads: Threads,
         clock: IReactorTime,
+        epoch: int = 0,
     ) -> None:
         self.alias_id = alias_id
+        self.epoch = epoch  # which of the alias's mailboxes this is
         self.mailbox_key = mailbox_key
         self.flagsets = FlagSets()
         self.handles = 0
@@ -109,8 +111,8 @@ class MailboxFile:
             if row is None:
                 raise Corrupt("The mailbox is empty.")
             self._sealing_private, self.used_octets = row
-            await self._spool.add_mailbox(self.alias_id)
-            self._spool.note_used(self.alias_id, self.used_octets)
+            await self._spool.add_mailbox(self.alias_id, self.epoch)
+            self._spool.note_used(self.alias_id, self.used_octets, self.epoch)
             await self.refresh_limit()
         except BaseException:
             await self.close()
@@ -233,7 +235,7 @@ class MailboxFile:
             self._leave()
         if used != self.used_octets:
             self.used_octets = used
-            self._spool.note_used(self.alias_id, used)
+            self._spool.note_used(self.alias_id, used, self.epoch)
         if changes:
             self._tend_later()
         for change in changes:
@@ -286,8 +288,8 @@ class MailboxFile:
 
         def work(tx: Transaction) -> int:
             arrivals = [
-                messages.deliver(tx, item.delivery_id, delivery.folder, prepared)
-                for item, delivery, prepared in ready
+                messages.deliver(tx, delivery.id, delivery.folder, prepared)
+                for _, delivery, prepared in ready
             ]
             return sum(arrivals)
 

@@ -2,8 +2,11 @@
 Sealing: mail that arrives while nobody is logged in, readable only with the mailbox's own key.
 
 HPKE (RFC 9180, base mode) with the hybrid post-quantum KEM MLKEM768-X25519, HKDF-SHA256 and
-ChaCha20-Poly1305. What is sealed: one octet of version, then zlib of one line of JSON (folder,
-flags, time of arrival) and the message. Alias and delivery id are bound in as ``info``.
+ChaCha20-Poly1305. One octet of version comes first; what is sealed is zlib of one line of JSON
+(folder, flags, time of arrival, delivery id) and the message. The alias is bound in as ``info``.
+
+Version 1 had the delivery id outside, where whoever had the disk could compare it with the hash of
+a message that they knew; there it is bound in as ``info`` too. It is still opened, never written.
 """
 
 import json
@@ -29,7 +32,8 @@ __all__ = ["new_key_pair", "open_sealed", "seal"]
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _MLKEM_PUBLIC_OCTETS = 1184
 _MLKEM_SEED_OCTETS = 64
-_VERSION = b"\x01"
+_VERSION = b"\x02"
+_VERSION_WITH_ID_OUTSIDE = b"\x01"
 _COMPRESSION_LEVEL = 1
 
 
@@ -43,29 +47,36 @@ def new_key_pair() -> tuple[bytes, bytes]:
 def seal(public: bytes, alias_id: str, delivery: Delivery) -> bytes:
     """Seal to the public half. ``Corrupt`` when that is no key."""
     message = delivery.message
-    about = [delivery.folder, sorted(message.flags), message.received_at]
+    about = [delivery.folder, sorted(message.flags), message.received_at, delivery.id]
     plain = zlib.compress(json.dumps(about).encode() + b"\n" + message.raw, _COMPRESSION_LEVEL)
     key = _public_key(public)
-    return _VERSION + _SUITE.encrypt(plain, key, info=_info(alias_id, delivery.id))
+    return _VERSION + _SUITE.encrypt(plain, key, info=_info(alias_id))
 
 
-def open_sealed(private: bytes, alias_id: str, delivery_id: str, octets: bytes) -> Delivery:
-    """What was sealed. ``Corrupt`` when it was changed or sealed to another key."""
+def open_sealed(private: bytes, alias_id: str, row_id: str, octets: bytes) -> Delivery:
+    """
+    What was sealed. ``Corrupt`` when it was changed or sealed to another key.
+
+    ``row_id`` is what the row is called, which is the delivery's id in version 1 only.
+    """
+    version = octets[:1]
     try:
-        if octets[:1] != _VERSION:
+        if version not in (_VERSION, _VERSION_WITH_ID_OUTSIDE):
             raise ValueError("an unknown version")
-        info = _info(alias_id, delivery_id)
+        is_old = version == _VERSION_WITH_ID_OUTSIDE
+        info = _info(alias_id, row_id) if is_old else _info(alias_id)
         plain = zlib.decompress(_SUITE.decrypt(octets[1:], _private_key(private), info=info))
         about, _, raw = plain.partition(b"\n")
-        folder, flags, received_at = json.loads(about)
-    except (InvalidTag, ValueError, zlib.error):
+        folder, flags, received_at, *inside = json.loads(about)
+        delivery_id = row_id if is_old else str(inside[0])
+    except (InvalidTag, ValueError, IndexError, zlib.error):
         raise Corrupt("Sealed mail cannot be opened.") from None
     message = NewMessage(raw=raw, flags=frozenset(flags), received_at=received_at)
     return Delivery(id=delivery_id, message=message, folder=folder)
 
 
-def _info(alias_id: str, delivery_id: str) -> bytes:
-    return f"fe-mail sealed mail\0{alias_id}\0{delivery_id}".encode()
+def _info(*bound: str) -> bytes:
+    return "\0".join(("fe-mail sealed mail", *bound)).encode()
 
 
 def _public_key(raw: bytes) -> MLKEM768X25519PublicKey:

@@ -3,8 +3,13 @@ Encrypted mailboxes on disk, and the sealed mail that waits for locked ones.
 
 Layout of the directory::
 
-    <alias id>.sqlite   one mailbox: SQLite3MultipleCiphers, ChaCha20-Poly1305, raw 32-octet key
-    sealed.sqlite       mail sealed to locked mailboxes, quotas and usage; nothing readable
+    <alias id>.<epoch>.sqlite  one mailbox: SQLite3MultipleCiphers, ChaCha20, raw 32-octet key
+    <alias id>.sqlite          one of epoch 0, made before mailboxes had epochs
+    sealed.sqlite              mail sealed to locked mailboxes, quotas and usage; nothing readable
+
+Every mailbox that an alias ever gets has an epoch of its own, and so a file of its own: nobody who
+is late, or lost a race for it, can touch the file of another one. Which of them counts stands in
+``sealed.sqlite``.
 
 A mailbox that was unlocked stays open as long as somebody has a handle, and ``KEEP_OPEN_SECONDS``
 after that, at most ``OPEN_FILES_MAX`` at a time without a handle. While it is open, mail goes
@@ -26,12 +31,13 @@ from twisted.logger import Logger
 from fe_mail.adapters.durability import sync
 from fe_mail.adapters.mailbox_rules import check_size
 from fe_mail.adapters.sqlite.failures import translated
+from fe_mail.adapters.sqlite.mailbox import files
 from fe_mail.adapters.sqlite.mailbox.file import SCHEMA, MailboxFile, fill_new
 from fe_mail.adapters.sqlite.mailbox.open_mailbox import SQLiteOpenMailbox
 from fe_mail.adapters.sqlite.mailbox.spool import Spool
 from fe_mail.adapters.sqlite.schema import migrate, open_connection
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import AlreadyExists, AuthenticationFailed, Invalid, NotFound
+from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery
 from fe_mail.ports import Bus
@@ -41,24 +47,31 @@ __all__ = ["SQLiteMailboxStore"]
 KEY_OCTETS = 32
 KEEP_OPEN_SECONDS = 30.0
 OPEN_FILES_MAX = 256
+UNFINISHED_SECONDS = 3600.0  # no creation takes that long
 
 _ALIAS_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SUFFIXES = ("", "-wal", "-shm", "-journal")
+_NO_MAILBOX = "There is no such mailbox."
 
 
 class SQLiteMailboxStore:
-    """``fe_mail.ports.MailboxStore`` in a directory."""
+    """``fe_mail.ports.MailboxStore`` in a directory; ``key`` is the server's, for ``Spool``."""
 
     _log = Logger()
 
     def __init__(
-        self, directory: str | Path, bus: Bus, threads: Threads, clock: IReactorTime
+        self,
+        directory: str | Path,
+        bus: Bus,
+        threads: Threads,
+        clock: IReactorTime,
+        *,
+        key: bytes,
     ) -> None:
         self._directory = Path(directory)
         self._bus = bus
         self._threads = threads
         self._clock = clock
-        self._spool = Spool(self._directory, threads, clock)
+        self._spool = Spool(self._directory, threads, clock, key)
         self._open: dict[AliasId, MailboxFile] = {}  # least recently unlocked first
         self._locks: dict[AliasId, DeferredLock] = {}
         self._closing: set[Deferred[None]] = set()
@@ -67,6 +80,8 @@ class SQLiteMailboxStore:
         """Make the directory and open what needs no key."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self._spool.open()
+        oldest = self._clock.seconds() - UNFINISHED_SECONDS
+        await self._threads.run(lambda: files.remove_unfinished(self._directory, oldest))
 
     async def stop(self) -> None:
         """Close every file."""
@@ -76,14 +91,23 @@ class SQLiteMailboxStore:
             await self._close(file)
         await self._spool.close()
 
-    async def create(self, alias_id: AliasId, mailbox_key: bytes) -> bytes:
+    async def create(
+        self, alias_id: AliasId, mailbox_key: bytes, epoch: int = 0, limit_octets: int = 0
+    ) -> bytes:
         """A new mailbox with the default folders; returns its public sealing key."""
         if len(mailbox_key) != KEY_OCTETS:
             raise Invalid("A mailbox key has 32 octets.", field="mailbox_key")
-        path, now = self._path(alias_id), self._clock.seconds()
+        path, now = self._path(alias_id, epoch), self._clock.seconds()
+        unfinished = files.unfinished(path)
         async with self._lock(alias_id):
-            public = await self._threads.run(lambda: _create(path, mailbox_key, now))
-            await self._spool.add_mailbox(alias_id)
+            public = await self._threads.run(lambda: _build(unfinished, mailbox_key, now))
+            try:
+                await self._spool.begin(
+                    alias_id, epoch, public, limit_octets, lambda: files.place(unfinished, path)
+                )
+            except MailError:
+                await self._threads.run(lambda: files.remove(unfinished))
+                raise
         return public
 
     async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> SQLiteOpenMailbox:
@@ -104,19 +128,45 @@ class SQLiteMailboxStore:
     async def _opened(self, alias_id: AliasId, mailbox_key: bytes) -> MailboxFile:
         file = self._current(alias_id)
         if file is None:
-            path = self._path(alias_id)
-            if not await self._threads.run(path.exists):
-                raise NotFound("There is no such mailbox.")
-            file = MailboxFile(
-                alias_id, path, mailbox_key, self._spool, self._bus, self._threads, self._clock
-            )
-            await file.open()
+            file = await self._open_file(alias_id, mailbox_key)
         self._open.pop(alias_id, None)
         self._open[alias_id] = file  # the last one is the latest
         self._close_oldest()
         if not secrets.compare_digest(file.mailbox_key, mailbox_key):
             raise AuthenticationFailed
         return file
+
+    async def _open_file(self, alias_id: AliasId, mailbox_key: bytes) -> MailboxFile:
+        epoch = await self._epoch(alias_id)
+        path = self._path(alias_id, epoch)
+        if not await self._threads.run(path.exists):
+            raise NotFound(_NO_MAILBOX)
+        file = MailboxFile(
+            alias_id, path, mailbox_key, self._spool, self._bus, self._threads, self._clock, epoch
+        )
+        try:
+            await file.open()
+        except MailError:
+            await self._remove_again(alias_id, epoch)
+            raise
+        return file
+
+    async def _remove_again(self, alias_id: AliasId, epoch: int) -> None:
+        """When it was removed while it opened, opening may have made an empty file."""
+        usage = await self._spool.usage(alias_id)
+        if usage is not None and (usage.is_gone or usage.epoch != epoch):
+            await self._threads.run(lambda: files.remove(self._path(alias_id, epoch)))
+
+    async def _epoch(self, alias_id: AliasId) -> int:
+        """Which mailbox counts; when nothing is known of any, the latest that has a file."""
+        self._path(alias_id)
+        usage = await self._spool.usage(alias_id)
+        if usage is None:
+            there = await self._threads.run(lambda: files.epochs(self._directory, alias_id))
+            return max(there, default=0)
+        if usage.is_gone:
+            raise NotFound(_NO_MAILBOX)
+        return usage.epoch
 
     def _given_back(self, file: MailboxFile) -> None:
         file.handles -= 1
@@ -176,7 +226,12 @@ class SQLiteMailboxStore:
         await file.close()
 
     async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
-        """Durable when it returns: appended if the mailbox is open here, else sealed."""
+        """
+        Durable when it returns: appended if the mailbox is open here, else sealed.
+
+        A file is removed before another mailbox of its alias begins. So what went into an open
+        file that is still in its place afterwards is in the mailbox that counts.
+        """
         check_size([len(delivery.message.raw)])
         file = self._current(alias_id)
         if file is not None:
@@ -201,28 +256,44 @@ class SQLiteMailboxStore:
         usage = await self._spool.usage(alias_id)
         return 0 if usage is None else usage.used_octets + usage.sealed_octets
 
-    async def destroy(self, alias_id: AliasId) -> None:
-        """Remove the mailbox and everything sealed for it; a missing one is ignored."""
-        path = self._path(alias_id)
+    async def settle(self, alias_id: AliasId, before: int, sealing_key: bytes = b"") -> None:
+        """Remove the mailboxes of earlier epochs, but not the one of this key."""
+        self._path(alias_id)
         async with self._lock(alias_id):
-            if alias_id in self._open:
-                await self._close(self._open[alias_id])
-            await self._threads.run(lambda: _remove(path))
-            await self._spool.remove_mailbox(alias_id)
+            kept = await self._spool.settle(alias_id, before, sealing_key)
+            file = self._open.get(alias_id)
+            if file is not None and file.epoch < before and file.epoch != kept:
+                await self._close(file)
+            await self._threads.run(
+                lambda: files.remove_before(self._directory, alias_id, before, kept)
+            )
+
+    async def aliases(self) -> frozenset[AliasId]:
+        """Every alias that has a mailbox here, or a file of one."""
+        known = await self._spool.mailboxes()
+        there = await self._threads.run(lambda: files.every(self._directory))
+        return frozenset(known) | {alias_id for alias_id, _ in there}
+
+    async def has_key(self, alias_id: AliasId, sealing_key: bytes) -> bool:
+        """Is there a mailbox of this key?"""
+        return await self._spool.has_key(alias_id, sealing_key)
 
     async def check(self) -> tuple[str, ...]:
         """Broken invariants of what can be checked without keys, one sentence each."""
-        known = await self._spool.mailboxes()
-        paths = await self._threads.run(lambda: list(self._directory.glob("*.sqlite")))
-        names = {path.stem for path in paths if "." not in path.stem} - {"sealed"}
+        there = await self._threads.run(lambda: files.every(self._directory))
+        known = frozenset((await self._spool.mailboxes()).items())
         broken = list(await self._spool.check())
-        broken += [f"Mailbox {name}: its file is missing." for name in sorted(known - names)]
+        broken += [f"Mailbox {name}: its file is missing." for name, _ in sorted(known - there)]
+        if there - known:
+            there = await self._threads.run(lambda: files.every(self._directory))
+            known = frozenset((await self._spool.mailboxes()).items())
+        broken += [f"Mailbox {name}: a file is left over." for name, _ in sorted(there - known)]
         return tuple(broken)
 
-    def _path(self, alias_id: AliasId) -> Path:
+    def _path(self, alias_id: AliasId, epoch: int = 0) -> Path:
         if not _ALIAS_ID.fullmatch(alias_id) or alias_id == "sealed":
-            raise NotFound("There is no such mailbox.")
-        return self._directory / f"{alias_id}.sqlite"
+            raise NotFound(_NO_MAILBOX)
+        return files.path_of(self._directory, alias_id, epoch)
 
     def _lock(self, alias_id: AliasId) -> "_AliasLock":
         return _AliasLock(self._locks, alias_id)
@@ -245,13 +316,10 @@ class _AliasLock:
             self._locks.pop(self._alias_id, None)
 
 
-def _create(path: Path, mailbox_key: bytes, now: float) -> bytes:
-    """Build beside and rename, so that a mailbox is there as a whole or not at all."""
-    unfinished = path.with_name(path.name + ".new")
+def _build(unfinished: Path, mailbox_key: bytes, now: float) -> bytes:
+    """A whole mailbox under a name that nobody looks for yet; returns its public sealing key."""
     with translated():
-        if path.exists():
-            raise AlreadyExists("The mailbox exists already.")
-        _remove(unfinished)
+        files.remove(unfinished)
         connection = open_connection(unfinished, mailbox_key)
         try:
             migrate(connection, unfinished, SCHEMA, key=mailbox_key)
@@ -259,12 +327,4 @@ def _create(path: Path, mailbox_key: bytes, now: float) -> bytes:
         finally:
             connection.close()
         sync(unfinished)
-        unfinished.rename(path)
-        sync(path.parent)
     return public
-
-
-def _remove(path: Path) -> None:
-    with translated():
-        for suffix in _SUFFIXES:
-            path.with_name(path.name + suffix).unlink(missing_ok=True)

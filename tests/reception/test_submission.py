@@ -1,4 +1,4 @@
-"""Tests of fe_mail.queue.submission: users send as themselves, completed and signed."""
+"""Tests of fe_mail.reception.submission: users send as themselves, completed and signed."""
 
 from typing import Any
 
@@ -12,10 +12,12 @@ from fe_mail.model.account import Alias
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.identity import Identity
 from fe_mail.model.queue import DeliveryState
+from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_RECIPIENTS
-from fe_mail.queue import submission
-from fe_mail.queue.reception import Reply
-from fe_mail.queue.submission import SubmissionReception
+from fe_mail.policy.outbound import SubmissionFacts
+from fe_mail.policy.rules import Action, Discard, Hold, Rule, Tag
+from fe_mail.reception import submission
+from fe_mail.reception.submission import SubmissionReception
 from tests.queue.base import KEY, PEER, PostOfficeTestCase
 
 MAIL = (
@@ -47,10 +49,8 @@ class SubmissionTestCase(PostOfficeTestCase):
         return SubmissionReception(
             self.router,
             self.accounts,
-            self.queue,
-            self.blobs,
+            self.intake,
             self.cache,
-            self.bus,
             self.keyring,
             self.clock,
             hostname="mx.example.net",
@@ -75,15 +75,10 @@ class SubmissionTestCase(PostOfficeTestCase):
 
     def submit(
         self, message: bytes = MAIL, *to: str, sender: str = "alice@example.org", **more: Any
-    ) -> Reply:
+    ) -> Status:
         """Send to recipients."""
         envelope = self.envelope(*(to or ("bob@elsewhere.test",)), sender=sender, **more)
         return self.hand_in(envelope, message, self.reception, self.identity)
-
-    def spooled(self) -> bytes:
-        """The one spool."""
-        (entry,) = self.entries()
-        return self.now(self.blobs.read(entry.message.blob))
 
 
 class RightsTests(SubmissionTestCase):
@@ -209,7 +204,7 @@ class ContentTests(SubmissionTestCase):
         reply = self.submit()
         (entry,) = self.entries()
         self.assertEqual(reply.text, f"Queued as {entry.message.id}")
-        raw = self.spooled()
+        raw = self.stored()
         self.assertEqual(raw.count(b"\r\nDate: "), 1)
         self.assertEqual(raw.count(b"\r\nMessage-ID: <"), 1)
         self.assertNotIn(b"secret@", raw)
@@ -224,15 +219,15 @@ class ContentTests(SubmissionTestCase):
         """What the client wrote stays."""
         header = b"Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <own@x.test>\r\n"
         self.submit(header + MAIL)
-        self.assertEqual(self.spooled().lower().count(b"\r\nmessage-id:"), 1)
+        self.assertEqual(self.stored().lower().count(b"\r\nmessage-id:"), 1)
         self.assertEqual(self.entries()[0].message.message_id, "<own@x.test>")
 
     def test_no_trace_of_the_user(self) -> None:
         """Our Received field does not say where the user sits."""
         self.submit()
-        first = self.spooled().partition(b"DKIM-Signature")[0]
+        first = self.stored().partition(b"DKIM-Signature")[0]
         self.assertTrue(first.startswith(b"Received: by mx.example.net with ESMTPS id "), first)
-        self.assertNotIn(b"192.0.2.7", self.spooled())
+        self.assertNotIn(b"192.0.2.7", self.stored())
 
     def test_signed(self) -> None:
         """The signature verifies with the domain's public key."""
@@ -240,7 +235,7 @@ class ContentTests(SubmissionTestCase):
         record = f"v=DKIM1; k=ed25519; p={public}"
         resolver = TableResolver({("fe-1._domainkey.example.org", "TXT"): (record,)})
         self.submit()
-        (verdict,) = self.now(verify(self.spooled(), resolver, self.clock.seconds()))
+        (verdict,) = self.now(verify(self.stored(), resolver, self.clock.seconds()))
         self.assertIs(verdict.result, Result.PASS, verdict)
         self.assertEqual(verdict.domain, "example.org")
 
@@ -248,7 +243,7 @@ class ContentTests(SubmissionTestCase):
         """A domain without a key sends unsigned."""
         self.update_domain(dkim_private_key=b"")
         self.assertEqual(self.submit().code, 250)
-        self.assertNotIn(b"DKIM-Signature", self.spooled())
+        self.assertNotIn(b"DKIM-Signature", self.stored())
 
     def test_changed_key(self) -> None:
         """A damaged key is our trouble: temporary, and nothing is queued."""
@@ -265,7 +260,7 @@ class ContentTests(SubmissionTestCase):
         )
         self.now(spooling.write(message))
         self.assertEqual(self.now(spooling.finish()).code, 250)
-        self.assertTrue(self.spooled().endswith(body * 10))
+        self.assertTrue(self.stored().endswith(body * 10))
         self.assertEqual(self.reception.octets_in_hand, 0)
 
     def test_budget(self) -> None:
@@ -285,6 +280,36 @@ class ContentTests(SubmissionTestCase):
         self.assertEqual(self.reception.octets_in_hand, 0)
 
 
+class ActionTests(SubmissionTestCase):
+    """What rules do with the mail of users."""
+
+    def act(self, action: Action) -> None:
+        """Submit a message that a rule acts on."""
+
+        async def check(facts: SubmissionFacts) -> Action:
+            return action
+
+        self.reception.message_table = (Rule("outbound.message.test", "A test.", check),)
+        self.assertEqual(self.submit().code, 250)
+        self.assertEqual(self.counted, ["outbound.message.test"])
+
+    def test_hold(self) -> None:
+        """It waits for an operator."""
+        self.act(Hold("odd"))
+        (delivery,) = self.entries()[0].deliveries
+        self.assertEqual((delivery.state, delivery.hold_reason), (DeliveryState.HELD, "odd"))
+
+    def test_tag(self) -> None:
+        """The tag goes with it."""
+        self.act(Tag(field="X-Odd: yes"))
+        self.assertEqual(self.entries()[0].deliveries[0].handling.fields, ("X-Odd: yes",))
+
+    def test_discard(self) -> None:
+        """Nothing is kept."""
+        self.act(Discard())
+        self.assertEqual(self.entries(), ())
+
+
 class TargetTests(SubmissionTestCase):
     """Where it goes."""
 
@@ -294,7 +319,7 @@ class TargetTests(SubmissionTestCase):
         return [(d.target.courier, d.target.address) for d in entry.deliveries]
 
     def test_mixed(self) -> None:
-        """Hosted recipients are routed here, others go out, one spool for all."""
+        """Hosted recipients are routed here, others go out, one body for all."""
         self.submit(MAIL, "alice@example.org", "fan@example.org", "bob@elsewhere.test")
         self.assertEqual(
             self.targets(),
@@ -304,7 +329,6 @@ class TargetTests(SubmissionTestCase):
                 ("remote", "bob@elsewhere.test"),
             ],
         )
-        self.assertEqual(len(self.now(self.blobs.list())), 1)
 
     def test_loopback(self) -> None:
         """The demo sends hosted recipients through the MX, unknown ones still nowhere."""

@@ -10,8 +10,6 @@ name of the user's machine: where somebody writes from is nobody's business.
 RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
 """
 
-from collections.abc import Iterable
-
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -27,9 +25,11 @@ from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.errors import Invalid, MailError, Unavailable
 from fe_mail.model.identity import Identity
-from fe_mail.model.ids import BlobId, new_id
-from fe_mail.model.queue import QueuedMessage, Target
-from fe_mail.model.route import Refusal, Route
+from fe_mail.model.ids import new_id
+from fe_mail.model.queue import Target
+from fe_mail.model.route import Route
+from fe_mail.model.status import TEMPORARY, Status, status_for
+from fe_mail.model.verdicts import Verdicts
 from fe_mail.policy.limits import DAILY_MESSAGES, MAX_RECIPIENTS
 from fe_mail.policy.outbound import (
     RECIPIENT,
@@ -40,20 +40,13 @@ from fe_mail.policy.outbound import (
     SubmittedSender,
     message_table,
 )
-from fe_mail.policy.rules import Count, first_refusal, uncounted
-from fe_mail.ports import AccountStore, Blobs, Bus, Cache, Keyring, Offload, Queue
-from fe_mail.queue.acceptance import (
-    HeaderTap,
-    Hold,
-    deliveries_for,
-    enqueue,
-    message_facts,
-    message_id_of,
-    refusal_for,
-    reply_to,
-)
-from fe_mail.queue.inbound import Routing
-from fe_mail.queue.reception import Reply, Spooling
+from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
+from fe_mail.ports import AccountStore, BodyWriter, Cache, Keyring, Offload
+from fe_mail.queue.intake import Intake
+from fe_mail.reception.inbound import Routing
+from fe_mail.reception.interface import Spooling
+from fe_mail.reception.letter import Letter
+from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 
 __all__ = ["MAX_SPOOLING_OCTETS", "OFFLOAD_OCTETS", "SubmissionReception"]
 
@@ -74,24 +67,20 @@ class SubmissionReception:
         self,
         router: Routing,
         accounts: AccountStore,
-        queue: Queue,
-        blobs: Blobs,
+        intake: Intake,
         cache: Cache,
-        bus: Bus,
         keyring: Keyring,
         clock: IReactorTime,
         *,
         hostname: str,
         run: Offload,
-        hold: Hold | None = None,
+        count: Count,
+        hold: HoldReason | None = None,
         loopback: bool = False,
         daily_messages: int = DAILY_MESSAGES,
         max_recipients: int = MAX_RECIPIENTS,
-        count: Count = uncounted,
     ) -> None:
-        self.queue = queue
-        self.blobs = blobs
-        self.bus = bus
+        self.intake = intake
         self.clock = clock
         self.hostname = hostname
         self.run = run
@@ -105,13 +94,17 @@ class SubmissionReception:
         self._loopback = loopback
         self._keys: dict[bytes, SigningKey] = {}
 
-    async def connected(self, peer: Peer) -> Refusal | None:
+    async def connected(self, peer: Peer) -> Status | None:
         """Anybody may try to sign in; ``Login`` limits that."""
+        return None
+
+    async def patience(self, peer: Peer) -> float | None:
+        """Mail programs are not tested for their manners."""
         return None
 
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
-    ) -> Refusal | None:
+    ) -> Status | None:
         """MAIL FROM: only one's own address (or the null reverse-path, for receipts)."""
         rights = await self.rights(identity) if identity else None
         facts = SubmittedSender(identity=identity, reverse_path=reverse_path, rights=rights)
@@ -123,10 +116,10 @@ class SubmissionReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
-    ) -> Refusal | None:
+    ) -> Status | None:
         """RCPT TO: the outside is not known here, hosted addresses must exist."""
         if identity is None:
-            return Refusal(code=530, enhanced="5.7.0", text="Authentication required.")
+            return Status(530, "5.7.0", "Authentication required.")
         facts = SubmittedRecipient(recipient=recipient, route=await self._router.route(recipient))
         return await first_refusal(RECIPIENT, facts, self.count)
 
@@ -205,7 +198,7 @@ class _SubmissionSpooling:
         self._id = new_id(self._now)
         self._chunks: list[bytes] = []
         self._octets = 0
-        self._tap = HeaderTap()
+        self._letter = Letter(envelope, self._now, examines=False)
         self._error: MailError | None = None
 
     async def write(self, data: bytes) -> None:
@@ -219,7 +212,7 @@ class _SubmissionSpooling:
         self._reception.octets_in_hand += len(data)
         self._octets += len(data)
         self._chunks.append(data)
-        self._tap.feed(data)
+        self._letter.feed(data)
 
     def _let_go(self) -> None:
         self._reception.octets_in_hand -= self._octets
@@ -230,7 +223,7 @@ class _SubmissionSpooling:
         """Forget it."""
         self._let_go()
 
-    async def finish(self) -> Reply:
+    async def finish(self) -> Status:
         """End of data."""
         try:
             if self._error is not None:
@@ -238,14 +231,14 @@ class _SubmissionSpooling:
             return await self._accept()
         except MailError as error:
             log.info("{message_id} refused: {reason}", message_id=self._id, reason=error.message)
-            return reply_to(refusal_for(error))
+            return status_for(error)
         except Exception:
             log.failure("accepting {message_id} failed", message_id=self._id)
-            return reply_to(refusal_for(MailError()))
+            return TEMPORARY
         finally:
             self._let_go()
 
-    async def _accept(self) -> Reply:
+    async def _accept(self) -> Status:
         reception, identity, reverse_path = (
             self._reception,
             self._identity,
@@ -255,52 +248,38 @@ class _SubmissionSpooling:
         sender = SubmittedSender(identity=identity, reverse_path=reverse_path, rights=rights)
         refusal = await first_refusal(SENDER, sender, reception.count)
         if refusal is not None or identity is None or rights is None:
-            return reply_to(refusal or refusal_for(MailError()))
+            return refusal or TEMPORARY
         routed = await self._routed()
         for _, route in routed:
             if route.refusal is not None:  # since RCPT: tell it here rather than by a report
-                return reply_to(route.refusal)
-        facts, fields = message_facts(self._envelope, self._tap)
+                return route.refusal
         submission = SubmissionFacts(
-            message=facts, identity=identity, rights=rights, author=_author(fields)
+            message=self._letter.facts(Verdicts()),
+            identity=identity,
+            rights=rights,
+            author=_author(self._letter.fields),
         )
-        refusal = await first_refusal(reception.message_table, submission, reception.count)
-        if refusal is not None:
-            return reply_to(refusal)
-        return await self._queue(identity, fields, routed)
+        judgment = await judge(reception.message_table, submission, reception.count)
+        return judgment.refusal or await self._queue(identity, routed, judgment)
 
     async def _queue(
-        self,
-        identity: Identity,
-        fields: Iterable[HeaderField],
-        routed: list[tuple[Recipient, Route]],
-    ) -> Reply:
-        reception, envelope = self._reception, self._envelope
-        deliveries = deliveries_for(self._id, routed, self._now, reception.hold)
-        if not deliveries:
-            return self._taken()  # every recipient's owner wants such mail dropped in silence
-        message_id = message_id_of(tuple(fields)) or new_message_id(identity.domain.name, self._now)
+        self, identity: Identity, routed: list[tuple[Recipient, Route]], judgment: Judgment
+    ) -> Status:
+        reception = self._reception
+        deliveries = deliveries_for(self._id, routed, self._now, reception.hold, judgment)
+        if not deliveries or isinstance(judgment.action, Discard):
+            return self._taken()  # a rule, or every recipient's owner, wants it dropped in silence
+        message_id = self._letter.message_id or new_message_id(identity.domain.name, self._now)
         completed = await self._completed(message_id)
         body = await reception.signed(completed, await reception.current_domain(identity))
-        blob, size = await self._spool(body)
-        message = QueuedMessage(
-            id=self._id,
-            blob=blob,
-            size_octets=size,
-            reverse_path=str(envelope.reverse_path or ""),
-            created_at=self._now,
-            source="submission",
+        spooled = await self._spooled(body)
+        message = attrs.evolve(
+            message_of(self._envelope, self._id, spooled.size_octets, self._now, "submission"),
             alias_id=identity.alias.id,
             domain_id=identity.domain.id,
-            envelope_id=envelope.envelope_id,
-            dsn_return=envelope.dsn_return,
-            is_8bit=envelope.is_8bit,
-            is_utf8=envelope.is_utf8,
-            requires_tls=envelope.requires_tls,
             message_id=message_id,
-            peer=envelope.peer,
         )
-        await enqueue(reception.queue, reception.bus, message, deliveries)
+        await reception.intake.accept(message, deliveries, spooled)
         return self._taken()
 
     async def _completed(self, message_id: str) -> bytes:
@@ -315,7 +294,7 @@ class _SubmissionSpooling:
             return await self._reception.run(work)
         return work()
 
-    async def _spool(self, body: bytes) -> tuple[BlobId, int]:
+    async def _spooled(self, body: bytes) -> BodyWriter:
         recipients = self._envelope.recipients
         trace = received_field(
             attrs.evolve(self._envelope.peer, ip="", helo="", host=""),
@@ -324,14 +303,7 @@ class _SubmissionSpooling:
             now=self._now,
             recipient=recipients[0].address if len(recipients) == 1 else None,
         )
-        writer = self._reception.blobs.create(self._now)
-        try:
-            await writer.write(trace)
-            await writer.write(body)
-            size = writer.size_octets
-            return await writer.commit(), size
-        finally:
-            await writer.abort()
+        return await self._reception.intake.written(trace, body, now=self._now)
 
     async def _routed(self) -> list[tuple[Recipient, Route]]:
         reception = self._reception
@@ -340,8 +312,8 @@ class _SubmissionSpooling:
             for recipient in self._envelope.recipients
         ]
 
-    def _taken(self) -> Reply:
-        return Reply(code=250, enhanced="2.0.0", text=f"Queued as {self._id}")
+    def _taken(self) -> Status:
+        return Status(250, "2.0.0", f"Queued as {self._id}")
 
 
 def _author(fields: tuple[HeaderField, ...]) -> Address | None:

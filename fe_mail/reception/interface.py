@@ -6,23 +6,12 @@ The edge owns the dialogue; a ``Reception`` decides and makes durable.
 
 from typing import Protocol
 
-import attrs
-
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
 from fe_mail.model.identity import Identity
-from fe_mail.model.route import Refusal
+from fe_mail.model.status import Status
 
-__all__ = ["Reception", "Reply", "Spooling"]
-
-
-@attrs.frozen(kw_only=True)
-class Reply:
-    """The final answer to a message: reply code, enhanced status (RFC 3463), one line."""
-
-    code: int
-    enhanced: str
-    text: str
+__all__ = ["Reception", "Spooling"]
 
 
 class Spooling(Protocol):
@@ -31,7 +20,7 @@ class Spooling(Protocol):
     async def write(self, data: bytes) -> None:
         """More octets of the message, CRLF line ends, dots unstuffed."""
 
-    async def finish(self) -> Reply:
+    async def finish(self) -> Status:
         """End of data. 250 only when envelope and body are durable; never raises."""
 
     async def abort(self) -> None:
@@ -41,12 +30,15 @@ class Spooling(Protocol):
 class Reception(Protocol):
     """Decides about connections, senders, recipients and messages."""
 
-    async def connected(self, peer: Peer) -> Refusal | None:
+    async def connected(self, peer: Peer) -> Status | None:
         """May this peer speak at all?"""
+
+    async def patience(self, peer: Peer) -> float | None:
+        """For how long to hold the greeting back; None: who speaks first may do so."""
 
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
-    ) -> Refusal | None:
+    ) -> Status | None:
         """MAIL FROM."""
 
     async def recipient(
@@ -55,7 +47,7 @@ class Reception(Protocol):
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
-    ) -> Refusal | None:
+    ) -> Status | None:
         """RCPT TO. ``identity`` is set after AUTH (submission)."""
 
     def begin(self, envelope: Envelope, identity: Identity | None) -> Spooling:

@@ -1,15 +1,24 @@
-"""Tests of fe_mail.queue.inbound: what is answered 250 is in the queue, all else is not."""
+"""Tests of fe_mail.reception.inbound: what is answered 250 is in the queue, all else is not."""
+
+from typing import NoReturn
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
 
-from fe_mail.adapters.memory.queue import MemoryQueue
+from fe_mail.adapters.memory.exchange import MemoryExchange
+from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
+from fe_mail.adapters.threads import InlineThreads
+from fe_mail.delivery.local import LocalCourier
+from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Unavailable
-from fe_mail.model.queue import Target
+from fe_mail.model.queue import DeliveryState, OutcomeKind, Target
+from fe_mail.policy.inbound import MessageFacts
 from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS, UNKNOWN_MAX
-from fe_mail.queue.inbound import InboundReception
-from tests.queue.base import MESSAGE, PEER, PostOfficeTestCase
+from fe_mail.policy.rules import Accept, Action, Discard, File, Hold, Rule, Tag
+from tests.queue.base import KEY, MESSAGE, PEER, PostOfficeTestCase
 
 
 class RecipientTests(PostOfficeTestCase):
@@ -86,20 +95,20 @@ class MessageTests(PostOfficeTestCase):
     """From DATA to 250."""
 
     def test_queued(self) -> None:
-        """The spool is the message behind our Received field, byte for byte."""
+        """The body is the message behind our Received field, byte for byte."""
         reply = self.hand_in(self.envelope("alice@example.org"))
         (entry,) = self.entries()
         self.assertEqual((reply.code, reply.enhanced), (250, "2.0.0"))
         self.assertEqual(reply.text, f"Queued as {entry.message.id}")
-        raw = self.now(self.blobs.read(entry.message.blob))
+        raw = self.stored()
         self.assertTrue(raw.startswith(b"Received: from client.test ([192.0.2.7])\r\n"))
         self.assertTrue(raw.endswith(b"\r\n" + MESSAGE))
         self.assertEqual(entry.message.size_octets, len(raw))
         self.assertEqual(entry.message.message_id, "<1@elsewhere.test>")
         self.assertEqual(entry.message.source, "mx")
 
-    def test_one_spool(self) -> None:
-        """All recipients share one spool, and a target that is reached twice gets one copy."""
+    def test_one_body(self) -> None:
+        """All recipients share one body, and a target that is reached twice gets one copy."""
         self.add_alias(self.domain, "team", "alice@example.org", "fan@elsewhere.test")
         self.hand_in(self.envelope("alice@example.org", "ALICE@example.org", "team@example.org"))
         (entry,) = self.entries()
@@ -115,14 +124,13 @@ class MessageTests(PostOfficeTestCase):
         self.change_alias(self.alice, is_enabled=False, error_code_if_disabled=250)
         self.assertEqual(self.hand_in(self.envelope("alice@example.org")).code, 250)
         self.assertEqual(self.entries(), ())
-        self.assertEqual(self.now(self.blobs.list()), ())
 
     def test_gone_meanwhile(self) -> None:
         """An alias that went between RCPT and the end of data: the sender hears it now."""
         envelope = self.envelope("alice@example.org")
         self.now(self.accounts.delete_alias(self.alice.id))
         self.assertEqual(self.hand_in(envelope).code, 550)
-        self.assertEqual(self.now(self.blobs.list()), ())
+        self.assertEqual(self.entries(), ())
 
     def test_some_gone(self) -> None:
         """One of two still takes it: 250, and no report to a sender who may be forged."""
@@ -139,7 +147,7 @@ class MessageTests(PostOfficeTestCase):
         looping = b"received: by b.test; x\r\n" + hops + MESSAGE
         reply = self.hand_in(self.envelope("alice@example.org"), looping)
         self.assertEqual((reply.code, reply.enhanced), (554, "5.4.6"))
-        self.assertEqual(len(self.now(self.blobs.list())), 1)
+        self.assertEqual(len(self.entries()), 1)
 
     def test_received_in_body(self) -> None:
         """Only the header counts hops."""
@@ -193,21 +201,98 @@ class MessageTests(PostOfficeTestCase):
         self.assertEqual(len(hints), 1)
 
     def test_abort(self) -> None:
-        """A connection that breaks leaves nothing."""
-        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
-        self.now(spooling.write(MESSAGE))
-        self.now(spooling.abort())
+        """A connection that breaks leaves nothing, however much it sent."""
+        for content in (MESSAGE, MESSAGE + b"x" * SMALL_OCTETS):
+            spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+            self.now(spooling.write(content))
+            self.now(spooling.abort())
+            self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
+
+    def test_refused_large(self) -> None:
+        """Of a large message that is refused at its end nothing stays."""
+        envelope = self.envelope("alice@example.org")
+        self.now(self.accounts.delete_alias(self.alice.id))
+        self.assertEqual(self.hand_in(envelope, MESSAGE + b"x" * SMALL_OCTETS).code, 550)
         self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
 
 
-class FailingQueue(MemoryQueue):
-    """Its disk is full, or it has a bug."""
+class ActionTests(PostOfficeTestCase):
+    """What rules do with a message, from the end of its data to the mailbox."""
 
-    error: Exception = Unavailable()
+    def receive(self, *actions: Action, to: str = "alice@example.org") -> None:
+        """A message that one rule after the other acts on."""
 
-    async def put(self, *arguments: object) -> bool:
-        """Fail."""
-        raise self.error
+        def rule(number: int, action: Action) -> Rule[MessageFacts, Action]:
+            async def check(facts: MessageFacts) -> Action:
+                return action
+
+            return Rule(f"inbound.message.test-{number}", "A test.", check)
+
+        self.reception.message_table = tuple(map(rule, range(len(actions)), actions))
+        self.assertEqual(self.hand_in(self.envelope(to)).code, 250)
+
+    def delivered(self, folder: str) -> list[tuple[bytes, frozenset[str]]]:
+        """Deliver what is due; the messages of a folder and their flags."""
+        courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
+        (outcome,) = self.now(courier.deliver(self.claim()))
+        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
+        mailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))
+        view = self.now(mailbox.select(folder))
+        return [
+            (self.now(mailbox.read(view.folder.id, uid, 0, 10_000)), flags)
+            for uid, flags in zip(view.uids, view.flags, strict=True)
+        ]
+
+    def test_hold(self) -> None:
+        """Taken, and held in the queue with the reason until somebody releases it."""
+        self.receive(Hold("looks odd"))
+        (entry,) = self.entries()
+        (delivery,) = entry.deliveries
+        self.assertEqual((delivery.state, delivery.hold_reason), (DeliveryState.HELD, "looks odd"))
+        self.assertEqual(self.claims(), ())
+        self.now(self.queue.release(entry.message.id, self.clock.seconds()))
+        self.assertEqual(len(self.delivered("INBOX")), 1)
+
+    def test_tag(self) -> None:
+        """Header fields above the message, keywords on it."""
+        self.receive(Tag(field="X-Spam: yes", keyword="$Junk"), Tag(field="X-Why: words"))
+        ((raw, flags),) = self.delivered("INBOX")
+        self.assertIn(b"X-Spam: yes\r\nX-Why: words\r\nReceived:", raw)
+        self.assertTrue(raw.endswith(MESSAGE))
+        self.assertEqual(flags, frozenset({"$Junk"}))
+
+    def test_folder(self) -> None:
+        """Into the folder, with the rest of what the rules wish."""
+        self.receive(Tag(keyword="$Junk"), File("Junk"))
+        self.assertEqual([flags for _, flags in self.delivered("Junk")], [frozenset({"$Junk"})])
+
+    def test_nonsense(self) -> None:
+        """A folder that does not exist, or a keyword that none can be, loses no mail."""
+        self.receive(File("No such folder"), Tag(keyword="not an atom"))
+        self.assertEqual(len(self.delivered("INBOX")), 1)
+
+    def test_discard(self) -> None:
+        """250, and nothing is kept."""
+        self.receive(Tag(keyword="$Junk"), Discard())
+        self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
+        self.assertEqual(self.counted, ["inbound.message.test-0", "inbound.message.test-1"])
+
+    def test_accept(self) -> None:
+        """The rules behind are not asked."""
+        self.receive(Accept(), Discard())
+        self.assertEqual(len(self.entries()), 1)
+
+    def test_forwarded(self) -> None:
+        """Fields go with a message wherever it goes."""
+        self.receive(Tag(field="X-Spam: yes"), File("Junk"), to="fan@example.org")
+        exchange = MemoryExchange({"192.88.99.1"})
+        table = {("elsewhere.test", "A"): ["192.88.99.1"]}
+        remote = RemoteCourier(
+            TableResolver(table), exchange, self.queue, self.clock, allow_private=True
+        )
+        (outcome,) = self.now(remote.deliver(self.claim()))
+        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
+        self.assertEqual(exchange.handed[0].attempt.prefix, b"X-Spam: yes\r\n")
 
 
 class TroubleTests(PostOfficeTestCase):
@@ -215,17 +300,36 @@ class TroubleTests(PostOfficeTestCase):
 
     def answer(self, error: Exception) -> tuple[int, str]:
         """What the sender hears."""
-        queue = FailingQueue()
-        queue.error = error
-        reception = InboundReception(
-            self.router, queue, self.blobs, self.cache, self.bus, self.clock, hostname="mx.test"
-        )
-        reply = self.hand_in(self.envelope("alice@example.org"), reception=reception)
+
+        async def accept(*arguments: object) -> NoReturn:
+            raise error
+
+        self.patch(self.queue, "accept", accept)
+        reply = self.hand_in(self.envelope("alice@example.org"))
         return reply.code, reply.text
 
     def test_unavailable(self) -> None:
         """No 250 without a durable queue row."""
         self.assertEqual(self.answer(Unavailable("disk sdb1 is full"))[0], 451)
+
+    def test_spool(self) -> None:
+        """A body that cannot be written is told at the end, and logged for the operator."""
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+
+        async def write(data: bytes) -> NoReturn:
+            raise Unavailable("disk sdb1 is full")
+
+        self.patch(spooling._body, "write", write)
+        self.now(spooling.write(MESSAGE))
+        self.now(spooling.write(MESSAGE))
+        reply = self.now(spooling.finish())
+        self.assertEqual(reply.code, 451)
+        self.assertNotIn("sdb1", reply.text)
+        reasons = [event["reason"] for event in events if "reason" in event]
+        self.assertEqual(reasons, ["disk sdb1 is full"])
 
     def test_bug(self) -> None:
         """An unexpected exception is logged; its text is not told."""

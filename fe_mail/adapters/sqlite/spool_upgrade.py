@@ -1,0 +1,62 @@
+"""
+Bringing in the small bodies of version 0.1, which had a file of their own, ``spool.sqlite``.
+
+Each goes into the row of its message, in batches; a body whose message went stays behind. The file
+is removed when all are durable in their new place. A process that is killed on the way begins
+again: what is in its row already is not taken twice. Leaves a directory of today alone.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fe_mail.adapters.sqlite.database import Cursor, Database
+from fe_mail.adapters.threads import Threads
+from fe_mail.model.ids import BlobId
+
+__all__ = ["BATCH_BODIES", "bring_in_spool"]
+
+BATCH_BODIES = 100  # of at most 64 KiB each
+_SUFFIXES = ("-wal", "-shm", "")
+
+_Bodies = list[tuple[BlobId, bytes]]
+
+
+async def bring_in_spool(queue: Database, path: Path, key: bytes, threads: Threads) -> int:
+    """How many bodies came in."""
+    if not await threads.run(path.exists):
+        return 0
+    spool = Database(path, "spool", threads, key=key)
+    await spool.open()
+    count, last = 0, ""
+    while bodies := await spool.read(_after(last)):
+        count += await queue.write(_taking(bodies))
+        last = bodies[-1][0]
+    await spool.close()
+    await threads.run(lambda: _remove(path))
+    return count
+
+
+def _after(last: str) -> Callable[[Cursor], _Bodies]:
+    statement = "SELECT id, content FROM blob WHERE id > ? ORDER BY id LIMIT ?"
+
+    def work(cursor: Cursor) -> _Bodies:
+        rows = cursor.execute(statement, (last, BATCH_BODIES)).fetchall()
+        return [(BlobId(blob), content) for blob, content in rows]
+
+    return work
+
+
+def _taking(bodies: _Bodies) -> Callable[[Cursor], int]:
+    statement = "UPDATE messages SET body = ?, blob = '' WHERE blob = ? RETURNING 1"
+
+    def work(cursor: Cursor) -> int:
+        return sum(
+            len(cursor.execute(statement, (content, blob)).fetchall()) for blob, content in bodies
+        )
+
+    return work
+
+
+def _remove(path: Path) -> None:
+    for suffix in _SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
