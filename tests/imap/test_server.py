@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.imap.conversation import MAX_MESSAGE_OCTETS_IN_HAND, SMALL_OCTETS
@@ -18,7 +19,7 @@ from fe_mail.imap.server import IMAPServer
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
 from tests.dialogue import Connection
-from tests.imap.base import PASSWORD, IMAPTestCase, message
+from tests.imap.base import KEY, PASSWORD, IMAPTestCase, message
 
 __all__ = ["EndingTests", "FlowTests", "LimitTests", "ScramTests"]
 
@@ -140,6 +141,19 @@ class FlowTests(IMAPTestCase):
         self.turn()
         self.turn()
         self.assertIn(b"a OK", connection.rest())
+
+    def test_usual_fields_need_no_body(self) -> None:
+        """They are answered out of their index, octet by octet like out of the header."""
+        self.add(message("one", more="X-Other: x\r\nCc: a,\r\n\tb\r\ncc: c\r\n"))
+        connection = self.logged_in("INBOX")
+        usual = b"fetch 1 body.peek[header.fields (cc Subject X-Mailer)]"
+        more = b"fetch 1 body.peek[header.fields (cc Subject X-Mailer X-None)]"
+        answer = self.ask(connection, usual)
+        self.assertEqual(self.ask(connection, more)[1:], answer[1:])
+        file = open_connection(self.directory / f"{self.alice.id}.sqlite", KEY)
+        file.execute("DELETE FROM piece")
+        file.close()
+        self.assertEqual(self.ask(connection, usual), answer)
 
     def test_second_fetch_needs_no_store(self) -> None:
         """Sizes and dates are remembered in the view."""
