@@ -3,8 +3,8 @@ FETCH and UID FETCH.
 
 What the view knows (UID, FLAGS, MODSEQ, and sizes and dates seen before) is answered from it;
 the rest is read from the store in batches, and written column by column (``fetch_plan``). Big
-bodies are streamed in chunks, so a reader who stops costs one chunk. \\Seen is set once per
-batch, after the batch was read.
+bodies are streamed in chunks, so a reader who stops costs one chunk. \\Seen is set after a
+batch was read, and stored by the way (``seen``).
 
 RFC 9051 §6.4.5, §7.5.2; RFC 3501 §6.4.5 (RFC822 items); RFC 7162 §3.1.4 (CHANGEDSINCE).
 """
@@ -24,7 +24,7 @@ from fe_mail.imap.sections import Span, locate, wants_header_only
 from fe_mail.imap.session import Session
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.errors import MailError, NotFound
-from fe_mail.model.mailbox import FetchedMessage, FlagAction, Want
+from fe_mail.model.mailbox import FetchedMessage, Want
 
 __all__ = ["COMMANDS"]
 
@@ -35,8 +35,6 @@ ROWS_FROM_VIEW: Final = 1000  # formatted without a pause
 ASSUMED_OCTETS: Final = 32 * 1024  # of a message whose size is not known yet
 CHUNK_OCTETS: Final = 128 * 1024  # of a streamed body
 MAX_EMBEDDED_HEADER_OCTETS: Final = 256 * 1024  # of which fields are picked
-
-SEEN: Final = frozenset({"\\Seen"})
 
 
 @attrs.frozen
@@ -139,18 +137,12 @@ async def _mark_seen(
     view = session.selected
     if view.read_only or all(not isinstance(item, Section) or item.peek for item in items):
         return frozenset()
-    unseen = [view.uids[index] for index in indexes if "\\Seen" not in view.flags_of(index)]
-    if not unseen:
-        return frozenset()
-    result = await session.mailbox.store_flags(view.folder.id, unseen, FlagAction.ADD, SEEN)
-    changed = set()
-    for uid, flags, modseq in result.changed:
-        index = view.index_of(uid)
-        if index is not None:
-            view.set_flags(index, flags, modseq)
-            changed.add(index)
-    session.advance(result.since, result.modseq)
-    return frozenset(changed)
+    unseen = [index for index in indexes if "\\Seen" not in view.flags_of(index)]
+    if unseen:
+        session.seen.mark([view.uids[index] for index in unseen])
+        if session.condstore:  # the client wants to hear of the ModSeq
+            await session.seen.settled()
+    return frozenset(unseen)
 
 
 async def _send(session: Session, items: tuple[FetchItem, ...], line: Line) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -20,6 +21,7 @@ from fe_mail.imap import formatting
 from fe_mail.imap.command import State
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
 from fe_mail.imap.read_ahead import ReadAhead
+from fe_mail.imap.seen import Seen
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.change import Change, ChangeKind
 from fe_mail.model.envelope import Peer
@@ -127,6 +129,7 @@ class Session:
         self.failures = 0  # of logins
         self.bad_commands = 0  # in a row
         self._mailbox: OpenMailbox | None = None
+        self._seen: Seen | None = None
         self._is_stale = False
         self._has_sealed = False
         self._looked_at = 0.0
@@ -143,6 +146,17 @@ class Session:
         """The selected folder; only in the selected state."""
         assert self.view is not None
         return self.view
+
+    @property
+    def seen(self) -> Seen:
+        """Where messages are marked as read; only in the selected state."""
+        assert self._seen is not None
+        return self._seen
+
+    async def settle(self) -> None:
+        """Wait until what was read is stored as such."""
+        if self._seen is not None:
+            await self._seen.settled()
 
     def capabilities(self) -> bytes:
         """What we can do, now (RFC 9051 §6.1.1)."""
@@ -188,7 +202,8 @@ class Session:
         self._subscriptions.clear()
         if self._mailbox is not None:
             mailbox, self._mailbox = self._mailbox, None
-            mailbox.close()
+            settled = Deferred.fromCoroutine(self.settle())
+            settled.addBoth(lambda _: mailbox.close())
 
     def _mailbox_changed(self, payload: Mapping[str, str]) -> None:
         view, change = self.view, Change.read(payload)
@@ -210,6 +225,7 @@ class Session:
     def select(self, view: SelectedFolder) -> None:
         """Begin to look at a folder."""
         self.view = view
+        self._seen = Seen(self.mailbox, view, self.advance, self.tell_fetch_flags)
         self.read_ahead.clear()
         self.state = State.SELECTED
         self._is_stale = False
@@ -236,7 +252,9 @@ class Session:
         look into the store. If it did not, what came in between is told only by the next look,
         which has to begin where the view was.
         """
-        view = self.selected
+        view = self.view
+        if view is None:
+            return  # the session ended while it was stored
         if since <= view.modseq:
             view.modseq = max(view.modseq, modseq)
         else:
@@ -272,6 +290,7 @@ class Session:
         """
         self._is_stale = False
         try:
+            await self.settle()
             await self.take_in()
             changes = await self.mailbox.changes(view.folder.id, view.modseq)
         except MailError as error:
@@ -296,7 +315,9 @@ class Session:
 
     def tell_fetch_flags(self, index: int, uid: bool = False, flags: bool = True) -> None:
         """An unasked FETCH with the flags of one message."""
-        view = self.selected
+        view = self.view
+        if view is None:
+            return
         number = view.uids[index]
         if view.is_vanished(number):
             return

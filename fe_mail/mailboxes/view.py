@@ -167,6 +167,10 @@ class SelectedFolder:
         self.flags[index] = self._place(flags)
         return True
 
+    def expect_flags(self, index: int, flags: frozenset[str]) -> None:
+        """The flags that a message will have when a change of our own is stored."""
+        self.flags[index] = self._place(flags)
+
     def learn_keywords(self, flags: frozenset[str]) -> bool:
         """Remember keywords in use; True if one is new."""
         return self._learn((flags,))
