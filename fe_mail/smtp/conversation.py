@@ -23,7 +23,7 @@ from fe_mail.model.identity import Identity
 from fe_mail.reception.interface import Reception
 from fe_mail.smtp.content import Incoming
 from fe_mail.smtp.errors import INTERNAL, answer_to_error
-from fe_mail.smtp.framing import Framer, Portion
+from fe_mail.smtp.framing import Portion
 from fe_mail.smtp.session import STARTTLS_FOLLOWED, Event, Response, Rules, Session
 from fe_mail.smtp.wire import Answer
 
@@ -62,18 +62,13 @@ class SMTPConversation(conversation.Conversation):
         link: Link,
         commands: "Commands",
     ) -> None:
-        super().__init__(link)
         self.session = Session(rules)
+        super().__init__(link, self.session.framer)
         self.reception = reception
         self.login = login
         self.identity: Identity | None = None
         self.incoming: Incoming | None = None
         self._commands = commands
-
-    @property
-    def framer(self) -> Framer:
-        """The session's."""
-        return self.session.framer
 
     @property
     def idle_seconds(self) -> float:
@@ -119,6 +114,7 @@ class SMTPConversation(conversation.Conversation):
         """Nothing that was said before counts any more (RFC 3207 §4.2)."""
         self.identity = None
         self.session.secured()
+        self.framer = self.session.framer
 
     def finish(self, why: Reason) -> bool:
         """A transaction that is running is let through."""
