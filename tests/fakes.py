@@ -1,7 +1,7 @@
 """
 Verified fakes: one for every port, each held to the port's contract suite.
 
-They are the in-memory adapters, which are the specification of their ports, and quick forms of
+They are the in-memory adapters, the real mailboxes in a temporary directory, and quick forms of
 what is costly for real: the queue is the one of every server, in a database without a file.
 ``tests/test_fakes.py`` proves that there is one for every port and that the contract of the port
 has run on it. ``FAKES`` maps the ports to them.
@@ -14,6 +14,7 @@ import attrs
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
 from fe_mail.adapters.memory.blobs import MemoryBlobs
@@ -21,17 +22,17 @@ from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.http import MemoryHTTP
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.counters import SQLiteCounters
 from fe_mail.adapters.sqlite.database import Database
 from fe_mail.adapters.sqlite.leases import SQLiteLeases
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads, Threads
 from fe_mail.model.account import Credential, MailboxKeys
 from fe_mail.model.ids import AliasId
-from fe_mail.ports import AccountStore, Blobs
+from fe_mail.ports import AccountStore, Blobs, Bus
 
 __all__ = [
     "FAKES",
@@ -42,11 +43,11 @@ __all__ = [
     "MemoryCache",
     "MemoryExchange",
     "MemoryHTTP",
-    "MemoryMailboxStore",
     "QuickKeyring",
     "SQLiteQueue",
     "TableResolver",
     "give_keys",
+    "mailbox_store",
     "memory_counters",
     "memory_leases",
     "queue_in_memory",
@@ -123,6 +124,14 @@ def _done(work: Coroutine[Any, Any, None]) -> None:
     Deferred.fromCoroutine(work).addErrback(lambda failure: failure.raiseException())
 
 
+def mailbox_store(case: SynchronousTestCase, bus: Bus, clock: IReactorTime) -> SQLiteMailboxStore:
+    """A started store of encrypted mailboxes for one test, all work done at once."""
+    store = SQLiteMailboxStore(case.mktemp(), bus, InlineThreads(), clock, key=b"s" * 32)
+    case.successResultOf(Deferred.fromCoroutine(store.start()))
+    case.addCleanup(lambda: case.successResultOf(Deferred.fromCoroutine(store.stop())))
+    return store
+
+
 def queue_in_memory(
     clock: IReactorTime, blobs: Blobs | None = None, threads: Threads | None = None
 ) -> SQLiteQueue:
@@ -144,7 +153,7 @@ FAKES: dict[str, Callable[..., Any]] = {
     "HTTPPost": MemoryHTTP,
     "Keyring": QuickKeyring,
     "Leases": SQLiteLeases,
-    "MailboxStore": MemoryMailboxStore,
+    "MailboxStore": SQLiteMailboxStore,
     "Offload": InlineThreads,
     "Queue": SQLiteQueue,
     "Resolver": TableResolver,

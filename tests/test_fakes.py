@@ -38,7 +38,8 @@ from tests.contracts.resolver import ResolverContract
 from tests.fakes import FAKES, QuickKeyring
 
 # What a store hands out is verified with the store.
-PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Settlement"}
+PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Records"}
+PARTS |= {"Settlement"}
 
 
 class QuickKeyringTests(KeyringContract, SynchronousTestCase):
@@ -100,8 +101,8 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
     ),
     "MailboxStore": (
         MailboxStoreContract,
-        test_mailboxes.MemoryTests,
-        lambda: test_mailboxes.MemoryTests().make_store(MemoryBus(Clock()), Clock()),
+        test_mailboxes.SQLiteTests,
+        lambda: test_mailboxes.SQLiteTests().make_store(MemoryBus(Clock()), Clock()),
     ),
     "Offload": (OffloadContract, test_threads.InlineThreadsTests, _offload),
     "Queue": (

@@ -15,9 +15,9 @@ from fe_mail.ports import AccountStore, MailboxStore
 from tests.fakes import (
     MemoryAccountStore,
     MemoryBus,
-    MemoryMailboxStore,
     QuickKeyring,
     give_keys,
+    mailbox_store,
     memory_counters,
 )
 
@@ -52,7 +52,7 @@ class AccountsTestCase(SynchronousTestCase):
 
     def make_mailboxes(self) -> MailboxStore:
         """A store of mailboxes."""
-        return MemoryMailboxStore(self.bus, self.clock)
+        return mailbox_store(self, self.bus, self.clock)
 
     def now(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
         """The result of a coroutine that needs no waiting."""

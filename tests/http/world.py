@@ -29,12 +29,11 @@ from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
-from tests.fakes import MemoryAccountStore, QuickKeyring, memory_counters
+from tests.fakes import MemoryAccountStore, QuickKeyring, mailbox_store, memory_counters
 
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
@@ -169,7 +168,7 @@ class HTTPTestCase(SynchronousTestCase):
         self.accounts = MemoryAccountStore()
         self.counters = memory_counters(self.clock)
         self.bus = MemoryBus(self.clock)
-        self.mailboxes = MemoryMailboxStore(self.bus, self.clock)
+        self.mailboxes = mailbox_store(self, self.bus, self.clock)
         self.resolver = TableResolver(HOST)
         self.site_values = Site(
             hostname="mail.example.net",

@@ -59,7 +59,7 @@ class POP3TestCase(AccountsTestCase):
     def inbox(self) -> tuple[int, ...]:
         """The UIDs that are in INBOX now."""
         mailbox = self.now(self.mailboxes.unlock(self.alias.id, KEY))
-        uids = self.now(mailbox.select("INBOX")).uids
+        uids = tuple(self.now(mailbox.select("INBOX")).uids)
         mailbox.close()
         return uids
 
