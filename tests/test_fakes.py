@@ -16,23 +16,28 @@ from tests.adapters import (
     test_cache,
     test_dns,
     test_http_client,
+    test_journal,
     test_mailboxes,
     test_queue,
     test_smtp_client,
     test_threads,
 )
-from tests.contracts.accounts import AccountsContract
+from tests.contracts.aliases import AliasesContract
 from tests.contracts.blobs import BlobsContract
 from tests.contracts.bus import BusContract
 from tests.contracts.cache import CacheContract
+from tests.contracts.domains import DomainsContract
 from tests.contracts.exchange import ExchangeContract
 from tests.contracts.http import HTTPPostContract
+from tests.contracts.journal import JournalContract
 from tests.contracts.keyring import KeyringContract
 from tests.contracts.mailboxes import MailboxStoreContract
 from tests.contracts.offload import OffloadContract
 from tests.contracts.queue import QueueContract
 from tests.contracts.resolver import ResolverContract
-from tests.fakes import FAKES, QuickKeyring
+from tests.contracts.sessions import SessionsContract
+from tests.contracts.users import UsersContract
+from tests.fakes import FAKES, MemoryJournal, QuickKeyring
 
 # What a store hands out is verified with the store.
 PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Settlement"}
@@ -56,13 +61,14 @@ def _offload() -> object:
     return test_threads.InlineThreadsTests().offload().__self__  # type: ignore[attr-defined]
 
 
+def _accounts(contract: type) -> tuple[type, type, Callable[[], object]]:
+    case = test_accounts.MemoryAccountsTests
+    return contract, case, lambda: case().store()
+
+
 # For each port: its contract, the test case that runs it on the fake, and what that case tests.
 VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
-    "AccountStore": (
-        AccountsContract,
-        test_accounts.MemoryAccountsTests,
-        lambda: test_accounts.MemoryAccountsTests().store(),
-    ),
+    "AliasStore": _accounts(AliasesContract),
     "Blobs": (
         BlobsContract,
         test_blobs.MemoryBlobsTests,
@@ -78,12 +84,14 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         test_cache.MemoryCacheTests,
         lambda: test_cache.MemoryCacheTests().store(Clock()),
     ),
+    "DomainStore": _accounts(DomainsContract),
     "Exchange": (ExchangeContract, test_smtp_client.MemoryExchangeTests, _exchange),
     "HTTPPost": (
         HTTPPostContract,
         test_http_client.MemoryHTTPTests,
         lambda: test_http_client.MemoryHTTPTests().client(),
     ),
+    "Journal": (JournalContract, test_journal.MemoryJournalTests, MemoryJournal),
     "Keyring": (KeyringContract, QuickKeyringTests, lambda: QuickKeyringTests().keyring()),
     "MailboxStore": (
         MailboxStoreContract,
@@ -101,6 +109,8 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         test_dns.TableResolverTests,
         lambda: test_dns.TableResolverTests().resolver(),
     ),
+    "SessionStore": _accounts(SessionsContract),
+    "UserStore": _accounts(UsersContract),
 }
 
 

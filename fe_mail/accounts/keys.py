@@ -34,7 +34,7 @@ from fe_mail.accounts.passwords import (
 )
 from fe_mail.model.account import Alias, Credential, MailboxKeys
 from fe_mail.model.errors import Conflict, Invalid, MailError
-from fe_mail.ports import AccountStore, Keyring, MailboxStore, Offload
+from fe_mail.ports import AliasStore, Keyring, MailboxStore, Offload
 
 __all__ = ["CLAIM_SECONDS", "GeneratedPassword", "Keys"]
 
@@ -64,7 +64,7 @@ class Keys:
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: AliasStore,
         keyring: Keyring,
         mailboxes: MailboxStore,
         aftermath: Aftermath,

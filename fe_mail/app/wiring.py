@@ -29,6 +29,7 @@ from fe_mail.adapters.local_bus import LocalBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.smtp_client import SMTPExchange
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
+from fe_mail.adapters.sqlite.journal import SQLiteJournal, bring_in_journal
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.sqlite.spool_upgrade import bring_in_spool
@@ -73,6 +74,7 @@ class Stores:
             boot_id=boot_id(),
             key=queue_key,
         )
+        self.journal = SQLiteJournal(self.queue.database)
         self.mailboxes = SQLiteMailboxStore(
             data / "mailboxes",
             self.bus,
@@ -96,6 +98,7 @@ class Stores:
                 error.message = f"The store of {name} cannot be opened: {reason}"
                 raise
         await self._bring_in_spool()
+        await bring_in_journal(self.accounts.database, self.queue.database)
         await self.bus.start()
 
     async def _bring_in_spool(self) -> None:
@@ -126,7 +129,7 @@ class Inside:
         self.resolver: Resolver = resolver or _resolver(reactor, config)
         self.site = make_site(config)
         accounts, keyring = stores.accounts, stores.keyring
-        self.login = Login(accounts, keyring, stores.cache, reactor)
+        self.login = Login(accounts, keyring, stores.cache, reactor, stores.journal)
         self.router = Router(
             accounts,
             max_forwarded=config.limits.forwarded,

@@ -9,12 +9,13 @@ specification. Times are seconds since the epoch, as Twisted's ``IReactorTime.se
 Each port has its module; everybody else imports them from here.
 """
 
-from fe_mail.ports.accounts import AccountStore
+from fe_mail.ports.accounts import AliasStore, DomainStore, SessionStore, UserStore
 from fe_mail.ports.blobs import BlobReader, Blobs, BlobWriter
 from fe_mail.ports.bus import Bus
 from fe_mail.ports.cache import Cache
 from fe_mail.ports.exchange import Exchange
 from fe_mail.ports.http import HTTPPost
+from fe_mail.ports.journal import Journal
 from fe_mail.ports.keyring import Keyring
 from fe_mail.ports.mailboxes import MailboxStore, OpenMailbox
 from fe_mail.ports.offload import Offload
@@ -23,20 +24,24 @@ from fe_mail.ports.resolver import Resolver
 
 __all__ = [
     "Acceptance",
-    "AccountStore",
+    "AliasStore",
     "BlobReader",
     "BlobWriter",
     "Blobs",
     "BodyWriter",
     "Bus",
     "Cache",
+    "DomainStore",
     "Exchange",
     "HTTPPost",
+    "Journal",
     "Keyring",
     "MailboxStore",
     "Offload",
     "OpenMailbox",
     "Queue",
     "Resolver",
+    "SessionStore",
     "Settlement",
+    "UserStore",
 ]

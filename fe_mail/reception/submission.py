@@ -11,6 +11,7 @@ RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -42,7 +43,7 @@ from fe_mail.policy.outbound import (
     message_table,
 )
 from fe_mail.policy.rules import Count, first_refusal, uncounted
-from fe_mail.ports import AccountStore, BodyWriter, Cache, Keyring, Offload
+from fe_mail.ports import AliasStore, BodyWriter, Cache, DomainStore, Keyring, Offload
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
@@ -63,6 +64,10 @@ OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
 
 
+class SenderRecords(AliasStore, DomainStore, Protocol):
+    """What is asked about a sender."""
+
+
 class SubmissionReception:
     """
     ``hold`` gives the reason to hold mail to an outside address, empty for none. With
@@ -72,7 +77,7 @@ class SubmissionReception:
     def __init__(
         self,
         router: Routing,
-        accounts: AccountStore,
+        accounts: SenderRecords,
         intake: Intake,
         cache: Cache,
         keyring: Keyring,

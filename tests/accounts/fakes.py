@@ -11,11 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
-from fe_mail.ports import AccountStore, MailboxStore
+from fe_mail.ports import MailboxStore
+from tests.contracts.account_case import AccountStores
 from tests.fakes import (
     MemoryAccountStore,
     MemoryBus,
     MemoryCache,
+    MemoryJournal,
     MemoryMailboxStore,
     QuickKeyring,
     give_keys,
@@ -36,6 +38,7 @@ class AccountsTestCase(SynchronousTestCase):
         self.clock.advance(START)
         self.keyring = self.make_keyring()
         self.accounts = self.make_accounts()
+        self.journal = MemoryJournal()
         self.cache = MemoryCache(self.clock)
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
@@ -46,7 +49,7 @@ class AccountsTestCase(SynchronousTestCase):
         """A keyring; ``tests.accounts.test_durable`` makes the real one."""
         return QuickKeyring()
 
-    def make_accounts(self) -> AccountStore:
+    def make_accounts(self) -> AccountStores:
         """An empty store."""
         return MemoryAccountStore()
 

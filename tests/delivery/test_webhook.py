@@ -68,6 +68,7 @@ class WebhookTestCase(PostOfficeTestCase):
             self.keys,
             self.clock,
             InlineThreads().run,
+            self.journal,
             hostname="mx.example.net",
             version="1.2",
             random=lambda: 0.0,
@@ -243,7 +244,7 @@ class AnswerTests(WebhookTestCase):
     def test_log(self) -> None:
         """The domain's owner reads what the service said: little of it, and escaped."""
         self.answer(WebAnswer(status=400, body=b"no\r\n\x1b[31m \xff" + b"x" * 5000))
-        logged = self.now(self.accounts.logs(self.domain.id, Query(), kind="webhook"))
+        logged = self.now(self.journal.logs(self.domain.id, Query(), kind="webhook"))
         (entry,) = logged.items
         self.assertEqual(entry.alias_id, self.hook.id)
         self.assertEqual(entry.detail["status"], "HTTP 400")
@@ -323,9 +324,9 @@ class KeyTests(WebhookTestCase):
                 await gates[-1]
                 return found
 
-            async def update_domain(self, domain_id: Any, now: float, **changes: object) -> Any:
+            async def update_domain(self, *words: Any, **changes: object) -> Any:
                 """At once."""
-                return await accounts.update_domain(domain_id, now, **changes)
+                return await accounts.update_domain(*words, **changes)
 
         keys = WebhookKeys(Late(), self.keyring, self.clock)  # type: ignore[arg-type]
         works = [Deferred.fromCoroutine(keys.key(self.domain.id)) for _ in range(2)]
