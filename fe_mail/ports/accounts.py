@@ -136,8 +136,15 @@ class AliasStore(Protocol):
     async def alias_named(self, domain_id: DomainId, name: str) -> Alias:
         """By domain and lower-case name."""
 
-    async def update_alias(self, alias_id: AliasId, now: float, **changes: object) -> Alias:
-        """Change attributes."""
+    async def update_alias(
+        self,
+        alias_id: AliasId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> Alias:
+        """Change attributes; ``Conflict`` unless those in ``when`` have these values."""
 
     async def delete_alias(self, alias_id: AliasId) -> Alias:
         """Remove with credentials; returns what it was."""

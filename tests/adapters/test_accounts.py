@@ -15,7 +15,7 @@ from fe_mail.adapters.sqlite.database import Cursor
 from fe_mail.adapters.sqlite.purging import PURGED_AT_ONCE
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, open_connection
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.model.errors import AlreadyExists
+from fe_mail.model.errors import AlreadyExists, Conflict
 from tests.adapters.later import LaterThreads
 from tests.contracts.account_case import AccountStores, alias, credential, domain, user
 from tests.contracts.accounts import AccountsContract
@@ -94,6 +94,10 @@ class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
         self.fails(other.add_user(user("u3", email="u1@mail.test")), AlreadyExists)
         self.get(other.update_alias(alias().id, 5.0, description="theirs"))
         self.assertEqual(self.get(self.accounts.alias(alias().id)).description, "theirs")
+        nothing: dict[str, object] = {"settings": {}}
+        self.get(other.update_alias(alias().id, 6.0, nothing, settings={"a": 1}))
+        ours = self.accounts.update_alias(alias().id, 6.0, nothing, settings={"b": 1})
+        self.fails(ours, Conflict)
 
     def test_reopened(self) -> None:
         """Everything is there after a restart."""

@@ -13,7 +13,6 @@ from fe_mail.adapters import blob_file
 from fe_mail.adapters.blob_file import CHUNK_OCTETS, UNFINISHED_SUFFIX
 from fe_mail.adapters.files import FileBlobs
 from fe_mail.adapters.memory.blobs import MemoryBlobs
-from fe_mail.adapters.sqlite.blobs import RECENT_OCTETS, SMALL_OCTETS, SQLiteBlobs
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import BlobId
@@ -48,72 +47,6 @@ class MemoryBlobsTests(BlobsContract, SynchronousTestCase):
 
     def store(self) -> Blobs:
         return MemoryBlobs()
-
-
-class SQLiteBlobsTests(BlobsContract, SynchronousTestCase):
-    """Small ones in a database, large ones in memory."""
-
-    def store(self) -> Blobs:
-        self.path = Path(self.mktemp()) / "spool.sqlite"
-        self.large = MemoryBlobs()
-        return self.open()
-
-    def open(self) -> SQLiteBlobs:
-        """Open the file (again, as another process would)."""
-        blobs = SQLiteBlobs(self.path, InlineThreads(), _Checked(self.large), key=KEY)
-        self.get(blobs.start())
-        self.addCleanup(lambda: self.get(blobs.stop()))
-        return blobs
-
-    def test_where(self) -> None:
-        """Only what is small is in the file."""
-        self.add(bytes(SMALL_OCTETS))
-        self.assertEqual(self.get(self.large.list()), ())
-        large = self.add(bytes(SMALL_OCTETS + 1))
-        self.assertEqual([blob for blob, _ in self.get(self.large.list())], [large])
-        self.assertEqual(len(self.get(self.blobs.list())), 2)
-
-    def test_durable(self) -> None:
-        """Another process reads what was committed here, and no longer what was deleted."""
-        kept, gone = self.add(b"kept"), self.add(b"gone")
-        other = self.open()
-        self.assertEqual(self.get(other.read(kept)), b"kept")
-        self.get(other.delete(gone))
-        self.assertEqual([blob for blob, _ in self.get(self.blobs.list())], [kept])
-
-    def test_memory(self) -> None:
-        """What is kept in memory is bounded; the disk has all of it."""
-        contents = [os.urandom(SMALL_OCTETS) for _ in range(RECENT_OCTETS // SMALL_OCTETS + 5)]
-        names = [self.add(content, piece_octets=SMALL_OCTETS) for content in contents]
-        assert isinstance(self.blobs, SQLiteBlobs)
-        self.assertLessEqual(sum(map(len, self.blobs._recent.values())), RECENT_OCTETS)
-        self.assertEqual([self.get(self.blobs.read(name)) for name in names], contents)
-
-    def test_nothing_readable(self) -> None:
-        """No file shows what is in it, before and after it is deleted."""
-        blob = self.add(b"a secret word" * 100)
-        for _ in range(2):
-            for path in self.path.parent.iterdir():
-                self.assertNotIn(b"secret", path.read_bytes())
-            self.get(self.blobs.delete(blob))
-
-    def test_check(self) -> None:
-        """A sound spool has nothing to complain about."""
-        self.add(b"content")
-        assert isinstance(self.blobs, SQLiteBlobs)
-        self.assertEqual(self.get(self.blobs.check()), ())
-
-
-class _Checked(MemoryBlobs):
-    """With the check that large blobs have; it shares the contents of others."""
-
-    def __init__(self, blobs: MemoryBlobs) -> None:
-        super().__init__()
-        self._contents = blobs._contents
-
-    async def check(self) -> tuple[str, ...]:
-        """Memory is sound."""
-        return ()
 
 
 class FileBlobsTests(BlobsContract, SynchronousTestCase):

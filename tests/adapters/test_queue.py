@@ -1,116 +1,160 @@
-"""The contract of ``Queue`` on its adapters, and what only SQLite can do."""
+"""The contract of ``Queue`` on SQLite, in memory and on disk, and what processes share."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from fe_mail.adapters.memory.queue import MemoryQueue
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
+from fe_mail.adapters.sqlite.queue_bodies import RECENT_OCTETS, SMALL_OCTETS
 from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.model.queue import Outcome, QueueFilter
-from fe_mail.ports import Queue
-from tests.contracts.queue import QueueContract, delivery, message
+from fe_mail.model.account import LogEntry
+from fe_mail.model.ids import AliasId, DomainId
+from fe_mail.model.queue import QueueFilter, Target
+from fe_mail.ports import Settlement
+from tests.contracts.queue import (
+    BODY,
+    DELIVERED,
+    QueueContract,
+    delivery,
+    message,
+    rooms,
+)
+from tests.fakes import queue_in_memory
 
-# Puts messages until it is killed, and says after each that it is durable.
-PUT_FOREVER = """
-import sys
+# Accepts messages until it is killed, and says after each that it is durable.
+ACCEPT_FOREVER = """
+import sys, time
 from twisted.internet.defer import Deferred
+from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads
+from fe_mail.ports import Acceptance
 from tests.contracts.queue import delivery, message
 
 async def main():
-    queue = SQLiteQueue(sys.argv[1], InlineThreads())
+    queue = SQLiteQueue(sys.argv[1], InlineThreads(), MemoryBlobs(), steady=time.monotonic)
     await queue.start()
     for number in range(100_000):
-        await queue.put(message(f"k{number}"), [delivery(f"k{number}", n) for n in (1, 2, 3)])
+        name = f"k{number}"
+        body = queue.body(1.0)
+        await body.write(name.encode())
+        deliveries = tuple(delivery(name, n) for n in (1, 2, 3))
+        await queue.accept(Acceptance(message=message(name), deliveries=deliveries, body=body))
         print(number, flush=True)
 
 Deferred.fromCoroutine(main())
 """
-# Claims everything, one delivery after the other, and prints which it got.
+# Claims everything, some at a time, and prints which it got.
 CLAIM_ALL = """
-import sys
+import sys, time
 from twisted.internet.defer import Deferred
+from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads
+from tests.contracts.queue import rooms
 
 async def main():
-    queue = SQLiteQueue(sys.argv[1], InlineThreads())
+    queue = SQLiteQueue(sys.argv[1], InlineThreads(), MemoryBlobs(), steady=time.monotonic)
     await queue.start()
     print("ready", flush=True)
     sys.stdin.readline()
-    while claims := await queue.claim(200.0, 60.0, 3):
+    while claims := await queue.claim(200.0, 60.0, rooms(3)):
         for claim in claims:
-            print(claim.message.id, claim.delivery.number, flush=True)
+            for one in claim.deliveries:
+                print(claim.message.id, one.number, flush=True)
     await queue.stop()
 
 Deferred.fromCoroutine(main())
 """
 
 
-class MemoryQueueTests(QueueContract, SynchronousTestCase):
-    """The specification."""
+class SQLiteCase(QueueContract):
+    """With what only SQLite has."""
 
-    def store(self) -> Queue:
-        return MemoryQueue()
+    queue: SQLiteQueue
+
+    def journal(self) -> list[LogEntry]:
+        """The entries that were recorded."""
+        rows = self.get(
+            self.queue.database.read(
+                lambda c: c.execute("SELECT * FROM log ORDER BY id").fetchall()
+            )
+        )
+        return [
+            LogEntry(
+                id=row[0],
+                created_at=row[1],
+                kind=row[2],
+                domain_id=DomainId(row[3]),
+                alias_id=AliasId(row[4]),
+                user_id=row[5],
+                remote=row[6],
+                detail=json.loads(row[7]),
+            )
+            for row in rows
+        ]
 
 
-class SQLiteInMemoryQueueTests(QueueContract, SynchronousTestCase):
-    """SQLite without a file."""
+class SQLiteInMemoryQueueTests(SQLiteCase, SynchronousTestCase):
+    """SQLite without a file: what other tests use."""
 
-    def store(self) -> Queue:
-        queue = SQLiteQueue(":memory:", InlineThreads())
-        self.get(queue.start())
-        self.addCleanup(lambda: self.get(queue.stop()))
-        return queue
+    def store(self) -> SQLiteQueue:
+        if not hasattr(self, "clock"):
+            self.prepare()
+        return queue_in_memory(self.clock, self.large)
 
 
-class SQLiteEncryptedQueueTests(QueueContract, SynchronousTestCase):
-    """SQLite on disk with a key."""
+class OnDiskCase(SQLiteCase):
+    """SQLite on disk."""
 
-    def store(self) -> Queue:
+    key: bytes | None = None
+
+    def store(self) -> SQLiteQueue:
         self.path = Path(self.mktemp()) / "queue.sqlite"
-        queue = SQLiteQueue(self.path, InlineThreads(), key=bytes(range(32)))
+        return self.open()
+
+    def open(self, boot_id: str = "", **more: Any) -> SQLiteQueue:
+        """Open the file (again, as another process would)."""
+        options: dict[str, Any] = {"steady": self.clock.seconds, "key": self.key, **more}
+        queue = SQLiteQueue(self.path, InlineThreads(), self.large, boot_id=boot_id, **options)
         self.get(queue.start())
-        self.addCleanup(lambda: self.get(queue.stop()))
+        self.opened.append(queue)
         return queue
+
+
+class SQLiteEncryptedQueueTests(OnDiskCase, SynchronousTestCase):
+    """With a key."""
+
+    key = bytes(range(32))
 
     def test_nothing_readable(self) -> None:
-        """Neither the file nor its log shows an address while the message waits."""
-        self.put(message(reverse_path="needle@example.org"))
+        """Neither the file nor its log shows an address or a body while the message waits."""
+        self.put(message(reverse_path="needle@example.org"), body=b"a needle")
         paths = list(self.path.parent.iterdir())
         self.assertGreater(len(paths), 1)
         for path in paths:
             self.assertNotIn(b"needle", path.read_bytes())
 
 
-class SQLiteQueueTests(QueueContract, SynchronousTestCase):
-    """SQLite on disk."""
-
-    def store(self) -> Queue:
-        self.path = Path(self.mktemp()) / "queue.sqlite"
-        return self.open()
-
-    def open(self) -> SQLiteQueue:
-        """Open the file (again, as another process would)."""
-        queue = SQLiteQueue(self.path, InlineThreads())
-        self.get(queue.start())
-        self.addCleanup(lambda: self.get(queue.stop()))
-        return queue
+class SQLiteQueueTests(OnDiskCase, SynchronousTestCase):
+    """On disk, without a key, so that the file can be looked at."""
 
     def test_two_openers(self) -> None:
         """Two that have the file open see each other's work and never share a delivery."""
         other = self.open()
         self.put(None, *(delivery(number=number) for number in range(10)))
         mine = self.claim(limit=5)
-        theirs = self.get(other.claim(200.0, 60.0, 10))
-        numbers = [claim.delivery.number for claim in (*mine, *theirs)]
-        self.assertEqual(sorted(numbers), list(range(10)))
-        self.get(other.settle(mine[0], Outcome.delivered(), 210.0))
+        theirs = self.get(other.claim(200.0, 60.0, rooms(10)))
+        self.assertEqual(len({*self.names(mine), *self.names(theirs)}), 10)
+        self.assertEqual(len(mine) + len(theirs), 10)
+        settlement = Settlement(claim=mine[0], outcomes=(DELIVERED,))
+        self.assertEqual(self.get(other.finish([settlement], 210.0)), ())
+        self.assertEqual(self.get(other.read_body(mine[1].message)), BODY)
 
     def test_two_processes_claim(self) -> None:
         """Processes that claim at the same time never get the same delivery."""
@@ -129,7 +173,7 @@ class SQLiteQueueTests(QueueContract, SynchronousTestCase):
 
     def test_killed(self) -> None:
         """What a killed process had called durable is there, whole, and nothing is broken."""
-        process = _start(PUT_FOREVER, self.path)
+        process = _start(ACCEPT_FOREVER, self.path)
         for _ in range(50):
             last = int(process.stdout.readline())
         process.kill()
@@ -137,39 +181,89 @@ class SQLiteQueueTests(QueueContract, SynchronousTestCase):
         last = max([last, *(int(line) for line in rest if line.endswith("\n"))])
         entries = self.get(self.open().find(QueueFilter(limit=1_000_000)))
         self.assertIn(len(entries), (last + 1, last + 2))
-        self.assertTrue(all(len(entry.deliveries) == 3 for entry in entries))
-        self.assertEqual(self.get(self.queue.check()), ())
+        for entry in entries:
+            self.assertEqual(len(entry.deliveries), 3)
+            body = self.get(self.queue.read_body(entry.message))
+            self.assertEqual(body, entry.message.id.encode())
 
     def test_leases_survive(self) -> None:
-        """A lease is in the file: after a restart it still keeps others away, and can be ended."""
+        """A lease is in the file: after a restart it still keeps others away, and counts."""
         self.put()
-        (claim,) = self.claim(now=200.0)
+        (claim,) = self.claim()
         self.get(self.queue.stop())
-        again = self.open()
-        self.assertEqual(self.get(again.claim(201.0, 60.0, 10)), ())
-        self.assertEqual(self.get(again.settle(claim, Outcome.delivered(), 201.0)), "blob-m1")
+        self.queue = self.open()
+        self.assertEqual(self.claim(), ())
+        self.assertTrue(self.finish(claim, DELIVERED))
+        self.assertEqual(self.ids(), [])
+
+    def test_start_of_the_machine(self) -> None:
+        """The clock of leases ends with the machine, and they with it; not with a process."""
+        self.queue = self.open("boot one")
+        self.put()
+        (claim,) = self.claim()
+        self.queue = self.open("boot one")
+        self.assertEqual(self.claim(), ())
+        self.clock = type(self.clock)()  # it begins again
+        self.queue = self.open("boot two")
+        (again,) = self.claim()
+        self.assertFalse(self.finish(claim, DELIVERED))
+        self.assertTrue(self.finish(again, DELIVERED))
 
     def test_check_finds(self) -> None:
         """Broken invariants are named."""
-        self.put()
-        self.put(message("m2"), delivery("m2"))
+        for name in ("m1", "m2", "m3", "m4", "m5"):
+            target = Target(courier="remote", address=f"x@{name}.test")
+            self.put(message(name), delivery(name, target=target))
         connection = open_connection(self.path)
-        self.addCleanup(connection.close)
-        connection.execute("UPDATE deliveries SET state = 'failed' WHERE message = 1")
-        connection.execute("PRAGMA foreign_keys=OFF; DELETE FROM messages WHERE id = 'm2'")
-        self.assertEqual(
-            self.get(self.queue.check()),
-            ("Row 2 of deliveries belongs to no message.", "Message m1 has no open delivery."),
+        connection.execute(
+            "UPDATE deliveries SET state = 'failed' WHERE message = 1;"
+            "PRAGMA foreign_keys=OFF; DELETE FROM messages WHERE id = 'm2';"
+            "UPDATE messages SET body = NULL WHERE id = 'm3';"
+            "DELETE FROM turns WHERE lane = 'smtp:m4.test';"
+            "UPDATE turns SET due_at = 7 WHERE lane = 'smtp:m5.test'"
         )
+        connection.close()
+        self.assertEqual(
+            set(self.get(self.queue.check())),
+            {
+                "Row None of deliveries belongs to no message.",
+                "Message m1 has no open delivery.",
+                "Message m3 has no body.",
+                "The line of smtp:m4.test is counted wrong.",
+                "The line of smtp:m5.test is counted wrong.",
+            },
+        )
+        self.queue = self.store()
 
     def test_nothing_left(self) -> None:
         """Settled messages leave nothing readable in the file once it is closed."""
-        self.put(message(message_id="<needle@example.org>"))
+        self.put(message(message_id="<needle@example.org>"), body=b"a needle")
         (claim,) = self.claim()
-        self.get(self.queue.settle(claim, Outcome.delivered(), 210.0))
+        self.finish(claim, DELIVERED)
         self.get(self.queue.stop())
         for path in self.path.parent.iterdir():
             self.assertNotIn(b"needle", path.read_bytes())
+        self.queue = self.open()
+
+    def test_recent_bodies(self) -> None:
+        """What is kept in memory is bounded and goes with its message; the disk has all of it."""
+        count = RECENT_OCTETS // SMALL_OCTETS + 5
+        for number in range(count):
+            name = f"m{number}"
+            self.put(
+                message(name),
+                delivery(name),
+                body=b"%08d" % number * (SMALL_OCTETS // 8),
+                leased=[1],
+            )
+        recent = self.queue._recent
+        self.assertLessEqual(sum(map(len, recent._kept.values())), RECENT_OCTETS)
+        self.assertEqual(recent._octets, sum(map(len, recent._kept.values())))
+        for number in range(count):
+            body = self.get(self.queue.read_body(message(f"m{number}")))
+            self.assertEqual(body[:8], b"%08d" % number)
+            self.get(self.queue.drop(f"m{number}"))
+        self.assertEqual((len(recent._kept), recent._octets), (0, 0))
 
 
 def _start(program: str, path: Path) -> "subprocess.Popen[str]":

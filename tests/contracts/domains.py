@@ -173,3 +173,9 @@ class DomainsContract(AccountCase):
                 self.fails(work, Conflict)
         self.assertEqual(self.get(self.accounts.domain(name)).webhook_key, b"first")
         self.fails(self.accounts.update_domain(DomainId("x"), 5.0, {"plan": "x"}), NotFound)
+        alice, settings = AliasId("id-alice"), {"mail": {"sent_folder": "é"}}
+        self.get(self.accounts.update_alias(alice, 5.0, {"settings": {}}, settings=settings))
+        work = self.accounts.update_alias(alice, 6.0, {"settings": {}}, settings={})
+        self.fails(work, Conflict)
+        self.get(self.accounts.update_alias(alice, 7.0, {"settings": settings}, retention=7))
+        self.assertEqual(self.get(self.accounts.alias(alice)).settings, settings)

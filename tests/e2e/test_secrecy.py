@@ -93,8 +93,8 @@ class SecrecyTests(SynchronousTestCase):
         server.kill()
         self.assertEqual(leaks(server.directory / "sqlite-data", marks), [])
 
-    def test_spool_is_empty_when_all_is_settled(self) -> None:
-        """Bodies leave the spool with their last recipient, large ones and small ones."""
+    def test_nothing_is_kept_when_all_is_settled(self) -> None:
+        """Bodies leave the disk with their last recipient, large ones and small ones."""
         server = DemoServer()
         self.addCleanup(server.destroy)
         server.start()
@@ -105,8 +105,8 @@ class SecrecyTests(SynchronousTestCase):
         spool = server.directory / "sqlite-data" / "spool"
         wait_for("the spool to empty", lambda: not [p for p in spool.rglob("*") if p.is_file()])
         keyring = ServerKeyring(server_secret(server), InlineThreads())
-        key = keyring.mac(b"spool", "database")
-        small = open_connection(server.directory / "sqlite-data" / "spool.sqlite", key)
-        self.addCleanup(small.close)
-        count = "SELECT count(*) FROM blob"
-        wait_for("small bodies to go", lambda: small.execute(count).fetchall() == [(0,)])
+        key = keyring.mac(b"queue", "database")
+        queue = open_connection(server.directory / "sqlite-data" / "queue.sqlite", key)
+        self.addCleanup(queue.close)
+        count = "SELECT count(*) FROM messages"
+        wait_for("small bodies to go", lambda: queue.execute(count).fetchall() == [(0,)])

@@ -1,6 +1,8 @@
 """The background jobs, on in-memory stores and a clock of our own."""
 
-from fe_mail.adapters.memory.queue import MemoryQueue
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,53 +14,45 @@ from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.jobs.runner import FIRST_RUN_SECONDS, JobRunner
 from fe_mail.jobs.storage import record_storage
-from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_spool
+from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_bodies
 from fe_mail.jobs.table import Job
 from fe_mail.jobs.verify import RECHECK_SECONDS, verify_domains
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import Corrupt, Unavailable
-from fe_mail.model.ids import AliasId, BlobId, DomainId, UserId
-from fe_mail.model.queue import QueuedDelivery, QueuedMessage, Target
-from tests.fakes import MemoryAccountStore, give_keys
+from fe_mail.model.ids import AliasId, DomainId, UserId
+from fe_mail.ports import Acceptance, BodyWriter
+from tests.contracts.queue import LARGE, delivery, message
+from tests.fakes import MemoryAccountStore, give_keys, queue_in_memory
 
 SITE = Site(hostname="mx.host.test", exchange_domains=("mx.host.test",), web_host="host.test")
+T = TypeVar("T")
 
 
 class SweepTests(SynchronousTestCase):
-    """Bodies that a crash left behind."""
+    """Large bodies that a crash left behind."""
 
-    def setUp(self) -> None:
-        """A queue and a spool."""
-        self.queue, self.blobs = MemoryQueue(), MemoryBlobs()
-
-    def blob(self, now: float) -> BlobId:
-        """A committed body."""
-        writer = self.blobs.create(now)
-        self.successResultOf(Deferred.fromCoroutine(writer.write(b"body")))
-        return self.successResultOf(Deferred.fromCoroutine(writer.commit()))
-
-    def left(self, now: float) -> set[BlobId]:
-        """What remains after a sweep."""
-        self.successResultOf(Deferred.fromCoroutine(sweep_spool(self.queue, self.blobs, now)))
-        listed = self.successResultOf(Deferred.fromCoroutine(self.blobs.list()))
-        return {blob for blob, _ in listed}
+    def get(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of what is done at once."""
+        return self.successResultOf(Deferred.fromCoroutine(work))
 
     def test_only_old_orphans_go(self) -> None:
-        """Needed bodies stay for ever, young ones until their queue entry had its time."""
-        orphan, needed = self.blob(0.0), self.blob(0.0)
-        young = self.blob(MIN_AGE_SECONDS)
-        message = QueuedMessage(
-            id="m", blob=needed, size_octets=4, reverse_path="", created_at=0.0, source="mx"
-        )
-        delivery = QueuedDelivery(
-            message_id="m",
-            number=1,
-            recipient="a@b.test",
-            target=Target(courier="remote", address="a@b.test"),
-        )
-        self.successResultOf(Deferred.fromCoroutine(self.queue.put(message, [delivery])))
-        self.assertEqual(self.left(MIN_AGE_SECONDS), {orphan, needed, young})
-        self.assertEqual(self.left(MIN_AGE_SECONDS + 1), {needed, young})
+        """Needed bodies stay for ever, young ones until their message had its time."""
+        blobs = MemoryBlobs()
+        queue = queue_in_memory(Clock(), blobs)
+
+        def begun(now: float) -> BodyWriter:
+            body = queue.body(now)
+            self.get(body.write(LARGE))
+            self.get(body.complete())
+            return body
+
+        begun(0.0)
+        acceptance = Acceptance(message=message(), deliveries=(delivery(),), body=begun(0.0))
+        self.get(queue.accept(acceptance))
+        begun(MIN_AGE_SECONDS)
+        for now, left in ((MIN_AGE_SECONDS, 3), (MIN_AGE_SECONDS + 1, 2)):
+            self.get(sweep_bodies(queue, now))
+            self.assertEqual(len(self.get(blobs.list())), left)
 
 
 class VerifyTests(SynchronousTestCase):

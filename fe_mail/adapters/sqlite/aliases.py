@@ -1,8 +1,8 @@
 """Aliases, their keys and the outbox in the file of accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from fe_mail.adapters.account_rules import check_changes
+from fe_mail.adapters.account_rules import check_changes, check_unchanged
 from fe_mail.adapters.sqlite.account_file import AccountFile
 from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS
 from fe_mail.adapters.sqlite.database import Cursor
@@ -10,7 +10,7 @@ from fe_mail.model.account import Alias, Credential, Domain, MailboxKeys, RouteR
 from fe_mail.model.errors import Conflict, NotFound
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
-from fe_mail.ports.accounts import EPOCH_OF_THE_GONE, UNSETTLED_AT_ONCE
+from fe_mail.ports.accounts import EPOCH_OF_THE_GONE, NOTHING, UNSETTLED_AT_ONCE
 
 __all__ = ["SQLiteAliases", "delete_aliases"]
 
@@ -48,11 +48,19 @@ class SQLiteAliases:
         condition = "domain_id = ? AND name = ?"
         return await self._file.database.read(lambda c: ALIASES.one(c, condition, domain_id, name))
 
-    async def update_alias(self, alias_id: AliasId, now: float, **changes: object) -> Alias:
-        """Change attributes."""
+    async def update_alias(
+        self,
+        alias_id: AliasId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> Alias:
+        """Change attributes, if those in ``when`` have these values."""
         check_changes(Alias, changes)
 
         def work(cursor: Cursor) -> Alias:
+            check_unchanged(ALIASES.one(cursor, "id = ?", alias_id), when)
             ALIASES.update(cursor, alias_id, updated_at=now, **changes)
             return ALIASES.one(cursor, "id = ?", alias_id)
 
