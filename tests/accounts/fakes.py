@@ -38,7 +38,7 @@ class AccountsTestCase(SynchronousTestCase):
         self.clock.advance(START)
         self.keyring = self.make_keyring()
         self.accounts = self.make_accounts()
-        self.journal = MemoryJournal()
+        self.log_book = MemoryJournal()
         self.cache = MemoryCache(self.clock)
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
