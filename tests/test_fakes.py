@@ -37,14 +37,16 @@ from tests.contracts.queue import QueueContract
 from tests.contracts.resolver import ResolverContract
 from tests.contracts.sessions import SessionsContract
 from tests.contracts.users import UsersContract
-from tests.fakes import FAKES, MemoryJournal, QuickKeyring
+from tests.fakes import FAKES, QUICK_ITERATIONS, MemoryJournal, QuickKeyring
 
 # What a store hands out is verified with the store.
 PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Settlement"}
 
 
 class QuickKeyringTests(KeyringContract, SynchronousTestCase):
-    """The contract, on the quick form."""
+    """The contract, on the quick form, which is the real one up to ``QUICK_ITERATIONS``."""
+
+    counts = (1, QUICK_ITERATIONS - 1, QUICK_ITERATIONS)
 
     def keyring(self, secret: bytes = b"s" * 32) -> QuickKeyring:
         """One with this secret."""
