@@ -26,13 +26,14 @@ from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.counters import SQLiteCounters
 from fe_mail.adapters.sqlite.database import Database
+from fe_mail.adapters.sqlite.journal import SQLiteJournal
 from fe_mail.adapters.sqlite.leases import SQLiteLeases
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads, Threads
 from fe_mail.model.account import Credential, MailboxKeys
 from fe_mail.model.ids import AliasId
-from fe_mail.ports import AccountStore, Blobs, Bus
+from fe_mail.ports import AliasStore, Blobs, Bus
 
 __all__ = [
     "FAKES",
@@ -43,6 +44,7 @@ __all__ = [
     "MemoryCache",
     "MemoryExchange",
     "MemoryHTTP",
+    "MemoryJournal",
     "QuickKeyring",
     "SQLiteQueue",
     "TableResolver",
@@ -57,7 +59,7 @@ QUICK_ITERATIONS = 4096
 
 
 async def give_keys(
-    accounts: AccountStore,
+    accounts: AliasStore,
     alias_id: AliasId,
     credentials: Sequence[Credential],
     sealing_key: bytes,
@@ -69,6 +71,16 @@ async def give_keys(
     made = await accounts.set_keys(wanted, now, now)
     await accounts.settled(alias_id, made.epoch)
     return made
+
+
+class MemoryJournal(SQLiteJournal):
+    """The journal without a file, open."""
+
+    def __init__(self) -> None:
+        database = Database(":memory:", "queue", InlineThreads())
+        opened = Deferred.fromCoroutine(database.open())
+        assert opened.called
+        super().__init__(database)
 
 
 class MemoryAccountStore(SQLiteAccountStore):
@@ -144,17 +156,21 @@ def queue_in_memory(
 
 
 FAKES: dict[str, Callable[..., Any]] = {
-    "AccountStore": MemoryAccountStore,
+    "AliasStore": MemoryAccountStore,
     "Blobs": MemoryBlobs,
     "Bus": MemoryBus,
     "Cache": MemoryCache,
     "Counters": SQLiteCounters,
+    "DomainStore": MemoryAccountStore,
     "Exchange": MemoryExchange,
     "HTTPPost": MemoryHTTP,
+    "Journal": MemoryJournal,
     "Keyring": QuickKeyring,
     "Leases": SQLiteLeases,
     "MailboxStore": SQLiteMailboxStore,
     "Offload": InlineThreads,
     "Queue": SQLiteQueue,
     "Resolver": TableResolver,
+    "SessionStore": MemoryAccountStore,
+    "UserStore": MemoryAccountStore,
 }

@@ -308,6 +308,7 @@ class Edges:
             inside.webhook_keys,
             inside.clock,
             stores.run,
+            stores.journal,
             hostname=self._config.names.mx_host,
             version=version("fe-mail"),
         )
@@ -330,6 +331,7 @@ class Edges:
         inside, stores = self.inside, self.inside.stores
         table = job_table(
             accounts=stores.accounts,
+            journal=stores.journal,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
             aftermath=inside.aftermath,

@@ -250,7 +250,7 @@ class FeMailService(Service):
             return ["starting or stopping"]
         problems = []
         for name, ask in (
-            ("accounts", self.inside.stores.accounts.setting("health")),
+            ("accounts", self.inside.stores.accounts.is_owned()),
             ("queue", self.inside.stores.queue.next_due(0.0)),
         ):
             try:

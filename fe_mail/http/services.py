@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.ports import AccountStore, Counters
+from fe_mail.ports import AliasStore, Counters
 
 if TYPE_CHECKING:
     from fe_mail.accounts.aliases import Aliases
@@ -30,6 +30,6 @@ class Services:
     login: "Login"
     router: "Router"
     webhook_keys: "WebhookKeys"
-    accounts: AccountStore
+    accounts: AliasStore
     counters: Counters
     clock: IReactorTime

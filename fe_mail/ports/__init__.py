@@ -9,13 +9,14 @@ Times are seconds since the epoch, as Twisted's ``IReactorTime.seconds()`` gives
 Each port has its module; everybody else imports them from here.
 """
 
-from fe_mail.ports.accounts import AccountStore
+from fe_mail.ports.accounts import AliasStore, DomainStore, SessionStore, UserStore
 from fe_mail.ports.blobs import BlobReader, Blobs, BlobWriter
 from fe_mail.ports.bus import Bus
 from fe_mail.ports.cache import Cache
 from fe_mail.ports.counters import Counters
 from fe_mail.ports.exchange import Exchange
 from fe_mail.ports.http import HTTPPost
+from fe_mail.ports.journal import Journal
 from fe_mail.ports.keyring import Keyring
 from fe_mail.ports.leases import Leases
 from fe_mail.ports.mailboxes import MailboxStore, OpenMailbox
@@ -26,7 +27,7 @@ from fe_mail.ports.resolver import Resolver
 
 __all__ = [
     "Acceptance",
-    "AccountStore",
+    "AliasStore",
     "BlobReader",
     "BlobWriter",
     "Blobs",
@@ -34,8 +35,10 @@ __all__ = [
     "Bus",
     "Cache",
     "Counters",
+    "DomainStore",
     "Exchange",
     "HTTPPost",
+    "Journal",
     "Keyring",
     "Leases",
     "MailboxStore",
@@ -44,5 +47,7 @@ __all__ = [
     "Queue",
     "Records",
     "Resolver",
+    "SessionStore",
     "Settlement",
+    "UserStore",
 ]

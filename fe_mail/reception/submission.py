@@ -10,6 +10,8 @@ name of the user's machine: where somebody writes from is nobody's business.
 RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
 """
 
+from typing import Protocol
+
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -43,7 +45,7 @@ from fe_mail.policy.outbound import (
     message_table,
 )
 from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
-from fe_mail.ports import AccountStore, BodyWriter, Counters, Keyring, Offload
+from fe_mail.ports import AliasStore, BodyWriter, Counters, DomainStore, Keyring, Offload
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
@@ -59,6 +61,10 @@ OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
 
 
+class SenderRecords(AliasStore, DomainStore, Protocol):
+    """What is asked about a sender."""
+
+
 class SubmissionReception:
     """
     ``hold`` gives the reason to hold mail to an outside address, empty for none. With
@@ -68,7 +74,7 @@ class SubmissionReception:
     def __init__(
         self,
         router: Routing,
-        accounts: AccountStore,
+        accounts: SenderRecords,
         intake: Intake,
         counters: Counters,
         keyring: Keyring,

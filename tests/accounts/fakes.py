@@ -11,10 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
-from fe_mail.ports import AccountStore, MailboxStore
+from fe_mail.ports import MailboxStore
+from tests.contracts.account_case import AccountStores
 from tests.fakes import (
     MemoryAccountStore,
     MemoryBus,
+    MemoryJournal,
     QuickKeyring,
     give_keys,
     mailbox_store,
@@ -37,6 +39,7 @@ class AccountsTestCase(SynchronousTestCase):
         self.keyring = self.make_keyring()
         self.accounts = self.make_accounts()
         self.counters = memory_counters(self.clock)
+        self.log_book = MemoryJournal()
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
         self.admin = self.add_user("admin@example.com")
@@ -46,7 +49,7 @@ class AccountsTestCase(SynchronousTestCase):
         """A keyring; ``tests.accounts.test_durable`` makes the real one."""
         return QuickKeyring()
 
-    def make_accounts(self) -> AccountStore:
+    def make_accounts(self) -> AccountStores:
         """An empty store."""
         return MemoryAccountStore()
 

@@ -33,7 +33,13 @@ from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
-from tests.fakes import MemoryAccountStore, QuickKeyring, mailbox_store, memory_counters
+from tests.fakes import (
+    MemoryAccountStore,
+    MemoryJournal,
+    QuickKeyring,
+    mailbox_store,
+    memory_counters,
+)
 
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
@@ -187,7 +193,7 @@ class HTTPTestCase(SynchronousTestCase):
                 accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key, self.bus
             ),
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
-            login=Login(accounts, keyring, self.counters, clock),
+            login=Login(accounts, keyring, self.counters, clock, MemoryJournal()),
             router=Router(accounts),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
             accounts=accounts,

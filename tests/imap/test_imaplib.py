@@ -26,7 +26,7 @@ from fe_mail.adapters.threads import InlineThreads
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
-from tests.fakes import MemoryAccountStore, QuickKeyring, give_keys, memory_counters
+from tests.fakes import MemoryAccountStore, MemoryJournal, QuickKeyring, give_keys, memory_counters
 from tests.imap.base import KEY, PASSWORD, message
 
 __all__ = ["ImaplibTests"]
@@ -94,7 +94,7 @@ class ImaplibTests(TestCase):
         )
         await give_keys(accounts, alias.id, [credential], sealing_key)
         self.factory = IMAPFactory(
-            Login(accounts, keyring, memory_counters(clock), clock),
+            Login(accounts, keyring, memory_counters(clock), clock, MemoryJournal()),
             mailboxes,
             bus,
             hostname="localhost",
