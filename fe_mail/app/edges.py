@@ -142,6 +142,7 @@ class Edges:
             trusted=self._config.listen.proxy_networks,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
+            memory=self.memory,
         )
         factory = MXFactory(
             reception,
@@ -170,6 +171,7 @@ class Edges:
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
             max_recipients=limits.recipients,
+            memory=self.memory,
         )
         factory = SubmissionFactory(
             reception,

@@ -16,6 +16,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.budget import Budget
 from fe_mail.mailauth.dkim import SigningKey, sign
 from fe_mail.message.addresses import sole_author
 from fe_mail.message.compose import new_message_id
@@ -87,6 +88,7 @@ class SubmissionReception:
         loopback: bool = False,
         daily_messages: int = DAILY_MESSAGES,
         max_recipients: int = MAX_RECIPIENTS,
+        memory: Budget | None = None,
     ) -> None:
         self.intake = intake
         self.clock = clock
@@ -97,6 +99,7 @@ class SubmissionReception:
         self.allowance = Allowance(counters, daily_messages)
         self.message_table = message_table(max_recipients)
         self.allowance_table = allowance_table(self.allowance)
+        self.memory = memory or Budget()
         self.octets_in_hand = 0
         self._router = router
         self._accounts = accounts
@@ -208,7 +211,7 @@ class _SubmissionSpooling:
         self._id = new_id(self._now)
         self._chunks: list[bytes] = []
         self._octets = 0
-        self._letter = Letter(envelope, self._now, examines=False)
+        self._letter = Letter(envelope, self._now, examines=False, memory=reception.memory)
         self._error: MailError | None = None
 
     async def write(self, data: bytes) -> None:
@@ -222,12 +225,17 @@ class _SubmissionSpooling:
         self._reception.octets_in_hand += len(data)
         self._octets += len(data)
         self._chunks.append(data)
-        self._letter.feed(data)
+        try:
+            self._letter.feed(data)
+        except Unavailable as error:
+            self._error = error
+            self._let_go()
 
     def _let_go(self) -> None:
         self._reception.octets_in_hand -= self._octets
         self._octets = 0
         self._chunks = []
+        self._letter.close()
 
     async def abort(self) -> None:
         """Forget it."""
