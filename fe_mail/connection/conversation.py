@@ -71,6 +71,7 @@ class Link(Protocol):
     def seconds(self) -> float: ...
     def write(self, octets: bytes) -> None: ...
     async def more(self) -> None: ...
+    async def listen(self, seconds: float) -> None: ...
     async def writable(self) -> None: ...
     async def turn(self) -> None: ...
     def consumed(self) -> None: ...
@@ -87,22 +88,20 @@ class Conversation(abc.ABC):
     log = Logger()
     protocol: ClassVar[str]
     last_words: ClassVar[Mapping[Reason, bytes]]
+    framer: Framer
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, framer: Framer) -> None:
         self.link = link
+        self.framer = framer
         self.farewell: Farewell | None = None  # set: nothing new begins, this is said instead
         self._gathered: list[bytes] = []
         self._gathered_octets = 0
         self._is_over = False
         self._burst = 0  # commands since the last wait
+        self._taken_at = 0.0  # when the last frame was
         self._anonymous_commands = 0
 
     # What a protocol adds
-
-    @property
-    @abc.abstractmethod
-    def framer(self) -> Framer:
-        """Where octets go."""
 
     @property
     @abc.abstractmethod
@@ -153,10 +152,9 @@ class Conversation(abc.ABC):
             await self.greet()
             while not self._is_over:
                 await self._take_turn()
-                began = self.link.seconds()
                 await self.step()
                 self._count_command()
-                if self.link.seconds() - began >= SLOW_SECONDS:
+                if self.link.seconds() - self._taken_at >= SLOW_SECONDS:
                     self.flush()
         except ConnectionEnded:
             pass
@@ -178,17 +176,17 @@ class Conversation(abc.ABC):
 
     async def next(self, pull: Callable[[], Frame | None]) -> Frame:
         """What ``pull`` finds in the input, as soon as it is there. ``ConnectionEnded``."""
-        while (frame := None if self._has_ended() else pull()) is None:
+        while True:
+            if self.farewell is not None and self.is_idle:
+                self.end(self.farewell.octets)
+            frame = None if self._is_over else pull()
+            if frame is not None:
+                self.link.consumed()
+                self._taken_at = self.link.seconds()
+                return frame
             self.flush()
             self._burst = 0
             await self.link.more()
-        self.link.consumed()
-        return frame
-
-    def _has_ended(self) -> bool:
-        if self.farewell is not None and self.is_idle:
-            self.end(self.farewell.octets)
-        return self._is_over
 
     async def _take_turn(self) -> None:
         """Who does not read its answers waits; who sent much at once lets others go first."""

@@ -115,7 +115,9 @@ class PacedConnection(TimeoutMixin, abc.ABC):
         self.take(data)
         if self._input.wake():
             self.woken()
-        if self.is_input_full and not (self._input or self._is_input_paused or self._is_closing):
+        if self._input or self._is_input_paused or self._is_closing:
+            return
+        if self.is_input_full:  # and somebody else's turn, or something slow, is before it
             self._is_input_paused = True
             self.transport.pauseProducing()
 
@@ -173,8 +175,20 @@ class PacedConnection(TimeoutMixin, abc.ABC):
         if self._is_fresh:
             self.setTimeout(self.idle_seconds)
             self._is_fresh = False
-        self._read_on()
+        if self._is_input_paused:
+            self._read_on()
         await self._input.sleep()
+
+    async def listen(self, seconds: float) -> None:
+        """Wait for input, but no longer than that. ``ConnectionEnded``."""
+        if self._is_closing:
+            raise ConnectionEnded
+        timer = self._clock.callLater(seconds, self._input.wake)
+        try:
+            await self._input.sleep()
+        finally:
+            if timer.active():
+                timer.cancel()
 
     async def writable(self) -> None:
         """Wait until the client reads what it was sent. ``ConnectionEnded``."""
@@ -187,13 +201,12 @@ class PacedConnection(TimeoutMixin, abc.ABC):
     def consumed(self) -> None:
         """Input was used: read on, if there is room again."""
         self._is_fresh = True
-        if not self.is_input_full and not self._is_closing:
+        if self._is_input_paused and not self.is_input_full and not self._is_closing:
             self._read_on()
 
     def _read_on(self) -> None:
-        if self._is_input_paused:
-            self._is_input_paused = False
-            self.transport.resumeProducing()
+        self._is_input_paused = False
+        self.transport.resumeProducing()
 
     def close(self) -> None:
         """Close when everything is written; cut if the client does not read it."""
@@ -202,7 +215,8 @@ class PacedConnection(TimeoutMixin, abc.ABC):
         self._is_closing = True
         self.setTimeout(CLOSE_SECONDS)
         self.transport.unregisterProducer()
-        self._read_on()
+        if self._is_input_paused:
+            self._read_on()
         self.transport.loseConnection()
         self._end_waits()
 

@@ -6,7 +6,6 @@ and nothing else; of the native class its seams are used (factory, transport, ti
 parsing never runs.
 """
 
-import abc
 from typing import Any
 
 import attrs
@@ -33,6 +32,7 @@ class ServerConnection(PacedConnection):
     log = Logger()
     noisy = False
     factory: Any
+    conversation: Conversation  # set by the protocol
     startedTLS = False
 
     def __init__(self, *, clock: IReactorTime, tls: TLS | None, registry: Connections) -> None:
@@ -40,11 +40,6 @@ class ServerConnection(PacedConnection):
         self.registry = registry
         self._tls = tls
         self._peer = Peer()
-
-    @property
-    @abc.abstractmethod
-    def conversation(self) -> Conversation:
-        """What is said."""
 
     # Twisted's side
 

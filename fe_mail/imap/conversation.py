@@ -53,20 +53,16 @@ class IMAPConversation(conversation.Conversation):
         Reason.DEFECT: Bye("Internal error.", b"SERVERBUG").octets,
     }
 
+    framer: Framer
+
     def __init__(self, services: Services, link: Link, *, allow_plaintext_auth: bool) -> None:
-        super().__init__(link)
+        super().__init__(link, Framer())
         self.session = Session(services, self)
         self._services = services
         self._allow_plaintext_auth = allow_plaintext_auth
-        self._framer = Framer()
         self._has_hint = False
         self._login_until = link.seconds() + LOGIN_SECONDS
         self._octets_in_hand = 0
-
-    @property
-    def framer(self) -> Framer:
-        """Requests."""
-        return self._framer
 
     @property
     def idle_seconds(self) -> float:
@@ -83,7 +79,7 @@ class IMAPConversation(conversation.Conversation):
     @property
     def is_anonymous(self) -> bool:
         """Not authenticated yet."""
-        return not self._framer.is_authenticated
+        return not self.framer.is_authenticated
 
     async def greet(self) -> None:
         """OK, with what we can do."""
@@ -93,7 +89,7 @@ class IMAPConversation(conversation.Conversation):
 
     async def step(self) -> None:
         """One frame."""
-        frame: Frame = await self.next(self._framer.next)
+        frame: Frame = await self.next(self.framer.next)
         if isinstance(frame, Request):
             try:
                 await perform(self.session, frame)
@@ -114,12 +110,12 @@ class IMAPConversation(conversation.Conversation):
 
     def secured(self) -> None:
         """Nothing was said that could count."""
-        self._framer = Framer()
+        self.framer = Framer()
 
     def woken(self) -> None:
         """What all connections hold together is limited; it counts until it was stored."""
         super().woken()
-        held = self._framer.held_octets
+        held = self.framer.held_octets
         if held < max(SMALL_OCTETS, self._octets_in_hand):
             return
         registry = self.link.registry
@@ -161,8 +157,8 @@ class IMAPConversation(conversation.Conversation):
         return None if isinstance(found, _Hint) else found
 
     def _line(self) -> bytes | None:
-        line = self._framer.line()
-        if line is None and self._framer.line_is_too_long():
+        line = self.framer.line()
+        if line is None and self.framer.line_is_too_long():
             raise Bye("A line is too long.", b"TOOBIG")
         return line
 
@@ -189,7 +185,7 @@ class IMAPConversation(conversation.Conversation):
 
     def authenticated(self, alias_id: str) -> None:
         """From now on the limits and timeouts of a known user hold. ``Farewell``."""
-        self._framer.is_authenticated = True
+        self.framer.is_authenticated = True
         self.signed_in(alias_id)
 
     def abort(self) -> None:

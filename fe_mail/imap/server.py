@@ -16,6 +16,8 @@ __all__ = ["IMAPServer"]
 class IMAPServer(ServerConnection, IMAP4Server):
     """One connection of an IMAP client."""
 
+    conversation: IMAPConversation
+
     def __init__(
         self,
         services: Services,
@@ -26,16 +28,11 @@ class IMAPServer(ServerConnection, IMAP4Server):
     ) -> None:
         IMAP4Server.__init__(self, contextFactory=tls)
         ServerConnection.__init__(self, clock=services.clock, tls=tls, registry=registry)
-        self._conversation = IMAPConversation(
+        self.conversation = IMAPConversation(
             services, self, allow_plaintext_auth=allow_plaintext_auth
         )
 
     @property
-    def conversation(self) -> IMAPConversation:
-        """What is said."""
-        return self._conversation
-
-    @property
     def session(self) -> Session:
         """The state."""
-        return self._conversation.session
+        return self.conversation.session

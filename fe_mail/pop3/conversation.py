@@ -75,20 +75,16 @@ class POP3Conversation(conversation.Conversation):
         Reason.DEFECT: fail(b"[SYS/TEMP] Internal error."),
     }
 
+    framer: Framer
+
     def __init__(
         self, services: Services, link: Link, before_login: Commands, after_login: Commands
     ) -> None:
-        super().__init__(link)
+        super().__init__(link, Framer())
         self.services = services
         self.session = Session()
-        self._framer = Framer()
         self._before_login = before_login
         self._after_login = after_login
-
-    @property
-    def framer(self) -> Framer:
-        """Lines."""
-        return self._framer
 
     @property
     def idle_seconds(self) -> float:
@@ -143,7 +139,7 @@ class POP3Conversation(conversation.Conversation):
     def secured(self) -> None:
         """STLS: nothing said in the clear counts any more (RFC 2595 §4)."""
         self.session = Session(failed_logins=self.session.failed_logins)
-        self._framer = Framer()
+        self.framer = Framer()
 
     def _refuse(self, name: bytes) -> None:
         known = name in self._before_login or name in self._after_login
@@ -161,9 +157,9 @@ class POP3Conversation(conversation.Conversation):
 
     async def line(self, max_octets: int = MAX_LINE_OCTETS) -> bytes:
         """The next line. ``ConnectionEnded``, ``Farewell``."""
-        self._framer.max_line_octets = max_octets
+        self.framer.max_line_octets = max_octets
         try:
-            return await self.next(self._framer.next)
+            return await self.next(self.framer.next)
         except LineTooLong:
             raise Farewell(fail(b"The line is too long.")) from None
 

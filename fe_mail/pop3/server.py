@@ -18,20 +18,17 @@ __all__ = ["POP3Server"]
 class POP3Server(ServerConnection, POP3):
     """One connection of a POP3 client."""
 
+    conversation: POP3Conversation
+
     def __init__(
         self, services: Services, *, clock: IReactorTime, tls: TLS | None, registry: Connections
     ) -> None:
         super().__init__(clock=clock, tls=tls, registry=registry)
-        self._conversation = POP3Conversation(
+        self.conversation = POP3Conversation(
             services, self, authorization.COMMANDS, transaction.COMMANDS
         )
 
     @property
-    def conversation(self) -> POP3Conversation:
-        """What is said."""
-        return self._conversation
-
-    @property
     def session(self) -> Session:
         """The state."""
-        return self._conversation.session
+        return self.conversation.session

@@ -23,7 +23,7 @@ from fe_mail.model.identity import Identity
 from fe_mail.reception.interface import Reception
 from fe_mail.smtp.content import Incoming
 from fe_mail.smtp.errors import INTERNAL, answer_to_error
-from fe_mail.smtp.framing import Framer, Portion
+from fe_mail.smtp.framing import Portion
 from fe_mail.smtp.session import STARTTLS_FOLLOWED, Event, Response, Rules, Session
 from fe_mail.smtp.wire import Answer
 
@@ -43,6 +43,8 @@ _LAST_ANSWERS: Final = {
     Reason.DEFECT: attrs.evolve(INTERNAL, code=421),
 }
 
+_EARLY = Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
+
 
 class SMTPConversation(conversation.Conversation):
     """One client. ``identity`` is set after login, ``incoming`` while a message comes in."""
@@ -60,18 +62,13 @@ class SMTPConversation(conversation.Conversation):
         link: Link,
         commands: "Commands",
     ) -> None:
-        super().__init__(link)
         self.session = Session(rules)
+        super().__init__(link, self.session.framer)
         self.reception = reception
         self.login = login
         self.identity: Identity | None = None
         self.incoming: Incoming | None = None
         self._commands = commands
-
-    @property
-    def framer(self) -> Framer:
-        """The session's."""
-        return self.session.framer
 
     @property
     def idle_seconds(self) -> float:
@@ -117,6 +114,7 @@ class SMTPConversation(conversation.Conversation):
         """Nothing that was said before counts any more (RFC 3207 §4.2)."""
         self.identity = None
         self.session.secured()
+        self.framer = self.session.framer
 
     def finish(self, why: Reason) -> bool:
         """A transaction that is running is let through."""
@@ -167,13 +165,38 @@ class SMTPConversation(conversation.Conversation):
         rules = self.session.rules
         try:
             refusal = await self.reception.connected(self.peer)
+            is_polite = refusal is not None or await self._waits()
+        except ConnectionEnded:
+            raise
         except Exception as error:
             return attrs.evolve(self.answer_to(error), code=421, enhanced="", closes=True)
         if refusal is not None:
             return attrs.evolve(Answer.of(refusal), closes=True)
-        if rules.refuses_early_talkers and self.session.has_input:
-            return Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
+        if not is_polite:
+            self.log.info(
+                "SMTP session {session_id}: {ip} spoke before the greeting",
+                session_id=self.peer.session_id,
+                ip=self.peer.ip,
+                metric="smtp-refusal",
+                outcome="early-talker",
+            )
+            return _EARLY
         return Answer(220, "", f"{rules.hostname} ESMTP fe-mail")
+
+    async def _waits(self) -> bool:
+        """
+        Does the client wait for the greeting, as it must (RFC 5321 §3.1)?
+
+        What asks a store may be done at once: only a pause shows who cannot wait.
+        """
+        if not self.session.rules.refuses_early_talkers:
+            return True
+        seconds = await self.reception.patience(self.peer)
+        if seconds is None:
+            return True
+        if seconds and not self.session.has_input:
+            await self.link.listen(seconds)
+        return not self.session.has_input
 
 
 Perform = Callable[[SMTPConversation, Any], Awaitable[Answer | None]]

@@ -25,6 +25,8 @@ COMMANDS = {**introduction.COMMANDS, **transaction.COMMANDS, **authentication.CO
 class SMTPServer(ServerConnection, ESMTP):
     """One connection of an SMTP client."""
 
+    conversation: SMTPConversation
+
     def __init__(
         self,
         *,
@@ -38,14 +40,9 @@ class SMTPServer(ServerConnection, ESMTP):
         ESMTP.__init__(self, contextFactory=tls)
         ServerConnection.__init__(self, clock=clock, tls=tls, registry=registry)
         self.host = rules.hostname
-        self._conversation = SMTPConversation(rules, reception, login, self, COMMANDS)
-
-    @property
-    def conversation(self) -> SMTPConversation:
-        """What is said."""
-        return self._conversation
+        self.conversation = SMTPConversation(rules, reception, login, self, COMMANDS)
 
     @property
     def session(self) -> Session:
         """The state."""
-        return self._conversation.session
+        return self.conversation.session

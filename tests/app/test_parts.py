@@ -12,7 +12,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from fe_mail.app.config import load
-from fe_mail.app.edge_table import edges, role_names
+from fe_mail.app.edge_table import edges, listeners, role_names
 from fe_mail.app.parts import Part, Parts
 from fe_mail.app.service import FeMailService
 
@@ -110,6 +110,14 @@ class ServiceTests(TestCase):
         globalLogPublisher.removeObserver(service.metrics)
         forgotten = [f"{name}.{key[1]}" for key, name in expected.items() if key not in called]
         self.assertEqual(forgotten, [])
+
+    def test_every_listener_has_its_factory(self) -> None:
+        """By the names of the table, and none is left over."""
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        config = load(directory, {"DOMAIN": "parts.test"})
+        service = FeMailService(reactor, config, role_names())
+        self.assertEqual(set(service.edges.factories), {edge.name for _, edge in listeners()})
 
     def record(self, cls: type, method: str, called: set[tuple[int, str]]) -> None:
         """Note each call of a method."""

@@ -66,15 +66,14 @@ class Chat(Conversation):
     last_words = {why: why.value.encode() + b"!\n" for why in Reason}
     idle_seconds = IDLE_SECONDS
     octets_buy_time = False
+    framer: Lines
 
     def __init__(self, link: Link) -> None:
-        super().__init__(link)
-        self.lines = Lines()
+        super().__init__(link, Lines())
         self.gate: Deferred[None] = Deferred()
         self.alias_id = ""
         self.is_let_go = False
 
-    framer = property(lambda self: self.lines)
     is_anonymous = property(lambda self: not self.alias_id)
 
     async def greet(self) -> None:
@@ -83,7 +82,7 @@ class Chat(Conversation):
 
     async def step(self) -> None:
         """One line."""
-        line = await self.next(self.lines.next)
+        line = await self.next(self.framer.next)
         word, _, rest = line.partition(b" ")
         if word == b"slow":
             await self.gate
@@ -113,7 +112,7 @@ class Chat(Conversation):
 
     def secured(self) -> None:
         """Forget."""
-        self.lines = Lines()
+        self.framer = Lines()
 
 
 class ChatServer(ServerConnection, Protocol):
@@ -121,9 +120,7 @@ class ChatServer(ServerConnection, Protocol):
 
     def __init__(self, clock: Clock, registry: Connections) -> None:
         super().__init__(clock=clock, tls=object(), registry=registry)  # type: ignore[arg-type]
-        self.chat = Chat(self)
-
-    conversation = property(lambda self: self.chat)  # type: ignore[assignment]
+        self.conversation = self.chat = Chat(self)
 
 
 class ChatFactory(CountedFactory):
@@ -215,6 +212,13 @@ class OrderTests(ConversationCase):
         gate, self.chat.gate = self.chat.gate, Deferred()
         gate.callback(None)
         self.assertEqual(self.said(), b"slow\n")
+
+    def test_slow_client(self) -> None:
+        """Time that it takes to speak is not ours: its commands are still answered in one write."""
+        self.said()
+        self.clock.advance(SLOW_SECONDS)
+        self.server.dataReceived(b"a\nb\n")
+        self.assertEqual(self.transport.writes, [b"a\nb\n"])
 
     def test_turns(self) -> None:
         """After a burst others are first; nothing is lost."""
@@ -394,7 +398,7 @@ class TLSTests(ConversationCase):
 
     def test_what_was_heard_in_clear_is_forgotten(self) -> None:
         """Even if a command did not ask whether something follows."""
-        self.chat.lines.feed(b"login a1\n")
+        self.chat.framer.feed(b"login a1\n")
         self.chat.start_tls()
         self.assertEqual(self.chat.framer.waiting_octets, 0)
 

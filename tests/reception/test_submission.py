@@ -14,6 +14,8 @@ from fe_mail.model.identity import Identity
 from fe_mail.model.queue import DeliveryState
 from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_RECIPIENTS
+from fe_mail.policy.outbound import SubmissionFacts
+from fe_mail.policy.rules import Action, Discard, Hold, Rule, Tag
 from fe_mail.reception import submission
 from fe_mail.reception.submission import SubmissionReception
 from tests.queue.base import KEY, PEER, PostOfficeTestCase
@@ -302,6 +304,36 @@ class ContentTests(SubmissionTestCase):
         for message in (b"", b"\r\n", b"\n\n", b"From", b"\x00" * 100, b"From: a\r\n" * 2000):
             self.assertEqual(self.submit(message).code // 100, 5)
         self.assertEqual(self.reception.octets_in_hand, 0)
+
+
+class ActionTests(SubmissionTestCase):
+    """What rules do with the mail of users."""
+
+    def act(self, action: Action) -> None:
+        """Submit a message that a rule acts on."""
+
+        async def check(facts: SubmissionFacts) -> Action:
+            return action
+
+        self.reception.message_table = (Rule("outbound.message.test", "A test.", check),)
+        self.assertEqual(self.submit().code, 250)
+        self.assertEqual(self.counted, ["outbound.message.test"])
+
+    def test_hold(self) -> None:
+        """It waits for an operator."""
+        self.act(Hold("odd"))
+        (delivery,) = self.entries()[0].deliveries
+        self.assertEqual((delivery.state, delivery.hold_reason), (DeliveryState.HELD, "odd"))
+
+    def test_tag(self) -> None:
+        """The tag goes with it."""
+        self.act(Tag(field="X-Odd: yes"))
+        self.assertEqual(self.entries()[0].deliveries[0].handling.fields, ("X-Odd: yes",))
+
+    def test_discard(self) -> None:
+        """Nothing is kept."""
+        self.act(Discard())
+        self.assertEqual(self.entries(), ())
 
 
 class TargetTests(SubmissionTestCase):
