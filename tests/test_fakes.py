@@ -14,6 +14,7 @@ from tests.adapters import (
     test_blobs,
     test_bus,
     test_cache,
+    test_counters,
     test_dns,
     test_http_client,
     test_mailboxes,
@@ -25,9 +26,11 @@ from tests.contracts.accounts import AccountsContract
 from tests.contracts.blobs import BlobsContract
 from tests.contracts.bus import BusContract
 from tests.contracts.cache import CacheContract
+from tests.contracts.counters import CountersContract
 from tests.contracts.exchange import ExchangeContract
 from tests.contracts.http import HTTPPostContract
 from tests.contracts.keyring import KeyringContract
+from tests.contracts.leases import LeasesContract
 from tests.contracts.mailboxes import MailboxStoreContract
 from tests.contracts.offload import OffloadContract
 from tests.contracts.queue import QueueContract
@@ -35,7 +38,8 @@ from tests.contracts.resolver import ResolverContract
 from tests.fakes import FAKES, QuickKeyring
 
 # What a store hands out is verified with the store.
-PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Settlement"}
+PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Records"}
+PARTS |= {"Settlement"}
 
 
 class QuickKeyringTests(KeyringContract, SynchronousTestCase):
@@ -78,6 +82,11 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         test_cache.MemoryCacheTests,
         lambda: test_cache.MemoryCacheTests().store(Clock()),
     ),
+    "Counters": (
+        CountersContract,
+        test_counters.MemoryCountersTests,
+        lambda: test_counters.MemoryCountersTests().store(Clock()),
+    ),
     "Exchange": (ExchangeContract, test_smtp_client.MemoryExchangeTests, _exchange),
     "HTTPPost": (
         HTTPPostContract,
@@ -85,10 +94,15 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         lambda: test_http_client.MemoryHTTPTests().client(),
     ),
     "Keyring": (KeyringContract, QuickKeyringTests, lambda: QuickKeyringTests().keyring()),
+    "Leases": (
+        LeasesContract,
+        test_counters.MemoryLeasesTests,
+        lambda: test_counters.MemoryLeasesTests().store(Clock()),
+    ),
     "MailboxStore": (
         MailboxStoreContract,
-        test_mailboxes.MemoryTests,
-        lambda: test_mailboxes.MemoryTests().make_store(MemoryBus(Clock()), Clock()),
+        test_mailboxes.SQLiteTests,
+        lambda: test_mailboxes.SQLiteTests().make_store(MemoryBus(Clock()), Clock()),
     ),
     "Offload": (OffloadContract, test_threads.InlineThreadsTests, _offload),
     "Queue": (

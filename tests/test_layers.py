@@ -43,6 +43,7 @@ GRAMMARS = frozenset(
         "imap.folder_pattern",
         "imap.formatting",
         "imap.framing",
+        "imap.header_index",
         "imap.parser",
         "imap.scanner",
         "imap.search_key",
@@ -58,7 +59,8 @@ GRAMMARS = frozenset(
 )
 
 # A client speaks the grammar of the server: adapters to remote hosts share the one of SMTP.
-GRAMMAR_USERS = {"adapters": frozenset({"smtp"})}
+# Mailboxes keep what IMAP answers as IMAP writes it.
+GRAMMAR_USERS = {"adapters": frozenset({"smtp", "imap"})}
 
 DRIVERS = frozenset(
     {"apsw", "argon2", "boto3", "dns", "sqlite3", "treq", "txmongo", "txredisapi", "txacme"}

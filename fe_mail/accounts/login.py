@@ -49,7 +49,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import AliasId, new_id
-from fe_mail.ports import AccountStore, Cache, Keyring
+from fe_mail.ports import AccountStore, Counters, Keyring
 
 __all__ = ["MAX_REMEMBERED", "REMEMBER_SECONDS", "TOUCH_SECONDS", "Login"]
 
@@ -97,12 +97,12 @@ class Login:
     mechanisms: tuple[str, ...] = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
     def __init__(
-        self, accounts: AccountStore, keyring: Keyring, cache: Cache, clock: IReactorTime
+        self, accounts: AccountStore, keyring: Keyring, counters: Counters, clock: IReactorTime
     ) -> None:
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock
-        self._limits = FailureLimits(cache, keyring, clock, "login")
+        self._limits = FailureLimits(counters, keyring, clock, "login")
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._running: set[Deferred[None]] = set()
 

@@ -33,7 +33,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.ids import UserId, new_id
 from fe_mail.model.page import Query
-from fe_mail.ports import AccountStore, Cache, Keyring, Offload
+from fe_mail.ports import AccountStore, Counters, Keyring, Offload
 
 __all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
 
@@ -53,7 +53,7 @@ class Users:
         self,
         accounts: AccountStore,
         keyring: Keyring,
-        cache: Cache,
+        counters: Counters,
         clock: IReactorTime,
         *,
         run: Offload = run_here,
@@ -62,7 +62,7 @@ class Users:
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock
-        self._limits = FailureLimits(cache, keyring, clock, "sign-in")
+        self._limits = FailureLimits(counters, keyring, clock, "sign-in")
         self._has_admin = False
 
     async def register(self, email: str, password: str, locale: str = "en") -> User:
@@ -233,6 +233,7 @@ class Users:
         if not is_right:
             await self._limits.failed("", user.email, password[:MAX_TOKEN_LENGTH])
             raise AuthenticationFailed("The current password is not correct.")
+        await self._limits.succeeded("", user.email)
 
     async def set_password(self, user: User, new: str) -> User:
         """Without the old one: for the operator. ``Invalid`` when it is weak."""

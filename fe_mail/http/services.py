@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.ports import AccountStore, Cache
+from fe_mail.ports import AccountStore, Counters
 
 if TYPE_CHECKING:
     from fe_mail.accounts.aliases import Aliases
@@ -31,5 +31,5 @@ class Services:
     router: "Router"
     webhook_keys: "WebhookKeys"
     accounts: AccountStore
-    cache: Cache
+    counters: Counters
     clock: IReactorTime

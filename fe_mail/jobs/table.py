@@ -1,8 +1,8 @@
 """
 The table of background jobs: what runs, how often, in which order at the start.
 
-A job is a coroutine without arguments that may be run at any time and any number of times. One
-failing run is logged and the next one comes at its time.
+A job is a coroutine without arguments that may be run at any time and any number of times, and
+cancelled in the middle. A run that fails is logged and tried again soon.
 """
 
 from collections.abc import Awaitable, Callable

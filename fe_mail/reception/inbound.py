@@ -29,20 +29,22 @@ from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.model.verdicts import Result, Verdicts
 from fe_mail.policy.inbound import (
+    HARVESTED,
     MESSAGE,
-    RECIPIENT,
     Acquaintance,
     ConnectFacts,
     MessageFacts,
     RecipientFacts,
     connect_table,
-    note_unknown,
+    recipient_table,
     sender_table,
 )
+from fe_mail.policy.limits import UNKNOWN_MAX
 from fe_mail.policy.rules import Action, Count, Discard, Rule, first_refusal, judge
 from fe_mail.ports import Cache
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.checks import Check, collect
+from fe_mail.reception.harvesting import Harvesting, tarpit_seconds
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
 from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
@@ -70,6 +72,7 @@ class InboundReception:
         self,
         router: Routing,
         intake: Intake,
+        harvesting: Harvesting,
         cache: Cache,
         clock: IReactorTime,
         *,
@@ -89,11 +92,12 @@ class InboundReception:
         self.hold = hold
         self.message_table = message_table
         self._router = router
-        self._cache = cache
+        self._harvesting = harvesting
         self._srs = srs
         self._acquaintance = Acquaintance(cache, trusted)
-        self._connect = connect_table(cache)
-        self._sender = sender_table(cache)
+        self._connect = connect_table(harvesting.is_over)
+        self._sender = sender_table(harvesting.is_over)
+        self._recipient = recipient_table(harvesting.is_over)
 
     async def connected(self, peer: Peer) -> Status | None:
         """May this peer speak at all?"""
@@ -127,11 +131,14 @@ class InboundReception:
             recipient=recipient,
             route=await self.route(recipient, reverse_path),
         )
-        refusal = await first_refusal(RECIPIENT, facts, self.count)
+        refusal = await first_refusal(self._recipient, facts, self.count)
         if refusal is not None and refusal.enhanced == "5.1.1":
-            delay = await note_unknown(self._cache, peer.ip)
+            count = await self._harvesting.note(peer.ip)
+            delay = tarpit_seconds(count)
             if delay:
                 await pause(self.clock, delay)
+            if count > UNKNOWN_MAX:
+                return HARVESTED
         return refusal
 
     def begin(self, envelope: Envelope, identity: Identity | None) -> Spooling:

@@ -30,6 +30,7 @@ from fe_mail.model.queue import Target
 from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.model.verdicts import Verdicts
+from fe_mail.policy.allowance import Allowance
 from fe_mail.policy.limits import DAILY_MESSAGES, MAX_RECIPIENTS
 from fe_mail.policy.outbound import (
     RECIPIENT,
@@ -38,10 +39,11 @@ from fe_mail.policy.outbound import (
     SubmissionFacts,
     SubmittedRecipient,
     SubmittedSender,
+    allowance_table,
     message_table,
 )
 from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
-from fe_mail.ports import AccountStore, BodyWriter, Cache, Keyring, Offload
+from fe_mail.ports import AccountStore, BodyWriter, Counters, Keyring, Offload
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
@@ -68,7 +70,7 @@ class SubmissionReception:
         router: Routing,
         accounts: AccountStore,
         intake: Intake,
-        cache: Cache,
+        counters: Counters,
         keyring: Keyring,
         clock: IReactorTime,
         *,
@@ -86,7 +88,9 @@ class SubmissionReception:
         self.run = run
         self.hold = hold
         self.count = count
-        self.message_table = message_table(cache, daily_messages, max_recipients)
+        self.allowance = Allowance(counters, daily_messages)
+        self.message_table = message_table(max_recipients)
+        self.allowance_table = allowance_table(self.allowance)
         self.octets_in_hand = 0
         self._router = router
         self._accounts = accounts
@@ -260,7 +264,24 @@ class _SubmissionSpooling:
             author=_author(self._letter.fields),
         )
         judgment = await judge(reception.message_table, submission, reception.count)
-        return judgment.refusal or await self._queue(identity, routed, judgment)
+        refusal = judgment.refusal or await first_refusal(
+            reception.allowance_table, submission, reception.count
+        )
+        if refusal is not None:
+            return refusal
+        try:
+            return await self._queue(identity, routed, judgment)
+        except BaseException:
+            if not rights.is_unlimited:
+                await self._give_back(identity)
+            raise
+
+    async def _give_back(self, identity: Identity) -> None:
+        """The message is refused after all, so it must not count."""
+        try:
+            await self._reception.allowance.give_back(identity.alias)
+        except MailError:
+            log.failure("{message_id} counts though it was refused", message_id=self._id)
 
     async def _queue(
         self, identity: Identity, routed: list[tuple[Recipient, Route]], judgment: Judgment

@@ -15,10 +15,10 @@ from fe_mail.ports import AccountStore, MailboxStore
 from tests.fakes import (
     MemoryAccountStore,
     MemoryBus,
-    MemoryCache,
-    MemoryMailboxStore,
     QuickKeyring,
     give_keys,
+    mailbox_store,
+    memory_counters,
 )
 
 __all__ = ["AccountsTestCase"]
@@ -36,7 +36,7 @@ class AccountsTestCase(SynchronousTestCase):
         self.clock.advance(START)
         self.keyring = self.make_keyring()
         self.accounts = self.make_accounts()
-        self.cache = MemoryCache(self.clock)
+        self.counters = memory_counters(self.clock)
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
         self.admin = self.add_user("admin@example.com")
@@ -52,7 +52,7 @@ class AccountsTestCase(SynchronousTestCase):
 
     def make_mailboxes(self) -> MailboxStore:
         """A store of mailboxes."""
-        return MemoryMailboxStore(self.bus, self.clock)
+        return mailbox_store(self, self.bus, self.clock)
 
     def now(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
         """The result of a coroutine that needs no waiting."""

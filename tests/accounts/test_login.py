@@ -37,7 +37,7 @@ class LoginTestCase(AccountsTestCase):
     def setUp(self) -> None:
         """One alias that works."""
         super().setUp()
-        self.login = Login(self.accounts, self.keyring, self.cache, self.clock)
+        self.login = Login(self.accounts, self.keyring, self.counters, self.clock)
         self.domain = self.add_domain("example.org")
         self.alice = self.add_alias(self.domain, "alice", has_imap=True)
         self.credential = self.add_credential(self.alice, PASSWORD)

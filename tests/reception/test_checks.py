@@ -158,6 +158,7 @@ class ReceptionTests(ChecksTestCase):
         reception = InboundReception(
             self.router,
             self.intake,
+            self.harvesting,
             self.cache,
             self.clock,
             hostname="mx.example.net",
