@@ -42,7 +42,7 @@ class KeyringContract:
     counts: tuple[int, ...] = (1, 4095, 4096, 15_000)
 
     def test_salted_password_counts(self: Any) -> None:
-        """The number of iterations is the one that was asked for: it is what guessing costs."""
+        """Each round counts; the fakes do fewer of them where there are very many."""
         keyring = self.keyring()
         for iterations in self.counts:
             salted = self.run_now(keyring.salted_password("pencil", b"salt", iterations))
