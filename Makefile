@@ -22,8 +22,7 @@ bench: $(READY)    ## figures for docs/benchmarks.rst
 	$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY)     ## write again what is generated from code
-	$(BIN)/fe-mail env-example > conf/env.example
-	$(BIN)/fe-mail variables > docs/variables.rst
+	$(BIN)/python -m fe_mail.app.reference
 
 lock:              ## pin what setup.cfg asks for (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -33,6 +33,8 @@ def within(
     At once means: even if the work does not heed its cancellation, and whatever it gives then.
     """
     running = Deferred.fromCoroutine(work)
+    if running.called:
+        return running  # work that was done at once costs no timer
     ended: Deferred[T] = Deferred(lambda _: running.cancel())
 
     def end(result: Any) -> None:

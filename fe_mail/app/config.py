@@ -20,7 +20,7 @@ from fe_mail.app.variables import (
     REFERENCE_ONLY,
     Keys,
     Limits,
-    Listen,
+    Listening,
     Names,
     Operation,
     Storage,
@@ -50,7 +50,7 @@ class Config:
 
     directory: Path
     names: Names
-    listen: Listen
+    listen: Listening
     web: Web
     keys: Keys
     limits: Limits

@@ -18,6 +18,7 @@ from typing import Any
 
 from fe_mail.app.config import Config
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, ADMIN_EMAIL, DEMO_ALIASES, DEMO_DOMAIN
+from fe_mail.app.edge_table import edges
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
 from fe_mail.model.address import Address
@@ -32,15 +33,7 @@ FACTS_NAME = "demo.json"
 HOLD_REASON = "demo"
 LOOPBACK = "127.0.0.1"
 # The listeners by demo.json's names.
-LISTENERS = {
-    "mx": "mx",
-    "submission": "submission",
-    "submissions": "smtp",
-    "imap": "imap",
-    "imaps": "imaps",
-    "pop3": "pop3",
-    "pop3s": "pop3s",
-}
+LISTENERS = {edge.demo_name: edge.name for edge in edges() if edge.demo_name}
 WELCOME = """\
 From: fe-mail <admin@demo.test>
 To: {address}

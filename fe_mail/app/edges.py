@@ -2,7 +2,7 @@
 The roles of a process on the inside: factories for its listeners, the queue's runner, the jobs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -13,14 +13,18 @@ from twisted.logger import Logger
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
+from fe_mail.app.edge_table import TABLE, Edge, edges
 from fe_mail.app.single import Company
 from fe_mail.app.wiring import Inside
+from fe_mail.budget import Budget
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.delivery.webhook import WebhookCourier
+from fe_mail.http.body import Room
 from fe_mail.http.gate import Gate
+from fe_mail.http.proxies import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.site import PROXIED_LIMITS, HTTPSite, Switch
 from fe_mail.http.work import Work
@@ -31,6 +35,7 @@ from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
+from fe_mail.reception.checks import check_table
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
@@ -40,11 +45,9 @@ from fe_mail.web.clients import ClientSettings, Server
 from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
 
-__all__ = ["IMPLICIT_TLS", "Edges"]
+__all__ = ["MAKERS", "Edges"]
 
-IMPLICIT_SUBMISSION_PORTS = (465, 2465)
 DEMO_MX_LIMITS = attrs.evolve(MX_LIMITS, per_address=200)  # everybody has the same address
-IMPLICIT_TLS = frozenset({"imaps", "pop3s", "https"})
 
 
 class Edges:
@@ -67,17 +70,21 @@ class Edges:
             [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
         )
         self._catalogs = Catalogs()
+        self._proxies = Proxies(self._config.web.trusted_proxies)
+        self.memory = Budget()
+        self._room = Room(self.inside.stores.run, self.memory)
         self._runners = Company(self._config.data_path / "queue.runner")
         self.factories: dict[str, Any] = self._factories(roles)
         self.runner = self._runner() if "smtp-bree" in roles else None
         self.jobs = self._jobs() if "bree" in roles else None
 
     @property
-    def implicit_tls(self) -> frozenset[str]:
+    def tls_names(self) -> frozenset[str]:
         """The listeners whose connections begin with a TLS handshake."""
-        listen = self._config.listen
-        implicit = self._demo or listen.smtp_port in IMPLICIT_SUBMISSION_PORTS
-        return IMPLICIT_TLS | ({"smtp"} if implicit else frozenset())
+        return frozenset(edge.name for edge in edges() if self._begins_with_tls(edge))
+
+    def _begins_with_tls(self, edge: Edge) -> bool:
+        return edge.begins_with_tls(self._config.listen.port(edge.name), demo=self._demo)
 
     async def start(self) -> None:
         """Begin to deliver and to keep order."""
@@ -109,19 +116,15 @@ class Edges:
     # Mail ---------------------------------------------------------------------------------------
 
     def _factories(self, roles: tuple[str, ...]) -> dict[str, Any]:
-        makers = {
-            "mx": self._mx,
-            "smtp": self._smtp,
-            "imap": self._imap,
-            "pop3": self._pop3,
-            "web": self._web,
-            "api": self._api,
-        }
         factories: dict[str, Any] = {}
-        for role in roles:
-            if role in makers:
-                factories.update(makers[role]())
+        for role in TABLE:
+            if role.edges and role.name in roles:
+                factories.update(MAKERS[role.name](self))
         return factories
+
+    def _count_rule(self, name: str) -> None:
+        """Each rule has its own counter in /metrics."""
+        self.log.debug("The rule {outcome} acted.", metric="rule", outcome=name)
 
     def _mx(self) -> Mapping[str, Any]:
         inside, stores, limits = self.inside, self.inside.stores, self._config.limits
@@ -131,6 +134,9 @@ class Edges:
             stores.cache,
             inside.clock,
             hostname=self._config.names.mx_host,
+            count=self._count_rule,
+            checks=check_table(inside.resolver),
+            trusted=self._config.listen.proxy_networks,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
         )
@@ -156,6 +162,7 @@ class Edges:
             inside.clock,
             hostname=self._config.names.mx_host,
             run=stores.run,
+            count=self._count_rule,
             hold=hold_reason if self._demo else None,
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
@@ -217,10 +224,10 @@ class Edges:
     def _web_resource(self, work: Work) -> Any:
         return create_web_resource(
             self._services(),
-            clients=self._clients(),
+            clients=self.client_settings(),
             work=work,
             gate=self._gate(),
-            trusted_proxies=("127.0.0.1", "::1"),
+            proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             app_name=self._config.names.app_name,
             catalogs=self._catalogs,
@@ -243,7 +250,7 @@ class Edges:
             mail_host=self._config.names.domain,
             work=work,
             gate=self._gate(),
-            trusted_proxies=("127.0.0.1", "::1"),
+            proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             translate=self._catalogs.negotiated,
         )
@@ -254,29 +261,28 @@ class Edges:
         both = Switch(web, self._api_resource(work), frozenset({self._config.names.api_host}))
         clock = self.inside.clock
         return {
-            "web": HTTPSite(web, clock=clock, work=work, limits=PROXIED_LIMITS),
-            "https": HTTPSite(both, clock=clock, work=work),
+            "web": HTTPSite(web, clock=clock, room=self._room, work=work, limits=PROXIED_LIMITS),
+            "https": HTTPSite(both, clock=clock, room=self._room, work=work),
         }
 
     def _api(self) -> Mapping[str, Any]:
         work = Work()
         api = self._api_resource(work)
-        return {"api": HTTPSite(api, clock=self.inside.clock, work=work, limits=PROXIED_LIMITS)}
+        clock = self.inside.clock
+        site = HTTPSite(api, clock=clock, room=self._room, work=work, limits=PROXIED_LIMITS)
+        return {"api": site}
 
-    def _clients(self) -> ClientSettings:
-        names, listen = self._config.names, self._config.listen
-        hosts = {"imap": names.imap_host, "pop3": names.pop3_host, "smtp": names.smtp_host}
-        if self._demo:
-            hosts = dict.fromkeys(hosts, "localhost")
-        implicit = "smtp" in self.implicit_tls
-        return ClientSettings(
-            imap=Server(hosts["imap"], listen.imap_port) if listen.imap_port else None,
-            pop3=Server(hosts["pop3"], listen.pop3_port) if listen.pop3_port else None,
-            smtp=Server(hosts["smtp"], listen.smtp_port) if implicit else None,
-            smtp_starttls=Server(hosts["smtp"], listen.submission_port, "STARTTLS")
-            if listen.submission_port
-            else None,
-        )
+    def client_settings(self) -> ClientSettings:
+        """What people are told to type into a mail program."""
+        found = []
+        for edge in edges():
+            port = self._config.listen.port(edge.name)
+            if edge.client is not None and port:
+                host = "localhost" if self._demo else getattr(self._config.names, edge.client.host)
+                security = "TLS" if self._begins_with_tls(edge) else "STARTTLS"
+                row = (edge.client.protocol, Server(host, port, security))
+                found.append((edge.client.place, row))
+        return ClientSettings(tuple(row for _, row in sorted(found, key=lambda each: each[0])))
 
     # Workers ------------------------------------------------------------------------------------
 
@@ -289,7 +295,7 @@ class Edges:
             inside.clock,
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
-            port=self._config.listen.mx_port if self._demo else 25,
+            port=self._config.listen.port("mx") if self._demo else 25,
             allow_private=self._demo,
         )
         webhook = WebhookCourier(
@@ -323,10 +329,21 @@ class Edges:
             accounts=stores.accounts,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
-            settlement=inside.settlement,
+            aftermath=inside.aftermath,
             site=inside.site,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,
         )
         return JobRunner(table, stores.cache, inside.clock)
+
+
+# By role: what makes the factories of its listeners, by their names in the table.
+MAKERS: dict[str, Callable[[Edges], Mapping[str, Any]]] = {
+    "mx": Edges._mx,
+    "smtp": Edges._smtp,
+    "imap": Edges._imap,
+    "pop3": Edges._pop3,
+    "web": Edges._web,
+    "api": Edges._api,
+}

@@ -21,8 +21,10 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
     IReactorTime,
+    IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
+from twisted.internet.tcp import makeBinding
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -87,8 +89,10 @@ class Door(Factory):
         inner.doStart()
 
     def close(self) -> None:
-        """Turn new connections away."""
-        self._direct = self._proxied = None
+        """Turn new connections away; the factory is told that it is over."""
+        inner, self._direct, self._proxied = self._direct, None, None
+        if inner is not None:
+            inner.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Choose by the peer's address."""
@@ -113,15 +117,43 @@ def _send_at_once(port: Any) -> None:
     port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+class SharedPorts:
+    """
+    The TCP ports of a reactor, bound in such a way that other processes may bind them too
+    (SO_REUSEPORT), if they do it in the same way and run as the same user. The kernel gives each
+    its share of the connections.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def listenTCP(
+        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        """What the endpoint string ``tcp:`` asks of a reactor."""
+        binding = makeBinding(interface, port, reuseAddress=True, reusePort=True)
+        listening: IListeningPort = self._reactor.listenTCP(binding, factory, backlog, interface)
+        return listening
+
+
 class Listener(Service):
-    """One named listener on any number of endpoints."""
+    """One named listener on any number of endpoints; ``is_shared`` is for those of TCP."""
 
     log = Logger()
 
-    def __init__(self, reactor: object, name: str, endpoints: Sequence[str], door: Door) -> None:
+    def __init__(
+        self,
+        reactor: object,
+        name: str,
+        endpoints: Sequence[str],
+        door: Door,
+        *,
+        is_shared: bool = False,
+    ) -> None:
         self.name = name
         self.door = door
         self._reactor = reactor
+        self._tcp = SharedPorts(reactor) if is_shared else reactor
         self._strings = tuple(endpoints)
         self._ports: list[IListeningPort] = []
         self._listening: Deferred[list[IListeningPort]] | None = None
@@ -129,10 +161,15 @@ class Listener(Service):
     def privilegedStartService(self) -> None:
         """Bind; an address that is in use is an error that stops the start."""
         self._listening = gatherResults(
-            [serverFromString(self._reactor, s).listen(self.door) for s in self._strings],
+            [self._endpoint(string).listen(self.door) for string in self._strings],
             consumeErrors=True,
         )
         self._listening.addCallbacks(self._bound)
+
+    def _endpoint(self, string: str) -> IStreamServerEndpoint:
+        reactor = self._tcp if string.startswith("tcp:") else self._reactor
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, string)
+        return endpoint
 
     def _bound(self, ports: list[IListeningPort]) -> None:
         self._ports.extend(ports)

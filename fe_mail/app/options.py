@@ -16,11 +16,12 @@ from twisted.python import usage
 
 from fe_mail.app.config import Config, ConfigError, describe, load
 from fe_mail.app.demo_settings import DEMO_DIRECTORY, demo_environment
+from fe_mail.app.edge_table import role_names
 from fe_mail.app.log import make_observer
-from fe_mail.app.roles import ROLES
 
 __all__ = ["Options", "chosen_observer", "find_directory"]
 
+ROLES = role_names()
 _chosen_log: dict[str, Any] = {}
 SYSTEM_DIRECTORY = Path("/var/lib/fe-mail")
 
@@ -59,6 +60,7 @@ class Options(usage.Options):
     optFlags = [  # noqa: RUF012
         ["demo", None, "Try it: loopback, no configuration, data under var/demo/."],
         ["fresh", None, "With --demo: forget the data of earlier runs."],
+        ["share-ports", None, "With --role: let more processes like this one use the same ports."],
     ]
 
     def getUsage(self, width: int | None = None) -> str:
@@ -71,6 +73,8 @@ class Options(usage.Options):
         self.roles = self._chosen_roles()
         if self["fresh"] and not self["demo"]:
             _refuse(["--fresh goes with --demo only: it removes data."])
+        if self["share-ports"] and set(self.roles) == set(ROLES):
+            _refuse(["--share-ports goes with --role: a whole server shares with nobody."])
         try:
             self.config = self._load()
         except ConfigError as error:

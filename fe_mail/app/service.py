@@ -20,12 +20,15 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogPublisher
 
+from fe_mail.app import edge_table
 from fe_mail.app.config import Config
 from fe_mail.app.demo import announce, forget_facts, prepare
 from fe_mail.app.demo_names import DemoResolver
+from fe_mail.app.edge_table import METRICS, Edge
 from fe_mail.app.edges import Edges
 from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
+from fe_mail.app.parts import Part, Parts
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
 from fe_mail.app.wiring import Inside, Stores, make_site
 from fe_mail.connection.registry import DRAIN_SECONDS
@@ -34,6 +37,11 @@ from fe_mail.model.errors import MailError, Unavailable
 __all__ = ["FeMailService"]
 
 STOP_SECONDS = DRAIN_SECONDS + 5  # what drains was cut by then
+# Nothing new comes in, what runs finishes, and what it needs goes last.
+STOP_ORDER = (
+    *("certificates", "metrics", "ports", "connections"),
+    *("workers", "login", "stores", "demo"),
+)
 CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
 # The reactor needs the interpreter several times for one answer, and waits this long each time
 # while a thread reads a big message; Python's 5 ms add up to 100.
@@ -41,7 +49,10 @@ THREAD_TURN_SECONDS = 0.001
 
 
 class FeMailService(Service):
-    """All chosen roles of one process; ``demo`` makes it one to try."""
+    """
+    All chosen roles of one process; ``demo`` makes it one to try. With ``shares_ports`` other
+    processes that have it too may listen on the same ports.
+    """
 
     log = Logger()
 
@@ -51,48 +62,46 @@ class FeMailService(Service):
         config: Config,
         roles: tuple[str, ...],
         demo: bool = False,
+        shares_ports: bool = False,
     ) -> None:
         self.name = "fe-mail"
         self.config = config
         self.roles = roles
         self.reactor = reactor
         self.demo = demo
+        self._shares_ports = shares_ports
         self.certificates = CertificateDirectory(config.ssl_path)
         self.metrics = Metrics(reactor)
         stores = Stores(reactor, config)
         resolver = DemoResolver(stores.accounts, make_site(config)) if demo else None
         self.inside = Inside(reactor, config, stores, resolver)
         self.edges = Edges(self.inside, roles, self.certificates, demo)
+        memory = self.edges.memory
+        self.metrics.watch_memory(lambda: memory.used, lambda: memory.refused)
         self.listeners = self._make_listeners()
         self._started: Deferred[None] | None = None
         self._is_ready = False
         self._renewal = LoopingCall(self.certificates.check)
         self._renewal.clock = reactor
+        self._demo_accounts: dict[str, Any] = {}
+        self.parts = self._make_parts()
 
     # Start --------------------------------------------------------------------------------------
 
     def _make_listeners(self) -> dict[str, Listener]:
+        wanted = [edge for role, edge in edge_table.listeners() if role.name in self.roles]
+        made = {edge.name: self._make_listener(edge) for edge in (*wanted, METRICS)}
+        return {name: listener for name, listener in made.items() if listener is not None}
+
+    def _make_listener(self, edge: Edge) -> Listener | None:
         listen = self.config.listen
-        wanted = {
-            "mx": ("mx", listen.mx_listen, listen.mx_port, False),
-            "smtp": ("smtp", listen.smtp_listen, listen.smtp_port, False),
-            "submission": ("smtp", listen.submission_listen, listen.submission_port, False),
-            "imaps": ("imap", listen.imap_listen, listen.imap_port, False),
-            "imap": ("imap", listen.imap_starttls_listen, listen.imap_starttls_port, False),
-            "pop3s": ("pop3", listen.pop3_listen, listen.pop3_port, False),
-            "pop3": ("pop3", listen.pop3_stls_listen, listen.pop3_stls_port, False),
-            "https": ("web", listen.web_https_listen, listen.web_https_port, False),
-            "web": ("web", listen.web_listen, listen.web_port, True),
-            "api": ("api", listen.api_listen, listen.api_port, True),
-            "metrics": ("", (), listen.metrics_port, True),
-        }
-        listeners = {}
-        for name, (role, strings, port, loopback) in wanted.items():
-            endpoints = endpoint_strings(strings, port, loopback)
-            if endpoints and (not role or role in self.roles):
-                door = Door(self.reactor, listen.proxy_networks if not loopback else ())
-                listeners[name] = Listener(self.reactor, name, endpoints, door)
-        return listeners
+        strings = listen.endpoints(edge.name)
+        endpoints = endpoint_strings(strings, listen.port(edge.name), edge.is_loopback)
+        if not endpoints:
+            return None
+        door = Door(self.reactor, () if edge.is_loopback else listen.proxy_networks)
+        is_shared = self._shares_ports and edge is not METRICS
+        return Listener(self.reactor, edge.name, endpoints, door, is_shared=is_shared)
 
     def privilegedStartService(self) -> None:
         """Bind every port."""
@@ -109,23 +118,30 @@ class FeMailService(Service):
         self._started = Deferred.fromCoroutine(self._start())
         self._started.addErrback(self._give_up)
 
+    def _make_parts(self) -> Parts:
+        """In the order in which they start; ``STOP_ORDER`` says how they stop."""
+        edges, login = self.edges, self.inside.login
+        parts = [
+            Part("ports", start=self._bind, stop=self._stop_listening),
+            Part("certificates", start=self._prepare_certificate, stop=self._stop_renewal),
+            Part("stores", start=self.inside.start, stop=self.inside.stop),
+            Part("login", stop=login.stop),
+            Part("demo", start=self._prepare_demo, stop=self._end_demo),
+            Part("connections", start=self._open_doors, stop=self._drain),
+            # After the doors: what waits may be for this server itself.
+            Part("workers", start=edges.start, stop=edges.stop),
+            Part("metrics", start=self._start_metrics, stop=self._stop_metrics),
+        ]
+        return Parts(parts, STOP_ORDER)
+
     async def _start(self) -> None:
         began = self.reactor.seconds()
-        for listener in self.listeners.values():
-            listener.startService()
-            await listener.when_listening()
-        self._prepare_certificate()
-        signal.signal(signal.SIGHUP, self._look_for_certificate)
-        await self.inside.start()
-        accounts = await prepare(self.inside) if self.demo else {}
-        self._open_doors()
-        await self.edges.start()  # after the doors: what waits may be for this server itself
+        await self.parts.start()
         self._settle()
-        self.metrics.start()
         self._is_ready = True
         if self.demo:
             ports = {name: listener.port for name, listener in self.listeners.items()}
-            announce(self.config, ports, accounts)
+            announce(self.config, ports, self._demo_accounts)
         self.log.info(
             "Ready after {seconds:.1f} s: {roles}.",
             seconds=self.reactor.seconds() - began,
@@ -133,6 +149,18 @@ class FeMailService(Service):
         )
         if "web" in self.roles:
             self._tell_where_the_web_is()
+
+    async def _bind(self) -> None:
+        for listener in self.listeners.values():
+            listener.startService()
+            await listener.when_listening()
+
+    async def _prepare_demo(self) -> None:
+        if self.demo:
+            self._demo_accounts = await prepare(self.inside)
+
+    async def _start_metrics(self) -> None:
+        self.metrics.start()
 
     def _tell_where_the_web_is(self) -> None:
         """The password itself stays out of the log."""
@@ -172,10 +200,8 @@ class FeMailService(Service):
         else:
             self.reactor.callWhenRunning(self.reactor.stop)
 
-    def _prepare_certificate(self) -> None:
-        names = self.config.names
-        hosts = [names.domain, names.web_host, names.api_host, names.mx_host, names.smtp_host]
-        hosts += [names.imap_host, names.pop3_host, "localhost", "127.0.0.1", "::1"]
+    async def _prepare_certificate(self) -> None:
+        hosts = [*self.config.names.hosts, "localhost", "127.0.0.1", "::1"]
         if not self.certificates.chain_path.exists():
             make_self_signed(self.config.ssl_path, list(dict.fromkeys(hosts)))
             self.log.warn(
@@ -190,21 +216,22 @@ class FeMailService(Service):
                 f"The certificate in {self.config.ssl_path} cannot be used: {problem}."
             ) from None
         self._renewal.start(CERTIFICATE_CHECK_SECONDS, now=False)
+        signal.signal(signal.SIGHUP, self._look_for_certificate)
 
     def _look_for_certificate(self, *_: object) -> None:
         """A signal arrives between any two instructions; the reactor does the work."""
         self.reactor.callFromThread(self.certificates.check)
 
-    def _open_doors(self) -> None:
+    async def _open_doors(self) -> None:
         sharing: dict[Any, list[str]] = {}
         for name, listener in self.listeners.items():
-            if name == "metrics":
+            if name == METRICS.name:
                 site = self.metrics.site(self._count_queue, self.health)
                 listener.door.open(site, None)
                 continue
             factory = self.edges.factories[name]
-            implicit = name in self.edges.implicit_tls
-            listener.door.open(factory, self.certificates if implicit else None)
+            is_tls = name in self.edges.tls_names
+            listener.door.open(factory, self.certificates if is_tls else None)
             sharing.setdefault(factory, []).append(name)
         for factory, names in sharing.items():  # counted once, however many ports it has
             self.metrics.watch_connections(
@@ -244,11 +271,22 @@ class FeMailService(Service):
 
     async def _stop(self) -> None:
         self.log.info("Stopping: running transactions finish first.")
+        await self.parts.stop()
+        self.log.info("Stopped.")
+        globalLogPublisher.removeObserver(self.metrics)
+
+    async def _stop_renewal(self) -> None:
         if self._renewal.running:
             self._renewal.stop()
+
+    async def _stop_metrics(self) -> None:
         self.metrics.stop()
+
+    async def _stop_listening(self) -> None:
         for listener in self.listeners.values():
             await listener.stop_listening()
+
+    async def _drain(self) -> None:
         factories = set(self.edges.factories.values())
         draining = [Deferred.fromCoroutine(factory.drain()) for factory in factories]
         finished = DeferredList(draining, consumeErrors=True)
@@ -257,12 +295,10 @@ class FeMailService(Service):
             await finished
         except TimeoutError:
             self.log.warn("Some connections did not finish in time; they are closed.")
-        await self.edges.stop()
-        await self.inside.stop()
+
+    async def _end_demo(self) -> None:
         if self.demo:
             forget_facts(self.config)
-        self.log.info("Stopped.")
-        globalLogPublisher.removeObserver(self.metrics)
 
 
 def _connections(factory: Any) -> int:

@@ -1,5 +1,5 @@
 """
-What twistd's plugins name: one entry for all roles, and one per role.
+What twistd's plugins name: ``every_role``, and one entry per role, such as ``smtp_bree``.
 
 ``from fe_mail.app.tap import application`` in a ``.tac`` file starts the same tree.
 """
@@ -12,9 +12,9 @@ from twisted.logger import ILogObserver
 from twisted.python.components import Componentized
 
 from fe_mail.app.config import Config, load
+from fe_mail.app.edge_table import role_names
 from fe_mail.app.log import make_observer
 from fe_mail.app.options import Options, find_directory
-from fe_mail.app.roles import ROLES
 from fe_mail.app.service import FeMailService
 
 __all__ = ["Entry", "application", "every_role"]
@@ -28,18 +28,22 @@ class Entry:
 
     def makeService(self, options: Options) -> IService:
         """The service tree; it neither connects nor listens yet."""
-        return FeMailService(reactor, options.config, options.roles, demo=bool(options["demo"]))
+        return FeMailService(
+            reactor,
+            options.config,
+            options.roles,
+            demo=bool(options["demo"]),
+            shares_ports=bool(options["share-ports"]),
+        )
 
 
-every_role = Entry(ROLES)
-mx, smtp, imap, pop3 = Entry(("mx",)), Entry(("smtp",)), Entry(("imap",)), Entry(("pop3",))
-web, api = Entry(("web",)), Entry(("api",))
-smtp_bree, bree = Entry(("smtp-bree",)), Entry(("bree",))
+every_role = Entry(role_names())
+globals().update({name.replace("-", "_"): Entry((name,)) for name in role_names()})
 
 
 def application(
     directory: str | None = None,
-    roles: tuple[str, ...] = ROLES,
+    roles: tuple[str, ...] = role_names(),
     environ: dict[str, str] | None = None,
 ) -> Componentized:
     """The application for a ``.tac`` file. Raises ConfigError for a wrong configuration."""

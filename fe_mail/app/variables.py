@@ -2,8 +2,9 @@
 Every variable that fe-mail reads, documented once.
 
 One frozen class per area; each attribute is one variable: its name in ``.env``, its default, how
-it is read, and one sentence. ``--help``, ``conf/env.example`` and ``docs/operations.rst`` are
-generated from here. Names that the reference's product has mean the same here.
+it is read, and one sentence. ``--help``, ``conf/env.example`` and ``docs/variables.rst`` are
+generated from here; those of the listeners come from ``edge_table.py``. Names that the reference's
+product has mean the same here.
 """
 
 import ipaddress
@@ -14,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from fe_mail.app.edge_table import edges
 from fe_mail.model.address import normalize_domain
 from fe_mail.model.errors import Invalid
 
@@ -23,6 +25,7 @@ __all__ = [
     "Keys",
     "Limits",
     "Listen",
+    "Listening",
     "Names",
     "Operation",
     "Storage",
@@ -193,68 +196,58 @@ class Names:
         _hosts,
     )
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The domain and every host name, each once."""
+        named = (field.name for field in attrs.fields(type(self)) if field.name.endswith("_host"))
+        return tuple(dict.fromkeys((self.domain, *(getattr(self, name) for name in named))))
 
-@attrs.frozen(kw_only=True)
-class Listen:
-    """Where connections come in. A port of 0 switches a listener off."""
 
-    mx_port: int = _var("MX_PORT", "25", "Inbound SMTP.", _port)
-    smtp_port: int = _var(
-        "SMTP_PORT", "465", "Submission; implicit TLS on 465 and 2465, else STARTTLS.", _port
-    )
-    submission_port: int = _var(
-        "SUBMISSION_PORT", "587", "A second submission port, with STARTTLS.", _port
-    )
-    imap_port: int = _var("IMAP_PORT", "993", "IMAP with implicit TLS.", _port)
-    imap_starttls_port: int = _var("IMAP_STARTTLS_PORT", "0", "IMAP with STARTTLS (143).", _port)
-    pop3_port: int = _var("POP3_PORT", "995", "POP3 with implicit TLS.", _port)
-    pop3_stls_port: int = _var("POP3_STLS_PORT", "0", "POP3 with STLS (110).", _port)
-    web_https_port: int = _var(
-        "WEB_HTTPS_PORT", "443", "Web UI and API with TLS, told apart by host name.", _port
-    )
-    web_port: int = _var(
-        "WEB_PORT", "3000", "Web UI in plain HTTP on loopback, for a reverse proxy.", _port
-    )
-    api_port: int = _var(
-        "API_PORT", "4000", "REST API in plain HTTP on loopback, for a reverse proxy.", _port
-    )
-    metrics_port: int = _var("METRICS_PORT", "9187", "/metrics and /health on loopback.", _port)
-    mx_listen: tuple[str, ...] = _var(
-        "MX_LISTEN", "", "Endpoint strings instead of MX_PORT, separated by blanks.", _endpoints
-    )
-    smtp_listen: tuple[str, ...] = _var(
-        "SMTP_LISTEN", "", "Endpoint strings instead of SMTP_PORT.", _endpoints
-    )
-    submission_listen: tuple[str, ...] = _var(
-        "SUBMISSION_LISTEN", "", "Endpoint strings instead of SUBMISSION_PORT.", _endpoints
-    )
-    imap_listen: tuple[str, ...] = _var(
-        "IMAP_LISTEN", "", "Endpoint strings instead of IMAP_PORT.", _endpoints
-    )
-    imap_starttls_listen: tuple[str, ...] = _var(
-        "IMAP_STARTTLS_LISTEN", "", "Endpoint strings instead of IMAP_STARTTLS_PORT.", _endpoints
-    )
-    pop3_listen: tuple[str, ...] = _var(
-        "POP3_LISTEN", "", "Endpoint strings instead of POP3_PORT.", _endpoints
-    )
-    pop3_stls_listen: tuple[str, ...] = _var(
-        "POP3_STLS_LISTEN", "", "Endpoint strings instead of POP3_STLS_PORT.", _endpoints
-    )
-    web_https_listen: tuple[str, ...] = _var(
-        "WEB_HTTPS_LISTEN", "", "Endpoint strings instead of WEB_HTTPS_PORT.", _endpoints
-    )
-    web_listen: tuple[str, ...] = _var(
-        "WEB_LISTEN", "", "Endpoint strings instead of WEB_PORT.", _endpoints
-    )
-    api_listen: tuple[str, ...] = _var(
-        "API_LISTEN", "", "Endpoint strings instead of API_PORT.", _endpoints
-    )
-    proxy_networks: tuple[str, ...] = _var(
+class Listening:
+    """What ``Listen`` is able to do; its variables derive from the table of edges."""
+
+    proxy_networks: tuple[str, ...]
+
+    def port(self, name: str) -> int:
+        """The port of a listener, 0 if it is off."""
+        return int(getattr(self, _EDGES[name].port_variable.lower()))
+
+    def endpoints(self, name: str) -> tuple[str, ...]:
+        """The endpoint strings that were given for a listener instead of its port."""
+        if not _EDGES[name].takes_endpoints:
+            return ()
+        return tuple(getattr(self, _EDGES[name].listen_variable.lower()))
+
+
+def _listen_fields() -> dict[str, Any]:
+    """First every port, then every list of endpoint strings."""
+    fields = {}
+    for edge in _EDGES.values():
+        name = edge.port_variable
+        fields[name.lower()] = _var(name, str(edge.port), edge.text, _port)
+    taking = [edge for edge in _EDGES.values() if edge.takes_endpoints]
+    for edge in taking:
+        text = f"Endpoint strings instead of {edge.port_variable}"
+        text += ", separated by blanks." if edge is taking[0] else "."
+        fields[edge.listen_variable.lower()] = _var(edge.listen_variable, "", text, _endpoints)
+    fields["proxy_networks"] = _var(
         "PROXY_PROTOCOL_FROM",
         "",
         "Networks of load balancers that must speak the PROXY protocol to us.",
         _networks,
     )
+    return fields
+
+
+_EDGES = {edge.name: edge for edge in edges()}
+Listen: type[Listening] = attrs.make_class(
+    "Listen",
+    _listen_fields(),
+    bases=(Listening,),
+    class_body={"__doc__": "Where connections come in. A port of 0 switches a listener off."},
+    frozen=True,
+    kw_only=True,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -266,6 +259,12 @@ class Web:
     )
     url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _text)
     api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _text)
+    trusted_proxies: tuple[str, ...] = _var(
+        "TRUSTED_PROXIES",
+        "127.0.0.1, ::1",
+        "Networks of reverse proxies whose X-Forwarded-For and -Proto count.",
+        _networks,
+    )
     auth_basic_enabled: bool = _var(
         "AUTH_BASIC_ENABLED", "true", "Ask for a password before the first account exists.", _flag
     )

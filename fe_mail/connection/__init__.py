@@ -1,1 +1,1 @@
-"""What every listener shares: connections counted and ended, and the pace of a conversation."""
+"""What every listener shares: the conversation and its pace, connections counted and ended."""

@@ -80,6 +80,11 @@ class PacedConnection(TimeoutMixin, abc.ABC):
     def idle_seconds(self) -> float:
         """How long the client may be silent, or not read, now."""
 
+    @property
+    def octets_buy_time(self) -> bool:
+        """Does every octet begin ``idle_seconds`` again? Else only what was ``consumed`` does."""
+        return False
+
     @abc.abstractmethod
     def take(self, data: bytes) -> None:
         """Keep octets for the conversation."""
@@ -105,10 +110,14 @@ class PacedConnection(TimeoutMixin, abc.ABC):
         """Octets of the client."""
         if self._is_closing:
             return
+        if self.octets_buy_time:
+            self.setTimeout(self.idle_seconds)
         self.take(data)
         if self._input.wake():
             self.woken()
-        if self.is_input_full and not self._is_input_paused and not self._is_closing:
+        if self._input or self._is_input_paused or self._is_closing:
+            return
+        if self.is_input_full:  # and somebody else's turn, or something slow, is before it
             self._is_input_paused = True
             self.transport.pauseProducing()
 
@@ -141,9 +150,23 @@ class PacedConnection(TimeoutMixin, abc.ABC):
 
     # The conversation's side
 
+    def seconds(self) -> float:
+        """The time."""
+        return self._clock.seconds()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Does the conversation wait for input?"""
+        return bool(self._input)
+
+    def wake(self) -> None:
+        """Let it look again without any."""
+        self._input.wake()
+
     def write(self, octets: bytes) -> None:
         """Send."""
-        self.transport.write(octets)
+        if not self._is_closing:
+            self.transport.write(octets)
 
     async def more(self) -> None:
         """Wait for input; octets that complete nothing buy no time. ``ConnectionEnded``."""
@@ -152,7 +175,20 @@ class PacedConnection(TimeoutMixin, abc.ABC):
         if self._is_fresh:
             self.setTimeout(self.idle_seconds)
             self._is_fresh = False
+        if self._is_input_paused:
+            self._read_on()
         await self._input.sleep()
+
+    async def listen(self, seconds: float) -> None:
+        """Wait for input, but no longer than that. ``ConnectionEnded``."""
+        if self._is_closing:
+            raise ConnectionEnded
+        timer = self._clock.callLater(seconds, self._input.wake)
+        try:
+            await self._input.sleep()
+        finally:
+            if timer.active():
+                timer.cancel()
 
     async def writable(self) -> None:
         """Wait until the client reads what it was sent. ``ConnectionEnded``."""
@@ -166,8 +202,11 @@ class PacedConnection(TimeoutMixin, abc.ABC):
         """Input was used: read on, if there is room again."""
         self._is_fresh = True
         if self._is_input_paused and not self.is_input_full and not self._is_closing:
-            self._is_input_paused = False
-            self.transport.resumeProducing()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        self._is_input_paused = False
+        self.transport.resumeProducing()
 
     def close(self) -> None:
         """Close when everything is written; cut if the client does not read it."""
@@ -177,7 +216,7 @@ class PacedConnection(TimeoutMixin, abc.ABC):
         self.setTimeout(CLOSE_SECONDS)
         self.transport.unregisterProducer()
         if self._is_input_paused:
-            self.transport.resumeProducing()
+            self._read_on()
         self.transport.loseConnection()
         self._end_waits()
 

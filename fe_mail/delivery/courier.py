@@ -13,7 +13,10 @@ from fe_mail.model.errors import MailError, TooBig
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.model.status import TEMPORARY, status_for
 
-__all__ = ["Courier", "outcome_of"]
+__all__ = ["LATER", "Courier", "outcome_of"]
+
+
+LATER = Outcome.deferred(TEMPORARY.code, TEMPORARY.enhanced, TEMPORARY.text)
 
 
 class Courier(Protocol):

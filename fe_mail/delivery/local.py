@@ -4,9 +4,10 @@ The courier into a mailbox of ours.
 The delivery's id is the same for every attempt, and the store keeps one message per id: so a
 process that is killed between delivering and settling delivers once. A sender that never heard
 our 250 sends the same octets again, and gets the same id (see ``delivery_id``).
-On top of the message go Return-Path (RFC 5321 §4.4), Delivered-To (the alias) and X-Original-To
-(the address that the sender wrote, when it is another one). A Return-Path that came with the
-message is dropped, since only the last host may say it.
+On top of the message go Return-Path (RFC 5321 §4.4), Delivered-To (the alias), X-Original-To
+(the address that the sender wrote, when it is another one) and the fields that rules tagged it
+with; rules also choose its folder and keywords. A Return-Path that came with the message is
+dropped, since only the last host may say it.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from fe_mail.ports import AccountStore, MailboxStore, Offload, Queue
 
 __all__ = ["LocalCourier", "delivered_message", "delivery_id"]
 
+INBOX = "INBOX"
 ATTEMPTS = 3  # to find the mailbox while it is replaced
 OFFLOAD_OCTETS = 1024 * 1024  # copying and hashing more than this is for a thread
 _RETURN_PATH = re.compile(
@@ -45,7 +47,7 @@ class LocalCourier:
 
     async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
         """
-        Into INBOX. An alias that is gone or lost its mailbox is proven permanent.
+        Into its folder. An alias that is gone or lost its mailbox is proven permanent.
 
         Between reading the alias and delivering its mailbox may be replaced, here or in another
         process. The store then refuses the old key, and the alias is read again.
@@ -77,13 +79,17 @@ class LocalCourier:
         return await self._store(claim, alias, raw)
 
     async def _store(self, claim: Claim, alias: Alias, raw: bytes) -> Outcome | None:
+        handling = claim.delivery.handling
+
         def prepare() -> Delivery:
             return Delivery(
                 id=delivery_id(claim, raw),
                 message=NewMessage(
                     raw=delivered_message(claim, alias.address, raw),
+                    flags=frozenset(handling.keywords),
                     received_at=claim.message.created_at,
                 ),
+                folder=handling.folder or INBOX,
             )
 
         try:
@@ -128,7 +134,7 @@ def delivered_message(claim: Claim, delivered_to: str, raw: bytes) -> bytes:
     if original.lower() != delivered_to.lower():
         lines.append(f"X-Original-To: {original}")
     fields = "".join(f"{line}\r\n" for line in lines).encode("utf-8")
-    return fields + _without_return_path(raw)
+    return fields + claim.delivery.handling.header + _without_return_path(raw)
 
 
 def _without_return_path(raw: bytes) -> bytes:

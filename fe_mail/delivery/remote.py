@@ -18,6 +18,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.delivery.courier import LATER
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.dns import MX
 from fe_mail.model.errors import Invalid, MailError, Unavailable
@@ -44,7 +45,6 @@ _NULL_MX = Outcome.failed(556, "5.1.10", "The domain of the recipient does not t
 _LOOP = Outcome.failed(554, "5.4.6", "The mail host of the recipient is this server: a loop.")
 _NOT_PUBLIC = Outcome.failed(550, "5.4.4", "The mail host of the recipient has no public address.")
 _NO_ADDRESS = Outcome.failed(553, "5.1.3", "The recipient's address is not valid.")
-_LATER = Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
 _NO_ANSWER = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
 
 
@@ -186,7 +186,7 @@ class RemoteCourier:
             return attrs.evolve(_NO_ANSWER, remote=host), ()
         except MailError:
             log.failure("sending {message_id} failed", message_id=claim.message.id)
-            return _LATER, (_LATER,) * count
+            return LATER, (LATER,) * count
         outcomes = tuple(_outcome(transmission, reply) for reply in transmission.replies)
         return outcomes[0], () if transmission.is_session_refused else outcomes
 
@@ -204,6 +204,7 @@ class RemoteCourier:
             reverse_path=message.reverse_path,
             recipients=recipients,
             size_octets=message.size_octets,
+            prefix=claim.delivery.handling.header,  # rules judge a message: all have the same
             is_8bit=message.is_8bit,
             is_utf8=message.is_utf8,
             envelope_id=message.envelope_id,

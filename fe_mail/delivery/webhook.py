@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.webhook_keys import WebhookKeys
-from fe_mail.delivery.courier import outcome_of
+from fe_mail.delivery.courier import LATER, outcome_of
 from fe_mail.message.dates import format_iso_date
 from fe_mail.message.json_pieces import JSONValue, Raw, json_pieces
 from fe_mail.message.parsed import parsed_message
@@ -52,7 +52,6 @@ _NOT_EVALUATED = ("dkim", "spf", "arc", "dmarc", "bimi")
 
 _GONE = Outcome.failed(550, "5.1.1", "No such address here.")
 _NO_ANSWER = Outcome.deferred(451, "4.4.1", "The web service behind the address does not answer.")
-_LATER = Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
 _NO_HOST = Outcome.failed(550, "5.4.4", "The web service behind the address does not exist.")
 _NOT_PUBLIC = Outcome.failed(550, "5.4.4", "The web service behind the address is not public.")
 _TOO_BIG = Outcome.deferred(451, "4.3.4", "The message is too big for the web service now.")
@@ -126,7 +125,7 @@ class WebhookCourier:
         return outcome
 
     async def _posting(self, claim: Claim, key: str) -> Posting:
-        raw = await self._queue.read_body(claim.message)
+        raw = claim.delivery.handling.header + await self._queue.read_body(claim.message)
         url = claim.delivery.target.address
 
         def build() -> Posting:
@@ -154,7 +153,7 @@ class WebhookCourier:
             return _NO_ANSWER, True
         except MailError:
             log.failure("posting {message_id} failed", message_id=claim.message.id)
-            return _LATER, False
+            return LATER, False
         if answer.status != 200:
             await self._record(claim, alias, f"HTTP {answer.status}", answer.body)
         return _outcome(answer)

@@ -11,7 +11,7 @@ from typing import Final
 from fe_mail.accounts.sasl import converse
 from fe_mail.imap.command import Authenticate, Login, StartTLS
 from fe_mail.imap.reply import Reply, bad, no, ok
-from fe_mail.imap.session import Farewell, Session
+from fe_mail.imap.session import Bye, Session
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.model.identity import Identity
 
@@ -23,16 +23,15 @@ PROTOCOL: Final = "imap"
 
 async def start_tls(session: Session, command: StartTLS) -> Reply:
     """The reply goes out in clear, then TLS begins."""
-    if not session.wire.can_start_tls():
+    if not session.wire.can_start_tls:
         return bad("TLS is active already, or not available.")
-    if session.wire.has_input():
-        raise Farewell("Nothing may follow STARTTLS before TLS has begun.")
+    session.wire.allow_nothing_after()
     return Reply(b"OK", "Begin TLS now.", after=session.wire.start_tls)
 
 
 async def login(session: Session, command: Login) -> Reply:
     """LOGIN with the address of an alias and one of its passwords."""
-    if not session.wire.is_secure():
+    if not session.wire.may_sign_in:
         return no("Use TLS first.", b"PRIVACYREQUIRED")
     try:
         username = command.username.decode("utf-8")
@@ -41,7 +40,7 @@ async def login(session: Session, command: Login) -> Reply:
         return _failed(session, AuthenticationFailed())
     try:
         identity = await session.services.login.authenticate(
-            username, password, session.wire.peer(), PROTOCOL
+            username, password, session.wire.peer, PROTOCOL
         )
     except AuthenticationFailed as error:
         return _failed(session, error)
@@ -50,11 +49,11 @@ async def login(session: Session, command: Login) -> Reply:
 
 async def authenticate(session: Session, command: Authenticate) -> Reply:
     """A SASL exchange; ``*`` cancels it."""
-    if not session.wire.is_secure():
+    if not session.wire.may_sign_in:
         return no("Use TLS first.", b"PRIVACYREQUIRED")
     if command.mechanism not in session.services.login.mechanisms:
         return no("Unknown mechanism.", b"CANNOT")
-    exchange = session.services.login.begin(command.mechanism, session.wire.peer(), PROTOCOL)
+    exchange = session.services.login.begin(command.mechanism, session.wire.peer, PROTOCOL)
 
     async def ask(challenge: bytes) -> bytes:
         session.wire.write(b"+ %s\r\n" % challenge)
@@ -77,7 +76,7 @@ async def _logged_in(session: Session, identity: Identity) -> Reply:
 def _failed(session: Session, error: MailError) -> Reply:
     session.failures += 1
     if session.failures >= MAX_FAILURES:
-        session.wire.say_farewell(Farewell("Too many failed logins."))
+        session.wire.say_farewell(Bye("Too many failed logins."))
     return no(error.message, b"AUTHENTICATIONFAILED")
 
 

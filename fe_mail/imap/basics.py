@@ -40,7 +40,7 @@ async def identify(session: Session, command: Identify) -> Reply:
     log.debug(
         "IMAP client is {name}",
         name=(names.get(b"name") or b"").decode("utf-8", "replace"),
-        session_id=session.wire.peer().session_id,
+        session_id=session.wire.peer.session_id,
     )
     session.tell(b'ID ("name" "fe-mail")')
     return ok("Pleased to meet you.")

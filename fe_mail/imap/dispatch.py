@@ -11,6 +11,8 @@ from typing import Any, Final, cast
 
 from twisted.logger import Logger
 
+from fe_mail.connection.conversation import Farewell
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.imap import (
     append,
     authentication,
@@ -24,11 +26,10 @@ from fe_mail.imap import (
 )
 from fe_mail.imap.command import Command, Fetch, Search, Store
 from fe_mail.imap.framing import Request
-from fe_mail.imap.outlet import Disconnected
 from fe_mail.imap.parser import parse, parse_tag
 from fe_mail.imap.reply import Reply, bad, no, reply_to_error
 from fe_mail.imap.scanner import Malformed
-from fe_mail.imap.session import Farewell, Session
+from fe_mail.imap.session import Bye, Session
 from fe_mail.model.errors import MailError
 
 __all__ = ["COMMANDS", "perform"]
@@ -56,7 +57,7 @@ COMMANDS: Final[Mapping[type[Command], Perform]] = dict(
 
 
 async def perform(session: Session, request: Request) -> None:
-    """Run one command and write its reply. ``Disconnected`` and ``Farewell`` pass through."""
+    """Run one command and write its reply. ``ConnectionEnded`` and ``Farewell`` pass through."""
     try:
         tag, command = parse(request)
     except Malformed as error:
@@ -76,14 +77,14 @@ def _refuse(session: Session, request: Request, error: Malformed) -> None:
     session.wire.write(reply_to_error(error).line(parse_tag(request)))
     session.bad_commands += 1
     if session.bad_commands >= MAX_BAD_COMMANDS:
-        raise Farewell("Too many bad commands.")
+        raise Bye("Too many bad commands.")
 
 
 async def _guarded(session: Session, command: Command) -> Reply:
     try:
         reply = await COMMANDS[type(command)](session, command)
         await session.refresh(expunge=_allows_expunge(command))
-    except (Disconnected, Farewell):
+    except (ConnectionEnded, Farewell):
         raise
     except MailError as error:
         return reply_to_error(error, command)
@@ -91,7 +92,7 @@ async def _guarded(session: Session, command: Command) -> Reply:
         log.failure(
             "{command} failed",
             command=type(command).__name__,
-            session_id=session.wire.peer().session_id,
+            session_id=session.wire.peer.session_id,
         )
         return no("Internal error.", b"SERVERBUG")
     return reply

@@ -4,7 +4,7 @@ The listener's side of IMAP: makes connections, limits them, lets them end in pe
 
 from typing import Final
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.login import Login
 from fe_mail.connection.encryption import TLS
@@ -47,13 +47,11 @@ class IMAPFactory(CountedFactory):
         self._tls = tls
         self._allow_plaintext_auth = allow_plaintext_auth
 
-    def buildProtocol(self, addr: IAddress | None) -> IMAPServer:
-        """A connection; one over a limit hears why and is closed."""
-        protocol = IMAPServer(
+    def make_server(self) -> IMAPServer:
+        """A server for a new connection."""
+        return IMAPServer(
             self._services,
             registry=self.registry,
             tls=self._tls,
             allow_plaintext_auth=self._allow_plaintext_auth,
         )
-        protocol.factory = self
-        return protocol

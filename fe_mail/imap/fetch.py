@@ -14,10 +14,10 @@ from typing import Final
 
 import attrs
 
+from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.imap import formatting
 from fe_mail.imap.command import Fetch
 from fe_mail.imap.fetch_item import Attribute, FetchItem, Section, SectionText
-from fe_mail.imap.outlet import Disconnected
 from fe_mail.imap.reply import Reply, ok
 from fe_mail.imap.sections import (
     Span,
@@ -249,7 +249,7 @@ async def _send(session: Session, items: tuple[FetchItem, ...], line: Line) -> b
         if not writing.is_begun:
             return False
         session.wire.abort()
-        raise Disconnected from None
+        raise ConnectionEnded from None
     writing.end()
     if session.wire.is_full():
         await session.wire.drain()

@@ -23,6 +23,7 @@ __all__ = [
     "MAX_ANONYMOUS_OCTETS",
     "MAX_COMMAND_OCTETS",
     "MAX_SKIPPED_OCTETS",
+    "MAX_WAITING_OCTETS",
     "Frame",
     "Framer",
     "GoAhead",
@@ -33,6 +34,8 @@ __all__ = [
 APPEND_LIMIT_OCTETS: Final = 50 * 1024 * 1024  # a message of APPEND (RFC 7889)
 MAX_COMMAND_OCTETS: Final = 1024 * 1024  # a command without its message, after login
 MAX_ANONYMOUS_OCTETS: Final = 64 * 1024  # a whole command, before login
+MAX_WAITING_OCTETS: Final = 256 * 1024  # of input, while a command runs
+MAX_ANONYMOUS_WAITING_OCTETS: Final = 64 * 1024
 MAX_SKIPPED_OCTETS: Final = 128 * 1024 * 1024  # of a refused command, then we hang up
 MAX_LITERALS: Final = 1000  # of one command
 SKIPPED_LINE_OCTETS: Final = 256  # what a line that is skipped counts for at least
@@ -90,6 +93,12 @@ class Framer:
     def waiting_octets(self) -> int:
         """Octets received and not yet part of a frame."""
         return len(self._buffer)
+
+    @property
+    def is_full(self) -> bool:
+        """More waits than is good: stop reading from the network while a command runs."""
+        most = MAX_WAITING_OCTETS if self.is_authenticated else MAX_ANONYMOUS_WAITING_OCTETS
+        return len(self._buffer) > most
 
     @property
     def held_octets(self) -> int:

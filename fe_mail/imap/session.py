@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.login import Login
+from fe_mail.connection.conversation import Farewell
 from fe_mail.imap import formatting
 from fe_mail.imap.command import State
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
@@ -25,7 +26,7 @@ from fe_mail.model.errors import MailError
 from fe_mail.model.identity import Identity
 from fe_mail.ports import Bus, MailboxStore, OpenMailbox
 
-__all__ = ["Farewell", "Services", "Session", "Wire"]
+__all__ = ["Bye", "Services", "Session", "Wire"]
 
 LOOK_AGAIN_SECONDS: Final = 30.0  # without any hint
 
@@ -39,13 +40,12 @@ ALWAYS: Final = (
 log = Logger()
 
 
-class Farewell(Exception):
+class Bye(Farewell):
     """The session ends from our side, with this sentence after BYE."""
 
     def __init__(self, text: str, code: bytes = b"") -> None:
-        super().__init__(text)
-        self.text = text
-        self.code = code
+        code = b"[%s] " % code if code else b""
+        super().__init__(b"* BYE %s%s\r\n" % (code, text.encode("ascii", "replace")))
 
 
 class Wire(Protocol):
@@ -72,25 +72,28 @@ class Wire(Protocol):
     def wake(self) -> None:
         """A hint came."""
 
+    @property
     def peer(self) -> Peer:
         """Who is at the other end, with the TLS of now."""
 
-    def is_secure(self) -> bool:
+    @property
+    def may_sign_in(self) -> bool:
         """Nobody can read along, or the operator does not mind."""
 
+    @property
     def can_start_tls(self) -> bool:
         """STARTTLS is possible now."""
 
-    def has_input(self) -> bool:
-        """The client sent more already."""
+    def allow_nothing_after(self) -> None:
+        """``Farewell`` if the client sent more already."""
 
     def start_tls(self) -> None:
         """Begin TLS."""
 
-    def authenticated(self) -> None:
-        """From now on the limits and timeouts of a known user hold."""
+    def authenticated(self, alias_id: str) -> None:
+        """From now on the limits and timeouts of a known user hold. ``Farewell``."""
 
-    def say_farewell(self, farewell: Farewell) -> None:
+    def say_farewell(self, farewell: Farewell) -> bool:
         """End the session as soon as no command is running."""
 
     def abort(self) -> None:
@@ -143,13 +146,13 @@ class Session:
         """What we can do, now (RFC 9051 §6.1.1)."""
         if self.state is not State.NOT_AUTHENTICATED:
             return ALWAYS
-        if self.wire.is_secure():
+        if self.wire.may_sign_in:
             mechanisms = b" ".join(
                 b"AUTH=" + name.encode("ascii") for name in self.services.login.mechanisms
             )
-            start = b" STARTTLS" if self.wire.can_start_tls() else b""
+            start = b" STARTTLS" if self.wire.can_start_tls else b""
             return ALWAYS + start + b" " + mechanisms
-        start = b" STARTTLS" if self.wire.can_start_tls() else b""
+        start = b" STARTTLS" if self.wire.can_start_tls else b""
         return ALWAYS + start + b" LOGINDISABLED"
 
     def tell(self, octets: bytes) -> None:
@@ -167,11 +170,11 @@ class Session:
             subscribe(f"mailbox:{alias_id}", self._mailbox_changed),
             subscribe(f"sealed:{alias_id}", self._mail_waits),
         ]
-        self.wire.authenticated()
+        self.wire.authenticated(alias_id)
         log.info("IMAP login of {alias}", alias=identity.alias.address, **self._ids())
 
     def _ids(self) -> dict[str, str]:
-        peer = self.wire.peer()
+        peer = self.wire.peer
         return {"session_id": peer.session_id, "ip": peer.ip}
 
     def close(self) -> None:
@@ -271,7 +274,7 @@ class Session:
             return
         refresh = view.apply(changes)
         if view.is_gone:
-            raise Farewell("The selected folder was deleted.")
+            raise Bye("The selected folder was deleted.")
         if refresh.new_keywords:
             self.tell_flags()
         if refresh.exists:

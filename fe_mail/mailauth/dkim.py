@@ -4,14 +4,14 @@ DKIM: signing what we send, verifying what we get.
 ``sign`` returns the field to put in front of a message: relaxed/relaxed, with every field that
 matters named once more than it is there, so that nobody can add a second one. ``verify`` never
 raises for what is in a message. Both hash bodies in pieces; to keep the reactor free call
-``sign`` and ``examine`` in a thread, and await ``judge``.
+``sign`` and ``examine`` in a thread, and await ``judge``; or let an ``Examination`` see a message
+as it comes.
 
 A signature with ``l=`` that leaves part of the body unsigned is *neutral*, never *pass*: anyone
 could have added that part. RFC 6376 §5, §6; RFC 8301; RFC 8463; RFC 8601 §2.7.1 (results).
 """
 
 import base64
-import enum
 import hashlib
 from collections.abc import Sequence
 
@@ -38,10 +38,12 @@ from fe_mail.mailauth.tags import (
 )
 from fe_mail.message.headers import HeaderField, header_bounds, header_fields
 from fe_mail.model.errors import Invalid, Unavailable
+from fe_mail.model.verdicts import Result
 from fe_mail.ports import Resolver
 
 __all__ = [
     "MAX_SIGNATURES",
+    "Examination",
     "Examined",
     "Result",
     "SigningKey",
@@ -56,6 +58,8 @@ __all__ = [
 
 # Signatures that are looked at, from the top; each may cost a DNS question.
 MAX_SIGNATURES = 8
+# Canonical forms (relaxed or simple, whole or up to ``l=``) that one body is hashed in.
+MAX_BODY_HASHES = 4
 # How far the clock of a signer may be ahead of ours.
 MAX_CLOCK_SKEW_SECONDS = 3_600
 
@@ -73,18 +77,6 @@ _SIGNED = (
 )
 
 PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
-
-
-class Result(enum.Enum):
-    """RFC 8601 §2.7.1."""
-
-    NONE = "none"
-    PASS = "pass"  # noqa: S105 - a result, no password
-    FAIL = "fail"
-    POLICY = "policy"
-    NEUTRAL = "neutral"
-    TEMPERROR = "temperror"
-    PERMERROR = "permerror"
 
 
 @attrs.frozen(kw_only=True)
@@ -242,30 +234,61 @@ def _without_signature(raw: bytes) -> bytes:
     return name + colon + b";".join(items)
 
 
-def examine(raw: bytes, now: float) -> tuple[Examined, ...]:
-    """All that can be said of a message's signatures without their keys. Costs a body hash."""
-    body_start = header_bounds(raw)[0]
-    fields = header_fields(raw[:body_start])
-    signatures = [field for field in fields if field.key == b"dkim-signature"]
-    hashes: dict[tuple[bool, int | None], tuple[bytes, int]] = {}
-    found = []
-    for field in signatures[:MAX_SIGNATURES]:
-        try:
-            tags = parse_signature(field.body)
-        except Invalid as error:
-            found.append(_final(None, Result.PERMERROR, error.message))
-            continue
+class Examination:
+    """
+    All that can be said of a message's signatures without their keys, while it streams by.
+
+    Constant memory, and no call takes long whatever the size of the message.
+    """
+
+    def __init__(self, fields: Sequence[HeaderField], now: float) -> None:
+        self._fields = fields
+        self._now = now
+        self._signatures: list[tuple[HeaderField, SignatureTags | Invalid]] = []
+        self._hashes: dict[tuple[bool, int | None], BodyHash] = {}
+        for field in [each for each in fields if each.key == b"dkim-signature"][:MAX_SIGNATURES]:
+            try:
+                tags = parse_signature(field.body)
+                self._add_hash(tags)
+            except Invalid as error:
+                self._signatures.append((field, error))
+            else:
+                self._signatures.append((field, tags))
+
+    def _add_hash(self, tags: SignatureTags) -> None:
         wanted = (tags.relaxed_body, tags.body_limit)
-        if wanted not in hashes:
-            hashes[wanted] = _hash_body(raw, body_start, *wanted)
-        found.append(_examine_one(tags, field, fields, *hashes[wanted], now))
-    return tuple(found)
+        if wanted in self._hashes:
+            return
+        if len(self._hashes) >= MAX_BODY_HASHES:
+            raise Invalid("Too many different parts of the body are signed.")
+        self._hashes[wanted] = BodyHash(relaxed=tags.relaxed_body, limit=tags.body_limit)
+
+    def update(self, body: bytes | memoryview) -> None:
+        """More of the body."""
+        for each in self._hashes.values():
+            each.update(body)
+
+    def finish(self) -> tuple[Examined, ...]:
+        """The end of the body."""
+        hashes = {
+            wanted: (body.digest(), body.total_octets) for wanted, body in self._hashes.items()
+        }
+        found = []
+        for field, tags in self._signatures:
+            if isinstance(tags, Invalid):
+                found.append(_final(None, Result.PERMERROR, tags.message))
+                continue
+            digest, octets = hashes[tags.relaxed_body, tags.body_limit]
+            found.append(_examine_one(tags, field, self._fields, digest, octets, self._now))
+        return tuple(found)
 
 
-def _hash_body(raw: bytes, start: int, relaxed: bool, limit: int | None) -> tuple[bytes, int]:
-    body = BodyHash(relaxed=relaxed, limit=limit)
-    body.update(memoryview(raw)[start:])
-    return body.digest(), body.total_octets
+def examine(raw: bytes, now: float) -> tuple[Examined, ...]:
+    """The ``Examination`` of a message that is at hand. Costs a body hash."""
+    body_start = header_bounds(raw)[0]
+    examination = Examination(header_fields(raw[:body_start]), now)
+    examination.update(memoryview(raw)[body_start:])
+    return examination.finish()
 
 
 def _examine_one(

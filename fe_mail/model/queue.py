@@ -19,6 +19,7 @@ __all__ = [
     "DUE_TOPIC",
     "Claim",
     "DeliveryState",
+    "Handling",
     "Outcome",
     "OutcomeKind",
     "QueueEntry",
@@ -59,6 +60,25 @@ class Target:
 
 
 @attrs.frozen(kw_only=True)
+class Handling:
+    """
+    What the rules wish for a copy beside its delivery.
+
+    ``folder`` and ``keywords`` are for a mailbox of ours, empty: INBOX and none. ``fields`` are
+    lines of the header ("X-Spam: yes"), put on top wherever the copy goes.
+    """
+
+    folder: str = ""
+    keywords: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> bytes:
+        """The fields as octets."""
+        return "".join(f"{field}\r\n" for field in self.fields).encode("utf-8")
+
+
+@attrs.frozen(kw_only=True)
 class QueuedMessage:
     """A durable message; everything but the body, which the queue keeps."""
 
@@ -75,6 +95,7 @@ class QueuedMessage:
     is_utf8: bool = False
     requires_tls: bool = False
     message_id: str = ""  # the Message-ID header field, for the owner's list
+    is_sender_proven: bool = False  # of mail from outside: the reverse-path is no forgery
     peer: Peer = Peer()
     blob: BlobId | None = None  # where a large body is; the queue's own business
 
@@ -96,6 +117,7 @@ class QueuedDelivery:
     last_status: str = ""  # "451 4.4.1 ...", of the last attempt
     last_attempt_at: float = 0.0
     delayed_notice_at: float = 0.0
+    handling: Handling = Handling()
 
 
 class OutcomeKind(enum.Enum):
@@ -111,12 +133,14 @@ class Outcome(Status):
     """
     The result of one attempt, and what it means for the delivery.
 
-    ``remote`` names the host that said so, empty when it was our own decision.
+    ``remote`` names the host that said so, empty when it was our own decision. ``note`` is for
+    the journal only.
     """
 
     kind: OutcomeKind
     remote: str = ""
     tls: str = ""
+    note: str = ""
 
     @classmethod
     def delivered(cls, text: str = "", remote: str = "", tls: str = "") -> "Outcome":

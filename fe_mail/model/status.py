@@ -20,7 +20,6 @@ from fe_mail.model.errors import (
     PermissionDenied,
     RateLimited,
     TooBig,
-    Unavailable,
 )
 
 __all__ = ["TEMPORARY", "Status", "status_for"]
@@ -60,7 +59,6 @@ _TABLE: dict[type[MailError], tuple[int, str]] = {
     PermissionDenied: (550, "5.7.1"),
     RateLimited: (450, "4.7.1"),
     TooBig: (552, "5.3.4"),
-    Unavailable: (TEMPORARY.code, TEMPORARY.enhanced),
 }
 
 

@@ -6,14 +6,19 @@ RFC 5321 §6.3 (loops), §4.5.5 (null reverse-path), §7.8 (resistance to attack
 RFC 3463 (enhanced status codes).
 """
 
+import ipaddress
+from collections.abc import Sequence
+
 import attrs
 
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
-from fe_mail.model.network import network_of
+from fe_mail.model.network import is_public, network_of, parse_ip
 from fe_mail.model.route import Route
-from fe_mail.model.status import Status
+from fe_mail.model.verdicts import Verdicts
 from fe_mail.policy.limits import (
+    ACQUAINTANCE_SECONDS,
+    GREETING_SECONDS,
     MAX_HEADER_OCTETS,
     MAX_RECEIVED_FIELDS,
     TARPIT_AFTER,
@@ -21,12 +26,13 @@ from fe_mail.policy.limits import (
     UNKNOWN_MAX,
     UNKNOWN_WINDOW_SECONDS,
 )
-from fe_mail.policy.rules import Rule
+from fe_mail.policy.rules import Action, AtTheDoor, Refuse, Rule, refuse
 from fe_mail.ports import Cache
 
 __all__ = [
     "MESSAGE",
     "RECIPIENT",
+    "Acquaintance",
     "ConnectFacts",
     "MessageFacts",
     "RecipientFacts",
@@ -58,22 +64,23 @@ class RecipientFacts:
 
 @attrs.frozen(kw_only=True)
 class MessageFacts:
-    """A whole message: its envelope and what its header shows."""
+    """A whole message: its envelope, what its header shows, and what the checks found."""
 
     envelope: Envelope
     received_count: int
     header_octets: int
     has_header_end: bool
+    verdicts: Verdicts = Verdicts()
 
 
-def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
+def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
     """The rules of a new connection."""
 
-    async def harvesting(facts: ConnectFacts) -> Status | None:
+    async def harvesting(facts: ConnectFacts) -> Refuse | None:
         unknown = await cache.get(_unknown_key(facts.peer.ip))
         if unknown is None:
             return None
-        return Status(421, "4.7.1", "Too many unknown recipients. Try later.")
+        return refuse(421, "4.7.1", "Too many unknown recipients. Try later.")
 
     return (
         Rule(
@@ -84,22 +91,22 @@ def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
     )
 
 
-def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts], ...]:
+def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
     """The rules of MAIL FROM: a long connection meets the same limit as a new one."""
     return connect_table(cache)
 
 
-async def _not_hosted(facts: RecipientFacts) -> Status | None:
+async def _not_hosted(facts: RecipientFacts) -> Refuse | None:
     if facts.route.is_hosted:
         return None
-    return Status(550, "5.7.1", "Relaying is not allowed here.")
+    return refuse(550, "5.7.1", "Relaying is not allowed here.")
 
 
-async def _refused_route(facts: RecipientFacts) -> Status | None:
-    return facts.route.refusal
+async def _refused_route(facts: RecipientFacts) -> Refuse | None:
+    return Refuse(facts.route.refusal) if facts.route.refusal else None
 
 
-RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
+RECIPIENT: tuple[Rule[RecipientFacts, AtTheDoor], ...] = (
     Rule("inbound.recipient.relay", "Only hosted domains receive here.", _not_hosted),
     Rule(
         "inbound.recipient.refused",
@@ -109,27 +116,27 @@ RECIPIENT: tuple[Rule[RecipientFacts], ...] = (
 )
 
 
-async def looping(facts: MessageFacts) -> Status | None:
+async def looping(facts: MessageFacts) -> Refuse | None:
     """A message that went from host to host too often."""
     if facts.received_count <= MAX_RECEIVED_FIELDS:
         return None
-    return Status(554, "5.4.6", "The message is going round in a loop.")
+    return refuse(554, "5.4.6", "The message is going round in a loop.")
 
 
-async def huge_header(facts: MessageFacts) -> Status | None:
+async def huge_header(facts: MessageFacts) -> Refuse | None:
     """A header that does not end, or is too long to be read at every hop."""
     if facts.has_header_end and facts.header_octets <= MAX_HEADER_OCTETS:
         return None
-    return Status(554, "5.6.0", "The header of the message is too long.")
+    return refuse(554, "5.6.0", "The header of the message is too long.")
 
 
-async def _bounce_to_many(facts: MessageFacts) -> Status | None:
+async def _bounce_to_many(facts: MessageFacts) -> Refuse | None:
     if facts.envelope.reverse_path is not None or len(facts.envelope.recipients) <= 1:
         return None
-    return Status(550, "5.5.3", "A report has exactly one recipient (RFC 5321 4.5.5).")
+    return refuse(550, "5.5.3", "A report has exactly one recipient (RFC 5321 4.5.5).")
 
 
-MESSAGE: tuple[Rule[MessageFacts], ...] = (
+MESSAGE: tuple[Rule[MessageFacts, Action], ...] = (
     Rule("inbound.message.loop", "More Received fields than any real path has.", looping),
     Rule("inbound.message.header", "A header bigger than any real one.", huge_header),
     Rule(
@@ -140,6 +147,32 @@ MESSAGE: tuple[Rule[MessageFacts], ...] = (
 )
 
 
+class Acquaintance:
+    """
+    Who is known to wait for the greeting, by networks. ``trusted`` ones need not: health checks of
+    a proxy come from them.
+    """
+
+    def __init__(self, cache: Cache, trusted: Sequence[str] = ()) -> None:
+        self._cache = cache
+        self._trusted = [ipaddress.ip_network(network) for network in trusted]
+
+    async def patience(self, peer: Peer) -> float | None:
+        """For how long to hold the greeting back; None: who speaks first may do so."""
+        ip = parse_ip(peer.ip)
+        if ip is not None and any(ip in network for network in self._trusted):
+            return None
+        if not is_public(peer.ip):
+            return 0.0
+        is_known = await self._cache.get(_acquaintance_key(peer.ip)) is not None
+        return 0.0 if is_known else GREETING_SECONDS
+
+    async def met(self, peer: Peer) -> None:
+        """A peer that waited, and has mail."""
+        if is_public(peer.ip):
+            await self._cache.set(_acquaintance_key(peer.ip), b"1", ACQUAINTANCE_SECONDS)
+
+
 async def note_unknown(cache: Cache, ip: str) -> float:
     """Count an unknown recipient; returns for how many seconds to delay the answer."""
     if not ip:
@@ -148,6 +181,10 @@ async def note_unknown(cache: Cache, ip: str) -> float:
     if count >= UNKNOWN_MAX:
         await cache.add(_unknown_key(ip), b"1", UNKNOWN_WINDOW_SECONDS)
     return min(TARPIT_MAX_SECONDS, float(max(0, count - TARPIT_AFTER)))
+
+
+def _acquaintance_key(ip: str) -> str:
+    return f"acquaintance:{network_of(ip)}"
 
 
 def _unknown_key(ip: str) -> str:

@@ -5,8 +5,10 @@ Counters live in the ``Cache`` port: losing them costs a fresh allowance, nothin
 """
 
 __all__ = [
+    "ACQUAINTANCE_SECONDS",
     "DAILY_MESSAGES",
     "DAY_SECONDS",
+    "GREETING_SECONDS",
     "MAX_HEADER_OCTETS",
     "MAX_RECEIVED_FIELDS",
     "MAX_RECIPIENTS",
@@ -29,4 +31,11 @@ TARPIT_MAX_SECONDS = 8.0
 UNKNOWN_MAX = 50  # refuse everything for the rest of the window
 
 DAY_SECONDS = 86400.0
+
+# A stranger's greeting is held back for so long: programs that send junk rarely wait for it. A
+# network that went on to MAIL is no stranger for a day, so honest hosts pay this about once a day,
+# and RFC 5321 §4.5.3.2.1 has them wait a hundred times longer.
+GREETING_SECONDS = 3.0
+ACQUAINTANCE_SECONDS = DAY_SECONDS
+
 DAILY_MESSAGES = 300  # of a domain and of a user, unless a server admin runs the domain

@@ -11,14 +11,13 @@ import attrs
 from fe_mail.model.address import Address
 from fe_mail.model.identity import Identity
 from fe_mail.model.route import Route
-from fe_mail.model.status import Status
 from fe_mail.policy.inbound import MessageFacts, huge_header, looping
 from fe_mail.policy.limits import (
     DAILY_MESSAGES,
     DAY_SECONDS,
     MAX_RECIPIENTS,
 )
-from fe_mail.policy.rules import Rule
+from fe_mail.policy.rules import Action, AtTheDoor, Refuse, Rule, refuse
 from fe_mail.ports import Cache
 
 __all__ = [
@@ -76,37 +75,37 @@ def is_own_address(address: Address, identity: Identity) -> bool:
     ) or (address.key == f"{identity.alias.name.lower()}@{identity.domain.name}")
 
 
-async def _signed_in(facts: SubmittedSender) -> Status | None:
+async def _signed_in(facts: SubmittedSender) -> Refuse | None:
     if facts.identity is not None:
         return None
-    return Status(530, "5.7.0", "Authentication required.")
+    return refuse(530, "5.7.0", "Authentication required.")
 
 
-async def _enabled(facts: SubmittedSender) -> Status | None:
+async def _enabled(facts: SubmittedSender) -> Refuse | None:
     if facts.rights is not None and facts.rights.alias_is_enabled:
         return None
-    return Status(535, "5.7.8", "This address may no longer sign in.")
+    return refuse(535, "5.7.8", "This address may no longer sign in.")
 
 
-async def _own_reverse_path(facts: SubmittedSender) -> Status | None:
+async def _own_reverse_path(facts: SubmittedSender) -> Refuse | None:
     if facts.identity is None or facts.reverse_path is None:
         return None
     if is_own_address(facts.reverse_path, facts.identity):
         return None
-    return Status(553, "5.7.1", "You may send only as the address that you signed in with.")
+    return refuse(553, "5.7.1", "You may send only as the address that you signed in with.")
 
 
-async def _domain_may_send(facts: SubmittedSender) -> Status | None:
+async def _domain_may_send(facts: SubmittedSender) -> Refuse | None:
     if facts.rights is not None and facts.rights.domain_may_send:
         return None
-    return Status(
+    return refuse(
         550,
         "5.7.1",
         "This domain may not send yet. Verify its DNS records on the website.",
     )
 
 
-SENDER: tuple[Rule[SubmittedSender], ...] = (
+SENDER: tuple[Rule[SubmittedSender, AtTheDoor], ...] = (
     Rule("outbound.sender.signed-in", "Nobody sends without signing in.", _signed_in),
     Rule("outbound.sender.enabled", "The alias still exists and is enabled.", _enabled),
     Rule("outbound.sender.identity", "The reverse-path is the alias's own.", _own_reverse_path),
@@ -114,33 +113,35 @@ SENDER: tuple[Rule[SubmittedSender], ...] = (
 )
 
 
-async def _known_here(facts: SubmittedRecipient) -> Status | None:
-    return facts.route.refusal if facts.route.is_hosted else None
+async def _known_here(facts: SubmittedRecipient) -> Refuse | None:
+    if facts.route.refusal is None or not facts.route.is_hosted:
+        return None
+    return Refuse(facts.route.refusal)
 
 
-RECIPIENT: tuple[Rule[SubmittedRecipient], ...] = (
+RECIPIENT: tuple[Rule[SubmittedRecipient, AtTheDoor], ...] = (
     Rule("outbound.recipient.refused", "A hosted address that does not exist.", _known_here),
 )
 
 
-async def _looping(facts: SubmissionFacts) -> Status | None:
+async def _looping(facts: SubmissionFacts) -> Refuse | None:
     return await looping(facts.message)
 
 
-async def _huge_header(facts: SubmissionFacts) -> Status | None:
+async def _huge_header(facts: SubmissionFacts) -> Refuse | None:
     return await huge_header(facts.message)
 
 
-async def _one_author(facts: SubmissionFacts) -> Status | None:
+async def _one_author(facts: SubmissionFacts) -> Refuse | None:
     if facts.author is not None:
         return None
-    return Status(550, "5.6.0", "The message needs one From field with one address.")
+    return refuse(550, "5.6.0", "The message needs one From field with one address.")
 
 
-async def _own_author(facts: SubmissionFacts) -> Status | None:
+async def _own_author(facts: SubmissionFacts) -> Refuse | None:
     if facts.author is not None and is_own_address(facts.author, facts.identity):
         return None
-    return Status(
+    return refuse(
         550,
         "5.7.1",
         "The From field must show the address that you signed in with.",
@@ -149,21 +150,21 @@ async def _own_author(facts: SubmissionFacts) -> Status | None:
 
 def message_table(
     cache: Cache, daily_messages: int = DAILY_MESSAGES, max_recipients: int = MAX_RECIPIENTS
-) -> tuple[Rule[SubmissionFacts], ...]:
+) -> tuple[Rule[SubmissionFacts, Action], ...]:
     """The rules of a submitted message; the allowance is last, so only good mail uses it up."""
 
-    async def too_many_recipients(facts: SubmissionFacts) -> Status | None:
+    async def too_many_recipients(facts: SubmissionFacts) -> Refuse | None:
         if len(facts.message.envelope.recipients) <= max_recipients:
             return None
-        return Status(554, "5.5.3", "The message has too many recipients.")
+        return refuse(554, "5.5.3", "The message has too many recipients.")
 
-    async def daily(facts: SubmissionFacts) -> Status | None:
+    async def daily(facts: SubmissionFacts) -> Refuse | None:
         if facts.rights.is_unlimited:
             return None
         alias = facts.identity.alias
         for key in (f"sent-domain:{alias.domain_id}", f"sent-user:{alias.user_id}"):
             if await cache.increment(key, DAY_SECONDS) > daily_messages:
-                return Status(
+                return refuse(
                     550,
                     "5.7.1",
                     f"The daily limit of {daily_messages} messages is used up.",

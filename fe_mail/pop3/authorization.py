@@ -17,13 +17,14 @@ from fe_mail.model.errors import (
     RateLimited,
 )
 from fe_mail.model.identity import Identity
+from fe_mail.pop3.conversation import Command, Commands, POP3Conversation
 from fe_mail.pop3.framing import MAX_AUTH_OCTETS
 from fe_mail.pop3.maildrop import Maildrop
 from fe_mail.pop3.replies import error_reply, fail, ok
-from fe_mail.pop3.session import MAX_FAILED_LOGINS, Command, Commands, Session
 
 __all__ = ["COMMANDS", "say_capabilities"]
 
+MAX_FAILED_LOGINS = 3
 _PROTOCOL = "pop3"
 _COMMON = (
     *(b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"),
@@ -31,131 +32,123 @@ _COMMON = (
 )
 
 
-def _may_sign_in(session: Session) -> bool:
-    return session.link.is_secure or session.services.allow_plaintext_auth
-
-
-async def say_capabilities(session: Session, _command: Command) -> None:
+async def say_capabilities(talk: POP3Conversation, _command: Command) -> None:
     """CAPA (RFC 2449 §5), in both states."""
     lines = list(_COMMON)
-    if session.drop is None and _may_sign_in(session):
-        names = " ".join(session.services.login.mechanisms).encode("ascii")
+    if talk.session.drop is None and talk.may_sign_in:
+        names = " ".join(talk.services.login.mechanisms).encode("ascii")
         lines += [b"USER", b"SASL " + names]
-    if session.drop is None and session.link.can_start_tls:
+    if talk.session.drop is None and talk.link.can_start_tls:
         lines.append(b"STLS")
-    session.say(ok(b"Capabilities follow.") + b"\r\n".join([*lines, b".", b""]))
+    talk.write(ok(b"Capabilities follow.") + b"\r\n".join([*lines, b".", b""]))
 
 
-async def _start_tls(session: Session, command: Command) -> None:
+async def _start_tls(talk: POP3Conversation, command: Command) -> None:
     if command.text.strip():
-        session.mistake(b"STLS takes no argument.")
-    elif not session.link.can_start_tls:
-        session.mistake(b"TLS is not possible now.")
-    elif session.framer.waiting_octets:
-        session.end(fail(b"Nothing may follow STLS before the handshake."))
+        talk.mistake(b"STLS takes no argument.")
+    elif not talk.link.can_start_tls:
+        talk.mistake(b"TLS is not possible now.")
     else:
-        session.say(ok(b"Begin TLS."))
-        session.flush()
-        session.forget()
-        session.link.start_tls()
+        talk.allow_nothing_after()
+        talk.write(ok(b"Begin TLS."))
+        talk.start_tls()
 
 
-async def _user(session: Session, command: Command) -> None:
-    if not _may_sign_in(session):
-        session.say(fail(b"[AUTH] Use TLS (STLS) before signing in."))
+async def _user(talk: POP3Conversation, command: Command) -> None:
+    if not talk.may_sign_in:
+        talk.write(fail(b"[AUTH] Use TLS (STLS) before signing in."))
     elif not command.text.strip():
-        session.mistake(b"USER needs a name.")
+        talk.mistake(b"USER needs a name.")
     else:
-        session.user = command.text.strip()
-        session.say(ok(b"Send the password."))
+        talk.session.user = command.text.strip()
+        talk.write(ok(b"Send the password."))
 
 
-async def _pass(session: Session, command: Command) -> None:
-    user, session.user = session.user, None
+async def _pass(talk: POP3Conversation, command: Command) -> None:
+    user, talk.session.user = talk.session.user, None
     if user is None:
-        session.mistake(b"Send USER first.")
+        talk.mistake(b"Send USER first.")
         return
     try:
         name, password = user.decode("utf-8"), command.text.decode("utf-8")
     except UnicodeDecodeError:
-        await _refused(session, AuthenticationFailed())
+        await _refused(talk, AuthenticationFailed())
         return
-    login, peer = session.services.login, session.link.peer
+    login, peer = talk.services.login, talk.peer
     try:
         identity = await login.authenticate(name, password, peer, _PROTOCOL)
     except MailError as error:
-        await _refused(session, error)
+        await _refused(talk, error)
         return
-    await _enter(session, identity)
+    await _enter(talk, identity)
 
 
-async def _auth(session: Session, command: Command) -> None:
-    mechanisms = session.services.login.mechanisms
+async def _auth(talk: POP3Conversation, command: Command) -> None:
+    mechanisms = talk.services.login.mechanisms
     arguments = command.arguments
     if not arguments:  # what clients did before CAPA
-        names = [name.encode("ascii") for name in mechanisms if _may_sign_in(session)]
-        session.say(ok(b"Mechanisms follow.") + b"\r\n".join([*names, b".", b""]))
+        names = [name.encode("ascii") for name in mechanisms if talk.may_sign_in]
+        talk.write(ok(b"Mechanisms follow.") + b"\r\n".join([*names, b".", b""]))
         return
     name = arguments[0].decode("ascii", "replace").upper()
-    if not _may_sign_in(session):
-        session.say(fail(b"[AUTH] Use TLS (STLS) before signing in."))
+    if not talk.may_sign_in:
+        talk.write(fail(b"[AUTH] Use TLS (STLS) before signing in."))
     elif name not in mechanisms or len(arguments) > 2:
-        session.mistake(b"This mechanism is not offered.")
+        talk.mistake(b"This mechanism is not offered.")
     else:
         try:
-            await _enter(session, await _exchange(session, name, arguments[1:]))
+            await _enter(talk, await _exchange(talk, name, arguments[1:]))
         except (AuthenticationFailed, PermissionDenied, RateLimited) as error:
-            await _refused(session, error)
+            await _refused(talk, error)
 
 
-async def _exchange(session: Session, mechanism: str, initial: list[bytes]) -> Identity:
+async def _exchange(talk: POP3Conversation, mechanism: str, initial: list[bytes]) -> Identity:
     """Challenges and responses until somebody is known (RFC 5034 §4)."""
-    exchange = session.services.login.begin(mechanism, session.link.peer, _PROTOCOL)
+    exchange = talk.services.login.begin(mechanism, talk.peer, _PROTOCOL)
     response = None
     if initial:
         response = b"" if initial[0] == b"=" else decode_response(initial[0])
 
     async def ask(challenge: bytes) -> bytes:
-        session.say(b"+ " + challenge + b"\r\n")
-        return await session.line(MAX_AUTH_OCTETS)
+        talk.write(b"+ " + challenge + b"\r\n")
+        return await talk.line(MAX_AUTH_OCTETS)
 
     return await converse(exchange, response, ask)
 
 
-async def _refused(session: Session, error: MailError) -> None:
-    session.failed_logins += 1
-    if session.failed_logins >= MAX_FAILED_LOGINS:
-        session.end(error_reply(error))
+async def _refused(talk: POP3Conversation, error: MailError) -> None:
+    talk.session.failed_logins += 1
+    if talk.session.failed_logins >= MAX_FAILED_LOGINS:
+        talk.end(error_reply(error))
     else:
-        session.say(error_reply(error))
+        talk.write(error_reply(error))
 
 
-async def _enter(session: Session, identity: Identity) -> None:
+async def _enter(talk: POP3Conversation, identity: Identity) -> None:
     """Open the mailbox; from here on the session is in the TRANSACTION state."""
     alias_id = identity.alias.id
     try:
-        mailbox = await session.services.mailboxes.unlock(alias_id, identity.mailbox_key)
+        mailbox = await talk.services.mailboxes.unlock(alias_id, identity.mailbox_key)
     except NotFound:
-        session.say(fail(b"[SYS/PERM] This address has no mailbox."))
+        talk.write(fail(b"[SYS/PERM] This address has no mailbox."))
         return
     try:
-        session.drop = await Maildrop.open(mailbox)
+        talk.session.drop = await Maildrop.open(mailbox)
     finally:
-        if session.drop is None:
+        if talk.session.drop is None:
             mailbox.close()
-    if not session.link.signed_in(alias_id):
-        raise ConnectionEnded
-    session.log.info(
+    talk.signed_in(alias_id)
+    talk.log.info(
         "POP3 session {session_id} of {alias}",
-        session_id=session.link.peer.session_id,
+        session_id=talk.peer.session_id,
         alias=f"{identity.alias.name}@{identity.domain.name}",
     )
-    count, octets = len(session.drop.numbers), session.drop.size_octets
-    session.say(ok(b"%d messages (%d octets)." % (count, octets)))
+    count, octets = len(talk.session.drop.numbers), talk.session.drop.size_octets
+    talk.write(ok(b"%d messages (%d octets)." % (count, octets)))
 
 
-async def _quit(session: Session, _command: Command) -> None:
-    session.end(ok(b"Bye."))
+async def _quit(talk: POP3Conversation, _command: Command) -> None:
+    talk.end(ok(b"Bye."))
     raise ConnectionEnded
 
 

@@ -2,14 +2,14 @@
 The POP3 listener: builds servers, counts them, ends them when a password goes, and drains.
 """
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.login import Login
 from fe_mail.connection.encryption import TLS
 from fe_mail.connection.factory import CountedFactory
 from fe_mail.connection.registry import Connections, Limits
+from fe_mail.pop3.conversation import Services
 from fe_mail.pop3.server import POP3Server
-from fe_mail.pop3.session import Services
 from fe_mail.ports import Bus, MailboxStore
 
 __all__ = ["LIMITS", "POP3Factory"]
@@ -46,10 +46,6 @@ class POP3Factory(CountedFactory):
         self._clock = clock
         self._tls = tls
 
-    def buildProtocol(self, addr: IAddress | None) -> POP3Server:
+    def make_server(self) -> POP3Server:
         """A server for a new connection."""
-        server = POP3Server(
-            self._services, clock=self._clock, tls=self._tls, registry=self.registry
-        )
-        server.factory = self
-        return server
+        return POP3Server(self._services, clock=self._clock, tls=self._tls, registry=self.registry)

@@ -1,1 +1,1 @@
-"""One durable queue for everything accepted: schedule, runner, bounces."""
+"""One durable queue for everything accepted: intake, schedule, runner, journal."""

@@ -20,7 +20,7 @@ from fe_mail.ports import Acceptance, Settlement
 from fe_mail.queue.journal import entries_of, tell
 from fe_mail.queue.schedule import is_expired, needs_delayed_notice, next_attempt_at
 
-__all__ = ["Conclusions", "Reports"]
+__all__ = ["Conclusions", "Reports", "Untold"]
 
 log = Logger()
 
@@ -29,11 +29,20 @@ _NO_REPORT = Outcome.deferred(451, "4.3.0", "The report to the sender could not 
 Reported = tuple[QueuedDelivery, Outcome]
 
 
+@attrs.frozen
+class Untold:
+    """No report is sent to somebody who would want it; the owner of the domain reads why."""
+
+    why: str
+
+
 class Reports(Protocol):
     """Tells senders what became of their mail."""
 
-    async def failed(self, claim: Claim, failures: Sequence[Reported]) -> Acceptance | None:
-        """The report that these will not be delivered, None where nobody is to be told."""
+    async def failed(
+        self, claim: Claim, failures: Sequence[Reported]
+    ) -> Acceptance | Untold | None:
+        """The report that these will not be delivered, None where nobody wants one."""
 
     async def delayed(self, claim: Claim, delays: Sequence[Reported]) -> Acceptance | None:
         """The report that these are late."""
@@ -74,9 +83,13 @@ class Conclusions:
         if not failures:
             return outcomes, None
         try:
-            return outcomes, await self._reports.failed(claim, failures)
+            report = await self._reports.failed(claim, failures)
         except Exception:
             log.failure("no report could be made for {message_id}", message_id=claim.message.id)
+        else:
+            if not isinstance(report, Untold):
+                return outcomes, report
+            return [_noted(each, report.why) for each in outcomes], None
         failed = OutcomeKind.FAILED
         return [_NO_REPORT if each.kind is failed else each for each in outcomes], None
 
@@ -101,6 +114,11 @@ class Conclusions:
 def _of_kind(claim: Claim, outcomes: Sequence[Outcome], kind: OutcomeKind) -> list[Reported]:
     pairs = zip(claim.deliveries, outcomes, strict=True)
     return [(delivery, outcome) for delivery, outcome in pairs if outcome.kind is kind]
+
+
+def _noted(outcome: Outcome, why: str) -> Outcome:
+    is_failed = outcome.kind is OutcomeKind.FAILED
+    return attrs.evolve(outcome, note=why) if is_failed else outcome
 
 
 def _final(claim: Claim, outcome: Outcome, now: float) -> Outcome:

@@ -48,6 +48,7 @@ def entries_of(
         "status": outcome.line,
         "tls": outcome.tls,
         "source": message.source,
+        **({"note": outcome.note} if outcome.note else {}),
     }
     return tuple(
         LogEntry(

@@ -25,7 +25,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.delivery.courier import Courier
+from fe_mail.delivery.courier import LATER, Courier
 from fe_mail.model.errors import MailError
 from fe_mail.model.lane import LOCAL, SMTP, WEBHOOK, lane_of, owner_of
 from fe_mail.model.queue import (
@@ -53,7 +53,6 @@ WEB_PLACES = 16  # requests to web services, which a user may make as slow as he
 POLL_SECONDS = 30.0  # when no hint and no due time says anything
 STOP_GRACE_SECONDS = 30.0
 
-_LATER = Outcome.deferred(451, "4.3.0", "Temporary failure, try again later.")
 _UNREACHABLE = frozenset({"4.4.1", "4.4.2", "4.4.3"})
 _NO_COURIER = Outcome.deferred(451, "4.3.5", "This server has no way to deliver there yet.")
 
@@ -311,7 +310,7 @@ class QueueRunner:
                 courier=claim.delivery.target.courier,
                 message_id=claim.message.id,
             )
-            return (_LATER,) * len(claim.deliveries)
+            return (LATER,) * len(claim.deliveries)
         finally:
             work.attempt = None
 

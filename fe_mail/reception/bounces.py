@@ -3,9 +3,14 @@ Reports to senders: a message that failed, and one that is late.
 
 A report is a message of the queue like any other: source ``bounce``, null reverse-path, so it
 is never reported itself. It is made here and becomes durable with the outcome that it tells of, so
-that no process that is killed in between sends it twice. NOTIFY is honored; notices of delay go
-only to those who signed in to send, since anybody else's address may be forged. The address behind
-an alias is not told: the text shows the address that the sender wrote.
+that no process that is killed in between sends it twice. NOTIFY is honored. The address behind an
+alias is not told: the text shows the address that the sender wrote.
+
+The reverse-path of mail from outside may be forged, and a report to it would be mail that a
+stranger makes us send to a third person (backscatter). So nobody outside is told of such mail
+unless its sender is proven, and then with the header only; senders hosted here are told. Who
+runs the domain reads in its log that nobody was told. Notices of delay go only to those who
+signed in to send.
 
 RFC 3464 (format); RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §6.2; RFC 5321 §4.5.5 and §6.1.
 """
@@ -33,17 +38,19 @@ from fe_mail.model.queue import Claim, Outcome, QueuedDelivery, QueuedMessage, T
 from fe_mail.model.route import Route
 from fe_mail.policy.limits import MAX_HEADER_OCTETS
 from fe_mail.ports import Acceptance, Queue
+from fe_mail.queue.conclusions import Untold
 from fe_mail.queue.intake import Intake
 from fe_mail.queue.schedule import LIFETIME_SECONDS
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.spooling import deliveries_for
 
-__all__ = ["Bounces", "wants_report"]
+__all__ = ["UNPROVEN", "Bounces", "wants_report"]
 
 log = Logger()
 
 Reported = tuple[QueuedDelivery, Outcome]
 
+UNPROVEN = Untold("The sender was not told, for its address may be forged.")
 _GONE = b"Subject: (the message is no longer stored)\r\n\r\n"
 
 
@@ -59,7 +66,9 @@ class Bounces:
         self._clock = clock
         self._hostname = hostname
 
-    async def failed(self, claim: Claim, failures: Sequence[Reported]) -> Acceptance | None:
+    async def failed(
+        self, claim: Claim, failures: Sequence[Reported]
+    ) -> Acceptance | Untold | None:
         """Tells the sender that it will not be delivered."""
         wished = [one for one in failures if wants_report(claim, one[0], "FAILURE")]
         return await self._made(claim, wished, Action.FAILED) if wished else None
@@ -69,21 +78,33 @@ class Bounces:
         if claim.message.source != "submission":
             return None
         wished = [one for one in delays if wants_report(claim, one[0], "DELAY")]
-        return await self._made(claim, wished, Action.DELAYED) if wished else None
+        notice = await self._made(claim, wished, Action.DELAYED) if wished else None
+        return notice if isinstance(notice, Acceptance) else None
 
     async def _made(
         self, claim: Claim, told: Sequence[Reported], action: Action
-    ) -> Acceptance | None:
+    ) -> Acceptance | Untold | None:
         now = self._clock.seconds()
         try:
             sender = parse_address(claim.message.reverse_path)
         except Invalid:
             log.info("{message_id} has no sender to report to", message_id=claim.message.id)
             return None
+        route = await self._router.route(sender)
+        if _may_be_forged(claim, route):
+            log.info(
+                "{message_id}: no report to <{sender}>, which may be forged",
+                message_id=claim.message.id,
+                sender=claim.message.reverse_path,
+                metric="report",
+                outcome="unproven",
+            )
+            return UNPROVEN
+        if not route.is_hosted:
+            target = Target(courier="remote", address=str(sender))
+            route = Route(address=str(sender), is_hosted=False, targets=(target,))
         report_id = new_id(now)
-        deliveries = deliveries_for(
-            report_id, [(Recipient(address=sender), await self._route(sender))], now
-        )
+        deliveries = deliveries_for(report_id, [(Recipient(address=sender), route)], now)
         if not deliveries:
             log.info("the sender of {message_id} takes no report", message_id=claim.message.id)
             return None
@@ -101,13 +122,6 @@ class Bounces:
         )
         body = await self._intake.written(raw, now=now)
         return Acceptance(message=message, deliveries=deliveries, body=body)
-
-    async def _route(self, sender: Address) -> Route:
-        route = await self._router.route(sender)
-        if route.is_hosted:
-            return route
-        target = Target(courier="remote", address=str(sender))
-        return Route(address=str(sender), is_hosted=False, targets=(target,))
 
     def _report(
         self, claim: Claim, told: Sequence[Reported], action: Action, sender: Address
@@ -164,11 +178,16 @@ def wants_report(claim: Claim, delivery: QueuedDelivery, kind: str) -> bool:
     return kind in notify if notify else True
 
 
+def _may_be_forged(claim: Claim, route: Route) -> bool:
+    """Mail from outside, in the name of somebody else who is outside."""
+    message = claim.message
+    return message.source == "mx" and not (route.is_hosted or message.is_sender_proven)
+
+
 def _returns_full(claim: Claim, action: Action) -> bool:
-    """Strangers get the header only: what they sent is theirs, but was it they who sent it?"""
-    if action is not Action.FAILED or claim.message.dsn_return == "HDRS":
-        return False
-    return claim.message.source == "submission" or claim.message.dsn_return == "FULL"
+    """Only to who signed in: what a stranger sent, he may have sent to reach somebody else."""
+    is_ours = claim.message.source == "submission"
+    return is_ours and action is Action.FAILED and claim.message.dsn_return != "HDRS"
 
 
 def _masked(delivery: QueuedDelivery, text: str) -> str:

@@ -3,15 +3,17 @@ Reception of mail from the Internet: unknown recipients are refused at RCPT, eve
 answered 250 is durable in the queue.
 
 The message streams into the spool behind a Received field of ours; only its header is looked
-at on the way. Recipients are routed again at the end of data, so that the queue holds what is
-true then; 250 is said when at least one of them still takes mail (the sender of a message from
-outside is never sent a report for a part of it: that would be backscatter).
+at on the way. At the end of data the checks fill what the tables want to know, then the tables
+judge. Recipients are routed again, so that the queue holds what is true then; 250 is said when
+at least one of them still takes mail (the sender of a message from outside is never sent a
+report for a part of it: that would be backscatter).
 RFC 5321 §4.4 (trace), §3.6 (no relaying), §6.1 (responsibility).
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -22,29 +24,28 @@ from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.errors import Invalid, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
-from fe_mail.model.queue import QueuedMessage, Target
+from fe_mail.model.queue import Target
 from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
+from fe_mail.model.verdicts import Result, Verdicts
 from fe_mail.policy.inbound import (
     MESSAGE,
     RECIPIENT,
+    Acquaintance,
     ConnectFacts,
+    MessageFacts,
     RecipientFacts,
     connect_table,
     note_unknown,
     sender_table,
 )
-from fe_mail.policy.rules import Count, first_refusal, uncounted
+from fe_mail.policy.rules import Action, Count, Discard, Rule, first_refusal, judge
 from fe_mail.ports import Cache
 from fe_mail.queue.intake import Intake
+from fe_mail.reception.checks import Check, collect
 from fe_mail.reception.interface import Spooling
-from fe_mail.reception.spooling import (
-    HeaderTap,
-    Hold,
-    deliveries_for,
-    message_facts,
-    message_id_of,
-)
+from fe_mail.reception.letter import Letter
+from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 from fe_mail.waiting import pause
 
 __all__ = ["InboundReception", "Routing"]
@@ -60,7 +61,10 @@ class Routing(Protocol):
 
 
 class InboundReception:
-    """The MX's reception. ``srs`` reads what forwarding made, so that reports find back."""
+    """
+    The MX's reception. ``srs`` reads what forwarding made, so that reports find back; ``count``
+    hears the name of every rule that acts; ``trusted`` are the networks of our own proxies.
+    """
 
     def __init__(
         self,
@@ -70,18 +74,24 @@ class InboundReception:
         clock: IReactorTime,
         *,
         hostname: str,
+        count: Count,
+        checks: Sequence[Check] = (),
         srs: SRS | None = None,
-        hold: Hold | None = None,
-        count: Count = uncounted,
+        hold: HoldReason | None = None,
+        trusted: Sequence[str] = (),
+        message_table: tuple[Rule[MessageFacts, Action], ...] = MESSAGE,
     ) -> None:
         self.intake = intake
         self.clock = clock
         self.hostname = hostname
         self.count = count
+        self.checks = checks
         self.hold = hold
+        self.message_table = message_table
         self._router = router
         self._cache = cache
         self._srs = srs
+        self._acquaintance = Acquaintance(cache, trusted)
         self._connect = connect_table(cache)
         self._sender = sender_table(cache)
 
@@ -89,12 +99,19 @@ class InboundReception:
         """May this peer speak at all?"""
         return await first_refusal(self._connect, ConnectFacts(peer=peer), self.count)
 
+    async def patience(self, peer: Peer) -> float | None:
+        """A stranger has to wait a little, and not to speak before."""
+        return await self._acquaintance.patience(peer)
+
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
     ) -> Status | None:
         """MAIL FROM. Any sender may write; what it is worth is decided with the message."""
         facts = ConnectFacts(peer=peer, reverse_path=reverse_path)
-        return await first_refusal(self._sender, facts, self.count)
+        refusal = await first_refusal(self._sender, facts, self.count)
+        if refusal is None:
+            await self._acquaintance.met(peer)
+        return refusal
 
     async def recipient(
         self,
@@ -158,8 +175,8 @@ class _InboundSpooling:
         self._envelope = envelope
         self._now = reception.clock.seconds()
         self._id = new_id(self._now)
-        self._tap = HeaderTap()
-        self._writer = reception.intake.body(self._now)
+        self._letter = Letter(envelope, self._now, examines=bool(reception.checks))
+        self._body = reception.intake.body(self._now)
         self._has_trace = False
         self._error: MailError | None = None
 
@@ -167,13 +184,13 @@ class _InboundSpooling:
         """More octets; an error is kept for the end, for the sender must talk on till then."""
         if self._error is not None:
             return
-        self._tap.feed(data)
+        self._letter.feed(data)
         try:
             await self._begin()
-            await self._writer.write(data)
+            await self._body.write(data)
         except MailError as error:
             self._error = error
-            await self._writer.abort()
+            await self._body.abort()
 
     async def _begin(self) -> None:
         if self._has_trace:
@@ -181,7 +198,7 @@ class _InboundSpooling:
         self._has_trace = True
         reception = self._reception
         addresses = [recipient.address for recipient in self._envelope.recipients]
-        await self._writer.write(
+        await self._body.write(
             received_field(
                 self._envelope.peer,
                 by=reception.hostname,
@@ -198,51 +215,38 @@ class _InboundSpooling:
                 raise self._error
             return await self._accept()
         except MailError as error:
-            if type(error) is not type(self._error):
-                log.info(
-                    "{message_id} refused: {reason}", message_id=self._id, reason=error.message
-                )
-            reply = status_for(error)
+            status = status_for(error)
+            tell = log.info if status.is_permanent else log.warn  # temporary: ours to mend
+            tell("{message_id} not taken: {reason}", message_id=self._id, reason=error.message)
+            return status
         except Exception:
             log.failure("accepting {message_id} failed", message_id=self._id)
-            reply = TEMPORARY
-        await self._writer.abort()
-        return reply
+            return TEMPORARY
+        finally:
+            await self._body.abort()
 
     async def _accept(self) -> Status:
         reception = self._reception
         await self._begin()
-        facts, fields = message_facts(self._envelope, self._tap)
-        refusal = await first_refusal(MESSAGE, facts, reception.count)
-        if refusal is not None:
-            await self._writer.abort()
-            return refusal
+        verdicts = await collect(reception.checks, self._letter, reception.clock)
+        _record(self._id, verdicts)
+        judgment = await judge(
+            reception.message_table, self._letter.facts(verdicts), reception.count
+        )
+        if judgment.refusal is not None:
+            return judgment.refusal
         routed = await self._routed()
         open_routes = [(who, route) for who, route in routed if route.refusal is None]
         if not open_routes:
-            await self._writer.abort()
             return _first_refusal_of(routed)
-        deliveries = deliveries_for(self._id, open_routes, self._now, reception.hold)
-        if not deliveries:
-            await self._writer.abort()
-            return self._taken()  # every recipient's owner wants such mail dropped in silence
-        envelope = self._envelope
-        message = QueuedMessage(
-            id=self._id,
-            size_octets=self._writer.size_octets,
-            reverse_path=str(envelope.reverse_path or ""),
-            created_at=self._now,
-            source="mx",
-            envelope_id=envelope.envelope_id,
-            dsn_return=envelope.dsn_return,
-            is_8bit=envelope.is_8bit,
-            is_utf8=envelope.is_utf8,
-            requires_tls=envelope.requires_tls,
-            message_id=message_id_of(fields),
-            peer=envelope.peer,
-        )
-        await reception.intake.accept(message, deliveries, self._writer)
-        return self._taken()
+        deliveries = deliveries_for(self._id, open_routes, self._now, reception.hold, judgment)
+        if deliveries and not isinstance(judgment.action, Discard):
+            size = self._body.size_octets
+            message = message_of(self._envelope, self._id, size, self._now, "mx")
+            message = attrs.evolve(message, message_id=self._letter.message_id)
+            await reception.intake.accept(message, deliveries, self._body)
+        # else a rule, or every recipient's owner, wants such mail dropped in silence
+        return Status(250, "2.0.0", f"Queued as {self._id}")
 
     async def _routed(self) -> list[tuple[Recipient, Route]]:
         routed = []
@@ -253,12 +257,26 @@ class _InboundSpooling:
             routed.append((recipient, route))
         return routed
 
-    def _taken(self) -> Status:
-        return Status(250, "2.0.0", f"Queued as {self._id}")
-
     async def abort(self) -> None:
         """The connection or the transaction ended early."""
-        await self._writer.abort()
+        await self._body.abort()
+
+
+def _record(message_id: str, verdicts: Verdicts) -> None:
+    """What the checks found, but for what was not there to be found."""
+    for method, found in attrs.asdict(verdicts, recurse=False).items():
+        for verdict in found or ():
+            if verdict.result is not Result.NONE:
+                log.info(
+                    "{message_id}: {method}={result} {domain} {reason}",
+                    message_id=message_id,
+                    method=method,
+                    result=verdict.result.value,
+                    domain=verdict.domain,
+                    reason=verdict.reason,
+                    metric="verdict",
+                    outcome=f"{method}.{verdict.result.value}",
+                )
 
 
 def _first_refusal_of(routed: Sequence[tuple[Recipient, Route]]) -> Status:

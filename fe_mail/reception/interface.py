@@ -33,6 +33,9 @@ class Reception(Protocol):
     async def connected(self, peer: Peer) -> Status | None:
         """May this peer speak at all?"""
 
+    async def patience(self, peer: Peer) -> float | None:
+        """For how long to hold the greeting back; None: who speaks first may do so."""
+
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
     ) -> Status | None:

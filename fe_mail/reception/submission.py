@@ -10,8 +10,6 @@ name of the user's machine: where somebody writes from is nobody's business.
 RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
 """
 
-from collections.abc import Iterable
-
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -28,9 +26,10 @@ from fe_mail.model.envelope import Envelope, Peer, Recipient
 from fe_mail.model.errors import Invalid, MailError, Unavailable
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
-from fe_mail.model.queue import QueuedMessage, Target
+from fe_mail.model.queue import Target
 from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
+from fe_mail.model.verdicts import Verdicts
 from fe_mail.policy.limits import DAILY_MESSAGES, MAX_RECIPIENTS
 from fe_mail.policy.outbound import (
     RECIPIENT,
@@ -41,18 +40,13 @@ from fe_mail.policy.outbound import (
     SubmittedSender,
     message_table,
 )
-from fe_mail.policy.rules import Count, first_refusal, uncounted
+from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
 from fe_mail.ports import AccountStore, BodyWriter, Cache, Keyring, Offload
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
-from fe_mail.reception.spooling import (
-    HeaderTap,
-    Hold,
-    deliveries_for,
-    message_facts,
-    message_id_of,
-)
+from fe_mail.reception.letter import Letter
+from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 
 __all__ = ["MAX_SPOOLING_OCTETS", "OFFLOAD_OCTETS", "SubmissionReception"]
 
@@ -80,11 +74,11 @@ class SubmissionReception:
         *,
         hostname: str,
         run: Offload,
-        hold: Hold | None = None,
+        count: Count,
+        hold: HoldReason | None = None,
         loopback: bool = False,
         daily_messages: int = DAILY_MESSAGES,
         max_recipients: int = MAX_RECIPIENTS,
-        count: Count = uncounted,
     ) -> None:
         self.intake = intake
         self.clock = clock
@@ -102,6 +96,10 @@ class SubmissionReception:
 
     async def connected(self, peer: Peer) -> Status | None:
         """Anybody may try to sign in; ``Login`` limits that."""
+        return None
+
+    async def patience(self, peer: Peer) -> float | None:
+        """Mail programs are not tested for their manners."""
         return None
 
     async def sender(
@@ -200,7 +198,7 @@ class _SubmissionSpooling:
         self._id = new_id(self._now)
         self._chunks: list[bytes] = []
         self._octets = 0
-        self._tap = HeaderTap()
+        self._letter = Letter(envelope, self._now, examines=False)
         self._error: MailError | None = None
 
     async def write(self, data: bytes) -> None:
@@ -214,7 +212,7 @@ class _SubmissionSpooling:
         self._reception.octets_in_hand += len(data)
         self._octets += len(data)
         self._chunks.append(data)
-        self._tap.feed(data)
+        self._letter.feed(data)
 
     def _let_go(self) -> None:
         self._reception.octets_in_hand -= self._octets
@@ -255,44 +253,31 @@ class _SubmissionSpooling:
         for _, route in routed:
             if route.refusal is not None:  # since RCPT: tell it here rather than by a report
                 return route.refusal
-        facts, fields = message_facts(self._envelope, self._tap)
         submission = SubmissionFacts(
-            message=facts, identity=identity, rights=rights, author=_author(fields)
+            message=self._letter.facts(Verdicts()),
+            identity=identity,
+            rights=rights,
+            author=_author(self._letter.fields),
         )
-        refusal = await first_refusal(reception.message_table, submission, reception.count)
-        if refusal is not None:
-            return refusal
-        return await self._queue(identity, fields, routed)
+        judgment = await judge(reception.message_table, submission, reception.count)
+        return judgment.refusal or await self._queue(identity, routed, judgment)
 
     async def _queue(
-        self,
-        identity: Identity,
-        fields: Iterable[HeaderField],
-        routed: list[tuple[Recipient, Route]],
+        self, identity: Identity, routed: list[tuple[Recipient, Route]], judgment: Judgment
     ) -> Status:
-        reception, envelope = self._reception, self._envelope
-        deliveries = deliveries_for(self._id, routed, self._now, reception.hold)
-        if not deliveries:
-            return self._taken()  # every recipient's owner wants such mail dropped in silence
-        message_id = message_id_of(tuple(fields)) or new_message_id(identity.domain.name, self._now)
+        reception = self._reception
+        deliveries = deliveries_for(self._id, routed, self._now, reception.hold, judgment)
+        if not deliveries or isinstance(judgment.action, Discard):
+            return self._taken()  # a rule, or every recipient's owner, wants it dropped in silence
+        message_id = self._letter.message_id or new_message_id(identity.domain.name, self._now)
         completed = await self._completed(message_id)
         body = await reception.signed(completed, await reception.current_domain(identity))
-        spooled = await self._spool(body)
-        message = QueuedMessage(
-            id=self._id,
-            size_octets=spooled.size_octets,
-            reverse_path=str(envelope.reverse_path or ""),
-            created_at=self._now,
-            source="submission",
+        spooled = await self._spooled(body)
+        message = attrs.evolve(
+            message_of(self._envelope, self._id, spooled.size_octets, self._now, "submission"),
             alias_id=identity.alias.id,
             domain_id=identity.domain.id,
-            envelope_id=envelope.envelope_id,
-            dsn_return=envelope.dsn_return,
-            is_8bit=envelope.is_8bit,
-            is_utf8=envelope.is_utf8,
-            requires_tls=envelope.requires_tls,
             message_id=message_id,
-            peer=envelope.peer,
         )
         await reception.intake.accept(message, deliveries, spooled)
         return self._taken()
@@ -309,7 +294,7 @@ class _SubmissionSpooling:
             return await self._reception.run(work)
         return work()
 
-    async def _spool(self, body: bytes) -> BodyWriter:
+    async def _spooled(self, body: bytes) -> BodyWriter:
         recipients = self._envelope.recipients
         trace = received_field(
             attrs.evolve(self._envelope.peer, ip="", helo="", host=""),

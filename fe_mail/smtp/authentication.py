@@ -9,7 +9,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.accounts.sasl import converse, decode_response
 from fe_mail.model.errors import MailError
 from fe_mail.smtp.command import Auth
-from fe_mail.smtp.conversation import Commands, Conversation
+from fe_mail.smtp.conversation import Commands, SMTPConversation
 from fe_mail.smtp.errors import answer_to_login
 from fe_mail.smtp.wire import Answer
 
@@ -18,7 +18,7 @@ __all__ = ["COMMANDS"]
 PROTOCOL = "smtp"
 
 
-async def auth(talk: Conversation, command: Auth) -> Answer:
+async def auth(talk: SMTPConversation, command: Auth) -> Answer:
     """Log in, or say why not."""
     assert talk.login is not None
     try:
@@ -33,7 +33,7 @@ async def auth(talk: Conversation, command: Auth) -> Answer:
     return once_too_often or answer
 
 
-async def _exchange(talk: Conversation, login: Login, command: Auth) -> Answer:
+async def _exchange(talk: SMTPConversation, login: Login, command: Auth) -> Answer:
     exchange = login.begin(command.mechanism, talk.peer, PROTOCOL)
     response = None
     if command.initial is not None:
@@ -45,9 +45,7 @@ async def _exchange(talk: Conversation, login: Login, command: Auth) -> Answer:
         return await talk.response()
 
     identity = await converse(exchange, response, ask)
-    refusal = talk.link.signed_in(identity.alias.id)
-    if refusal is not None:
-        return refusal
+    talk.signed_in(identity.alias.id)
     talk.identity = identity
     talk.session.logged_in()
     return Answer(235, "2.7.0", "Authentication successful")

@@ -1,153 +1,138 @@
 """
 One SMTP conversation: events of the session, answered strictly in order.
 
-The coroutine ``run`` asks the session for an event, performs it, and only then asks for the
-next, so a slow ``Reception`` delays replies but never mixes them up (RFC 2920 §3.2). Replies are
-gathered and written together, when the client's input is used up or a command takes its time.
-Commands live in modules that each register a dictionary; they see this object and return an
-``Answer``.
+The session gives events and judges their order; here they are performed, so a slow ``Reception``
+delays replies but never mixes them up (RFC 2920 §3.2). Commands live in modules that each register
+a dictionary; they see this object and return an ``Answer``.
+
+RFC 5321 §3.8 (421), §4.5.3.2 (timeouts).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Final
 
 import attrs
-from twisted.logger import Logger
 
 from fe_mail.accounts.login import Login
+from fe_mail.connection import conversation
+from fe_mail.connection.conversation import Farewell, Link
 from fe_mail.connection.pacing import ConnectionEnded
-from fe_mail.connection.turns import BURST
+from fe_mail.connection.registry import Reason
 from fe_mail.model.envelope import Peer
 from fe_mail.model.identity import Identity
 from fe_mail.reception.interface import Reception
 from fe_mail.smtp.content import Incoming
 from fe_mail.smtp.errors import INTERNAL, answer_to_error
 from fe_mail.smtp.framing import Portion
-from fe_mail.smtp.session import Event, Response, Session
+from fe_mail.smtp.session import STARTTLS_FOLLOWED, Event, Response, Rules, Session
 from fe_mail.smtp.wire import Answer
 
-__all__ = ["Commands", "Conversation", "Link"]
+__all__ = ["IDLE_TIMEOUT_SECONDS", "Commands", "SMTPConversation"]
 
-MAX_GATHERED_OCTETS = 8192  # of replies that wait to be written together
-SLOW_SECONDS = 0.5  # after a command that took so long nothing waits
+IDLE_TIMEOUT_SECONDS: Final = 300  # RFC 5321 §4.5.3.2.7
 
+_LAST_ANSWERS: Final = {
+    Reason.STOPPING: Answer(421, "4.3.2", "The server is shutting down, try again later"),
+    Reason.FULL: Answer(421, "4.7.0", "Too many connections, try again later"),
+    Reason.ADDRESS: Answer(421, "4.7.0", "Too many connections from your address"),
+    Reason.ALIAS: Answer(421, "4.7.0", "Too many connections of this address"),
+    Reason.REVOKED: Answer(421, "4.7.0", "The password was changed, log in again"),
+    Reason.TIMEOUT: Answer(421, "4.4.2", "Timeout, closing the connection"),
+    Reason.STRANGER: Answer(421, "4.7.0", "Too many commands"),
+    Reason.CLEAR_TEXT: STARTTLS_FOLLOWED,
+    Reason.DEFECT: attrs.evolve(INTERNAL, code=421),
+}
 
-class Link(Protocol):
-    """What a conversation needs of its connection."""
-
-    def write(self, octets: bytes) -> None:
-        """Send."""
-
-    def seconds(self) -> float:
-        """The time."""
-
-    async def more(self) -> None:
-        """Wait for input. ``ConnectionEnded``."""
-
-    async def writable(self) -> None:
-        """Wait until the client reads what it was sent. ``ConnectionEnded``."""
-
-    async def turn(self) -> None:
-        """Let other connections have their turn."""
-
-    def consumed(self) -> None:
-        """Input was used; reading may go on."""
-
-    def close(self) -> None:
-        """Close when everything is written."""
-
-    def start_tls(self) -> None:
-        """Begin the handshake."""
-
-    def tls_name(self) -> str:
-        """Version and cipher suite, empty without TLS."""
-
-    def signed_in(self, alias_id: str) -> Answer | None:
-        """The session belongs to this alias from now on; an answer ends it."""
+_EARLY = Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
 
 
-class Conversation:
-    """One client. ``peer`` is what is known when it connects."""
+class SMTPConversation(conversation.Conversation):
+    """One client. ``identity`` is set after login, ``incoming`` while a message comes in."""
 
-    log = Logger()
+    protocol = "SMTP"
+    last_words: ClassVar[Mapping[Reason, bytes]] = {
+        why: answer.to_wire() for why, answer in _LAST_ANSWERS.items()
+    }
 
     def __init__(
         self,
-        session: Session,
+        rules: Rules,
         reception: Reception,
         login: Login | None,
         link: Link,
-        peer: Peer,
         commands: "Commands",
     ) -> None:
-        self.session = session
+        self.session = Session(rules)
+        super().__init__(link, self.session.framer)
         self.reception = reception
         self.login = login
-        self.link = link
         self.identity: Identity | None = None
         self.incoming: Incoming | None = None
-        self._connected = peer
         self._commands = commands
-        self._replies: list[bytes] = []
-        self._gathered_octets = 0
-        self._is_over = False
-        self._burst = 0  # commands since the last wait
+
+    @property
+    def idle_seconds(self) -> float:
+        """The same in every state."""
+        return IDLE_TIMEOUT_SECONDS
+
+    @property
+    def is_idle(self) -> bool:
+        """Outside of a transaction and of AUTH."""
+        return self.session.is_idle
 
     @property
     def peer(self) -> Peer:
         """The client as it is known now."""
         session = self.session
-        tls = self.link.tls_name() if session.is_secure else ""
-        return attrs.evolve(self._connected, helo=session.helo, protocol=session.protocol, tls=tls)
+        return attrs.evolve(self.link.peer, helo=session.helo, protocol=session.protocol)
 
-    async def run(self) -> None:
-        """Greet, converse, and forget what was not finished."""
+    async def greet(self) -> None:
+        """220, or why not."""
+        self.session.is_secure = self.link.is_secure
+        self.say(await self._greet())
+
+    async def step(self) -> None:
+        """One event."""
+        event = await self.event()
+        if isinstance(event, Answer):
+            self.say(event)
+            return
         try:
-            self.say(await self._greet())
-            while not self._is_over:
-                await self._step()
-        except ConnectionEnded:
-            pass
-        except Exception:
-            self.log.failure("SMTP session {session_id} failed", session_id=self.peer.session_id)
-            self.say(attrs.evolve(INTERNAL, code=421, closes=True))
-        finally:
-            await self.forget_incoming()
+            answer = await self._commands[type(event)](self, event)
+        except (ConnectionEnded, Farewell):
+            raise
+        except Exception as error:
+            answer = self.answer_to(error)
+        if answer is not None:
+            self.say(answer)
+
+    async def let_go(self) -> None:
+        """Forget what was not finished."""
+        await self.forget_incoming()
+
+    def secured(self) -> None:
+        """Nothing that was said before counts any more (RFC 3207 §4.2)."""
+        self.identity = None
+        self.session.secured()
+        self.framer = self.session.framer
+
+    def finish(self, why: Reason) -> bool:
+        """A transaction that is running is let through."""
+        self.session.farewell = _LAST_ANSWERS[why]
+        return super().finish(why)
 
     def say(self, answer: Answer) -> None:
         """Add a reply; one that closes ends the conversation."""
-        if self._is_over:
-            return
-        octets = answer.to_wire()
-        self._replies.append(octets)
-        self._gathered_octets += len(octets)
         if answer.closes:
-            self._is_over = True
+            self.end(answer.to_wire())
+            return
+        self.write(answer.to_wire())
+        if self.is_full():
             self.flush()
-            self.link.close()
-        elif self._gathered_octets > MAX_GATHERED_OCTETS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the replies that were gathered."""
-        if self._replies:
-            self.link.write(b"".join(self._replies))
-            self._replies, self._gathered_octets = [], 0
-
-    def interrupt(self, answer: Answer) -> None:
-        """A last word from outside (timeout, shutdown) while the client is silent."""
-        self.say(attrs.evolve(answer, closes=True))
 
     async def event(self) -> Event:
         """The next event. ``ConnectionEnded``."""
-        while (event := self.session.next()) is None:
-            if self.session.farewell and self.session.is_idle:
-                self.say(self.session.farewell)
-            self.flush()
-            self._burst = 0
-            await self.link.more()
-        self.link.consumed()
-        return event
+        return await self.next(self.session.next)
 
     async def portion(self) -> Portion:
         """The next portion of content."""
@@ -161,8 +146,7 @@ class Conversation:
         if isinstance(event, Response):
             return event.octets
         assert isinstance(event, Answer), event
-        self.say(attrs.evolve(event, closes=True))
-        raise ConnectionEnded
+        raise Farewell(event.to_wire())
 
     async def forget_incoming(self) -> None:
         """Throw away a message that was not finished."""
@@ -174,45 +158,46 @@ class Conversation:
         """The reply to an error; one that is a defect of ours is logged."""
         answer = answer_to_error(error)
         if answer is None:
-            self.log.failure("SMTP session {session_id}: defect", session_id=self.peer.session_id)
+            self.log_defect()
         return answer or INTERNAL
 
     async def _greet(self) -> Answer:
         rules = self.session.rules
         try:
             refusal = await self.reception.connected(self.peer)
+            is_polite = refusal is not None or await self._waits()
+        except ConnectionEnded:
+            raise
         except Exception as error:
             return attrs.evolve(self.answer_to(error), code=421, enhanced="", closes=True)
         if refusal is not None:
             return attrs.evolve(Answer.of(refusal), closes=True)
-        if rules.refuses_early_talkers and self.session.has_input:
-            return Answer(554, "5.5.1", "You spoke before it was your turn", closes=True)
+        if not is_polite:
+            self.log.info(
+                "SMTP session {session_id}: {ip} spoke before the greeting",
+                session_id=self.peer.session_id,
+                ip=self.peer.ip,
+                metric="smtp-refusal",
+                outcome="early-talker",
+            )
+            return _EARLY
         return Answer(220, "", f"{rules.hostname} ESMTP fe-mail")
 
-    async def _step(self) -> None:
-        await self.link.writable()
-        if self._burst >= BURST:
-            self._burst = 0
-            self.flush()
-            await self.link.turn()
-            await self.link.writable()  # or it ended meanwhile
-        event = await self.event()
-        self._burst += 1
-        if isinstance(event, Answer):
-            self.say(event)
-            return
-        began = self.link.seconds()
-        try:
-            answer = await self._commands[type(event)](self, event)
-        except ConnectionEnded:
-            raise
-        except Exception as error:
-            answer = self.answer_to(error)
-        if answer is not None:
-            self.say(answer)
-        if self.link.seconds() - began >= SLOW_SECONDS:
-            self.flush()
+    async def _waits(self) -> bool:
+        """
+        Does the client wait for the greeting, as it must (RFC 5321 §3.1)?
+
+        What asks a store may be done at once: only a pause shows who cannot wait.
+        """
+        if not self.session.rules.refuses_early_talkers:
+            return True
+        seconds = await self.reception.patience(self.peer)
+        if seconds is None:
+            return True
+        if seconds and not self.session.has_input:
+            await self.link.listen(seconds)
+        return not self.session.has_input
 
 
-Perform = Callable[[Conversation, Any], Awaitable[Answer | None]]
+Perform = Callable[[SMTPConversation, Any], Awaitable[Answer | None]]
 Commands = Mapping[type, Perform]

@@ -2,7 +2,7 @@
 What the two SMTP listeners have in common: they build servers, count them, and drain.
 """
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.login import Login
 from fe_mail.connection.encryption import TLS
@@ -39,9 +39,9 @@ class SMTPFactory(CountedFactory):
         self._clock = clock
         self._tls = tls
 
-    def buildProtocol(self, addr: IAddress | None) -> SMTPServer:
+    def make_server(self) -> SMTPServer:
         """A server for a new connection."""
-        server = SMTPServer(
+        return SMTPServer(
             rules=self.rules,
             reception=self.reception,
             login=self.login,
@@ -49,5 +49,3 @@ class SMTPFactory(CountedFactory):
             tls=self._tls,
             registry=self.registry,
         )
-        server.factory = self
-        return server

@@ -88,7 +88,7 @@ class Framer:
         """Is the next thing a command, and nothing of it here yet?"""
         return self._mode is _Mode.LINE and not self.waiting_octets and not self._skipped
 
-    def receive(self, octets: bytes) -> None:
+    def feed(self, octets: bytes) -> None:
         """Add what the network brought."""
         if self._start == len(self._buffer):
             self._buffer = octets

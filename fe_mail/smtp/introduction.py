@@ -6,8 +6,8 @@ RFC 1870, 2920, 6152, 6531, 3030, 2034, 4954 and 3461.
 """
 
 from fe_mail.smtp.command import Ehlo, Helo, Help, Noop, Quit, StartTLS, Vrfy
-from fe_mail.smtp.conversation import Commands, Conversation
-from fe_mail.smtp.session import STARTTLS_FOLLOWED, Session
+from fe_mail.smtp.conversation import Commands, SMTPConversation
+from fe_mail.smtp.session import Session
 from fe_mail.smtp.wire import Answer
 
 __all__ = ["COMMANDS", "extensions"]
@@ -34,50 +34,46 @@ def extensions(session: Session) -> tuple[str, ...]:
     return tuple(offered)
 
 
-async def helo(talk: Conversation, command: Helo) -> Answer:
+async def helo(talk: SMTPConversation, command: Helo) -> Answer:
     """The old greeting: no extensions."""
     await talk.forget_incoming()
     talk.session.greeted(command)
     return Answer(250, "", talk.session.rules.hostname)
 
 
-async def ehlo(talk: Conversation, command: Ehlo) -> Answer:
+async def ehlo(talk: SMTPConversation, command: Ehlo) -> Answer:
     """The greeting with what we can do."""
     await talk.forget_incoming()
     talk.session.greeted(command)
     return Answer(250, "", talk.session.rules.hostname, more=extensions(talk.session))
 
 
-async def starttls(talk: Conversation, command: StartTLS) -> Answer | None:
+async def starttls(talk: SMTPConversation, command: StartTLS) -> Answer | None:
     """Go over to TLS; nothing that was said before counts any more (RFC 3207 §4.2)."""
     await talk.forget_incoming()
-    if talk.session.has_input:
-        return STARTTLS_FOLLOWED
+    talk.allow_nothing_after()
     talk.say(Answer(220, "2.0.0", "Go ahead"))
-    talk.flush()
-    talk.identity = None
-    talk.session.secured()
-    talk.link.start_tls()
+    talk.start_tls()
     return None
 
 
-async def noop(talk: Conversation, command: Noop) -> Answer:
+async def noop(talk: SMTPConversation, command: Noop) -> Answer:
     """Nothing."""
     return Answer(250, "2.0.0", "OK")
 
 
-async def vrfy(talk: Conversation, command: Vrfy) -> Answer:
+async def vrfy(talk: SMTPConversation, command: Vrfy) -> Answer:
     """Never tell who exists (RFC 5321 §7.3)."""
     return Answer(252, "2.0.0", "Send mail, and it will be seen")
 
 
-async def help_(talk: Conversation, command: Help) -> Answer:
+async def help_(talk: SMTPConversation, command: Help) -> Answer:
     """What there is."""
     known = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP STARTTLS AUTH QUIT"
     return Answer(214, "2.0.0", "Commands:", more=(known,))
 
 
-async def quit_(talk: Conversation, command: Quit) -> Answer:
+async def quit_(talk: SMTPConversation, command: Quit) -> Answer:
     """Goodbye."""
     return Answer(221, "2.0.0", "Goodbye", closes=True)
 

@@ -140,7 +140,7 @@ class Session:
         self.transaction: Transaction | None = None
         self._awaits_response = False
         self._unwanted: Answer | None = None  # to a BDAT whose octets are still to be skipped
-        self._framer = Framer()
+        self.framer = Framer()
         self._grammar = Grammar(
             hostname=rules.hostname, has_dsn=rules.is_submission, has_auth=bool(rules.mechanisms)
         )
@@ -149,35 +149,26 @@ class Session:
 
     # Octets
 
-    def receive(self, octets: bytes) -> None:
-        """Add what the network brought."""
-        self._framer.receive(octets)
-
-    @property
-    def is_full(self) -> bool:
-        """More waits than is good."""
-        return self._framer.is_full
-
     @property
     def has_input(self) -> bool:
         """Do octets wait that were not looked at?"""
-        return self._framer.waiting_octets > 0
+        return self.framer.waiting_octets > 0
 
     @property
     def is_idle(self) -> bool:
         """Nothing has begun that would be lost by closing."""
         return (
-            self.transaction is None and not self._awaits_response and self._framer.is_between_lines
+            self.transaction is None and not self._awaits_response and self.framer.is_between_lines
         )
 
     def next(self) -> Event | None:
         """The next event; None when more octets are needed."""
-        frame = self._framer.next()
+        frame = self.framer.next()
         while self._unwanted is not None and isinstance(frame, Portion):
             if frame.is_end:
                 answer, self._unwanted = self._unwanted, None
                 return answer
-            frame = self._framer.next()
+            frame = self.framer.next()
         if frame is None or isinstance(frame, Portion):
             return frame
         if isinstance(frame, LineFault):
@@ -206,9 +197,9 @@ class Session:
             return attrs.evolve(TOO_BIG, closes=True)
         if objection is None and self.transaction is not None:
             decoder = self.transaction.chunks = self.transaction.chunks or ContentDecoder()
-            self._framer.begin_chunk(command.size_octets, command.is_last, decoder)
+            self.framer.begin_chunk(command.size_octets, command.is_last, decoder)
             return command
-        self._framer.begin_chunk(command.size_octets, command.is_last, None)
+        self.framer.begin_chunk(command.size_octets, command.is_last, None)
         # Not counted as an error: chunks pipelined behind one that was refused are none.
         self._unwanted = self._objection_to_idling() or objection or _MAIL_FIRST
         return self.next()
@@ -319,12 +310,12 @@ class Session:
         self.is_extended = self.is_logged_in = False
         self.helo = ""
         self.transaction = None
-        self._framer = Framer()
+        self.framer = Framer()
 
     def expect_response(self, expected: bool) -> None:
         """The next lines belong to an AUTH exchange, or are commands again."""
         self._awaits_response = expected
-        self._framer.max_line_octets = MAX_AUTH_OCTETS if expected else MAX_COMMAND_OCTETS
+        self.framer.max_line_octets = MAX_AUTH_OCTETS if expected else MAX_COMMAND_OCTETS
 
     def logged_in(self) -> None:
         """AUTH succeeded."""
@@ -358,7 +349,7 @@ class Session:
 
     def begin_data(self) -> None:
         """354 was said."""
-        self._framer.begin_data()
+        self.framer.begin_data()
 
     def ended(self, was_message: bool = True) -> None:
         """The transaction is over, by a message or by RSET."""

@@ -8,7 +8,7 @@ from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.model.status import Status
 from fe_mail.smtp.command import Bdat, Data, Mail, Rcpt, Rset
 from fe_mail.smtp.content import Incoming
-from fe_mail.smtp.conversation import Commands, Conversation
+from fe_mail.smtp.conversation import Commands, SMTPConversation
 from fe_mail.smtp.wire import Answer
 
 __all__ = ["COMMANDS"]
@@ -20,7 +20,7 @@ _GO_AHEAD = Answer(354, "", "Send the message, end with <CRLF>.<CRLF>")
 _FLOOD = Answer(421, "4.3.4", "The message is far too big")
 
 
-async def mail(talk: Conversation, command: Mail) -> Answer:
+async def mail(talk: SMTPConversation, command: Mail) -> Answer:
     """Begin a transaction if the reception agrees."""
     session = talk.session
     refusal = await talk.reception.sender(talk.peer, talk.identity, command.reverse_path)
@@ -30,7 +30,7 @@ async def mail(talk: Conversation, command: Mail) -> Answer:
     return Answer(250, "2.1.0", "Sender accepted")
 
 
-async def rcpt(talk: Conversation, command: Rcpt) -> Answer:
+async def rcpt(talk: SMTPConversation, command: Rcpt) -> Answer:
     """Add a recipient if the reception agrees; one that is there already is not asked about."""
     transaction = talk.session.transaction
     assert transaction is not None
@@ -44,7 +44,7 @@ async def rcpt(talk: Conversation, command: Rcpt) -> Answer:
     return Answer(250, "2.1.5", "Recipient accepted")
 
 
-def _refuse(talk: Conversation, refusal: Status) -> Answer:
+def _refuse(talk: SMTPConversation, refusal: Status) -> Answer:
     talk.log.info(
         "SMTP session {session_id}: refused {code} {enhanced}",
         session_id=talk.peer.session_id,
@@ -57,7 +57,7 @@ def _refuse(talk: Conversation, refusal: Status) -> Answer:
     return once_too_often or Answer.of(refusal)
 
 
-async def data(talk: Conversation, command: Data) -> Answer:
+async def data(talk: SMTPConversation, command: Data) -> Answer:
     """Receive a message up to CRLF "." CRLF."""
     _begin(talk)
     talk.session.begin_data()
@@ -66,7 +66,7 @@ async def data(talk: Conversation, command: Data) -> Answer:
     return await _finish(talk)
 
 
-async def bdat(talk: Conversation, command: Bdat) -> Answer:
+async def bdat(talk: SMTPConversation, command: Bdat) -> Answer:
     """Receive one chunk; the message ends with the one that says LAST."""
     failure = None
     if talk.incoming is None:
@@ -90,7 +90,7 @@ async def bdat(talk: Conversation, command: Bdat) -> Answer:
     return Answer(250, "2.0.0", f"{command.size_octets} octets received")
 
 
-def _begin(talk: Conversation) -> None:
+def _begin(talk: SMTPConversation) -> None:
     transaction = talk.session.transaction
     assert transaction is not None
     spooling = talk.reception.begin(transaction.envelope(talk.peer), talk.identity)
@@ -98,7 +98,7 @@ def _begin(talk: Conversation) -> None:
     talk.incoming = Incoming(spooling, talk.session.rules.max_size_octets, deadline)
 
 
-async def _pour(talk: Conversation) -> None:
+async def _pour(talk: SMTPConversation) -> None:
     """Read to the end of the message or chunk, whatever happens to what is read."""
     incoming = talk.incoming
     deadline = incoming.deadline if incoming else talk.link.seconds() + MESSAGE_SECONDS
@@ -117,7 +117,7 @@ async def _pour(talk: Conversation) -> None:
             raise ConnectionEnded
 
 
-async def _finish(talk: Conversation) -> Answer:
+async def _finish(talk: SMTPConversation) -> Answer:
     incoming = talk.incoming
     assert incoming is not None
     try:
@@ -129,7 +129,7 @@ async def _finish(talk: Conversation) -> Answer:
     return answer
 
 
-def _log_message(talk: Conversation, incoming: Incoming, answer: Answer) -> None:
+def _log_message(talk: SMTPConversation, incoming: Incoming, answer: Answer) -> None:
     # What was taken is in the log with what becomes of it.
     tell = talk.log.debug if answer.code == 250 else talk.log.info
     tell(
@@ -143,7 +143,7 @@ def _log_message(talk: Conversation, incoming: Incoming, answer: Answer) -> None
     )
 
 
-async def rset(talk: Conversation, command: Rset) -> Answer:
+async def rset(talk: SMTPConversation, command: Rset) -> Answer:
     """Forget the transaction."""
     await talk.forget_incoming()
     talk.session.ended(was_message=False)

@@ -14,22 +14,11 @@ class Server:
     security: str = "TLS"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class ClientSettings:
-    """The servers that a generated password opens; None where one is not offered."""
+    """
+    The servers that a generated password opens: protocol and server, in the order in which people
+    need them.
+    """
 
-    imap: Server | None = None
-    pop3: Server | None = None
-    smtp: Server | None = None
-    smtp_starttls: Server | None = None
-
-    @property
-    def rows(self) -> tuple[tuple[str, Server], ...]:
-        """Protocol and server, in the order in which people need them."""
-        named = (
-            ("IMAP", self.imap),
-            ("SMTP", self.smtp),
-            ("SMTP", self.smtp_starttls),
-            ("POP3", self.pop3),
-        )
-        return tuple((name, server) for name, server in named if server is not None)
+    rows: tuple[tuple[str, Server], ...] = ()

@@ -49,6 +49,17 @@ TARGETS = (
     Target(courier="webhook", address="https://Hook.test/path/x?y=a@b", alias_id="7"),
     Target(courier="webhook", address="https://bare.test", alias_id="7"),
 )
+# What version 1 knew of a message, a delivery, a peer.
+MESSAGE_COLUMNS = (
+    *("id", "size_octets", "reverse_path", "created_at", "source", "alias_id", "domain_id"),
+    *("envelope_id", "dsn_return", "is_8bit", "is_utf8", "requires_tls", "message_id"),
+)
+DELIVERY_COLUMNS = (
+    *("message", "number", "recipient", "courier", "address", "target_alias_id", "state"),
+    *("hold_reason", "attempts", "next_attempt_at", "notify", "original_recipient"),
+    *("last_status", "last_attempt_at", "delayed_notice_at", "token", "lease_until"),
+)
+PEER_FIELDS = ("ip", "port", "helo", "host", "tls", "session_id", "protocol")
 # Brings bodies in, one at a time, each when it hears a line.
 BRING_IN = """
 import sys, time
@@ -131,9 +142,9 @@ class UpgradeTests(SynchronousTestCase):
         """As version 1 did."""
         blob = self.store_body(queued.id, body)
         row = {
-            **{field.name: getattr(queued, field.name) for field in attrs.fields(QueuedMessage)},
+            **{name: getattr(queued, name) for name in MESSAGE_COLUMNS},
             "blob": blob,
-            "peer": json.dumps(attrs.asdict(queued.peer)),
+            "peer": json.dumps({name: getattr(queued.peer, name) for name in PEER_FIELDS}),
         }
 
         def work(cursor: Cursor) -> None:
@@ -151,8 +162,8 @@ class UpgradeTests(SynchronousTestCase):
                     "token": token,
                     "lease_until": 1e12 if token else 0.0,
                 }
-                del values["message_id"], values["target"]
-                cursor.execute(_insert("deliveries", values), values)
+                row_of_one = {name: values[name] for name in DELIVERY_COLUMNS}
+                cursor.execute(_insert("deliveries", row_of_one), row_of_one)
 
         self.get(self.old_queue.write(work))
 

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import fe_mail.app
 from fe_mail.app.config import Config, ConfigError, describe, example, load, read_env
 from fe_mail.app.demo_settings import demo_environment
+from fe_mail.app.edge_table import edges
 from fe_mail.app.variables import variables
 
 GOOD = "a" * 32
@@ -73,6 +74,16 @@ class LoadTests(SynchronousTestCase):
         self.env("DOMAIN=one.test\nMX_PORT=2500\n")
         config = self.load(DOMAIN="two.test")
         self.assertEqual((config.names.domain, config.listen.mx_port), ("two.test", 2500))
+
+    def test_trusted_proxies(self) -> None:
+        """Those of this host, unless others are named; never everybody."""
+        self.assertEqual(
+            self.load(DOMAIN="a.test").web.trusted_proxies, ("127.0.0.1/32", "::1/128")
+        )
+        named = self.load(DOMAIN="a.test", TRUSTED_PROXIES="10.1.0.0/16, 192.0.2.1")
+        self.assertEqual(named.web.trusted_proxies, ("10.1.0.0/16", "192.0.2.1/32"))
+        self.env("DOMAIN=a.test\nTRUSTED_PROXIES=::/0\n")
+        self.assertEqual(len(self.problems()), 1)
 
     def test_interpolation(self) -> None:
         """``{{NAME}}`` may refer to a variable that refers to a third."""
@@ -138,16 +149,23 @@ class DocumentationTests(SynchronousTestCase):
             self.assertIn(f"  {name} (default", describe())
 
     def test_every_variable_has_an_effect(self) -> None:
-        """What is documented is read somewhere, or stands inside another variable's default."""
+        """
+        What is documented is read somewhere, or stands inside another variable's default; those
+        of listeners are read through the table of edges (``test_edge_table``).
+        """
         package = Path(fe_mail.app.__file__).parent
         code = "".join(
             path.read_text() for path in package.glob("*.py") if path.name != "variables.py"
         )
+        tabled = {edge.port_variable for edge in edges()}
+        tabled |= {edge.listen_variable for edge in edges() if edge.takes_endpoints}
         defaults = "".join(variable.default for _, _, variable in variables().values())
         idle = [
             name
             for name, (_, attribute, _) in variables().items()
-            if f".{attribute}" not in code and f"{{{{{name}}}}}" not in defaults
+            if name not in tabled
+            and f".{attribute}" not in code
+            and f"{{{{{name}}}}}" not in defaults
         ]
         self.assertEqual(idle, [])
 

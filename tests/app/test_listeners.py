@@ -5,7 +5,8 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -130,6 +131,29 @@ class ListenerTests(TestCase):
     """A port on loopback."""
 
     timeout = 20
+
+    async def listen(self, port: int = 0, is_shared: bool = False) -> Listener:
+        """A listener that accepts."""
+        anything: Any = reactor
+        door = Door(anything)
+        door.open(Factory.forProtocol(Peer), None)
+        endpoint = f"tcp:{port}:interface=127.0.0.1"
+        listener = Listener(anything, "test", [endpoint], door, is_shared=is_shared)
+        self.addCleanup(lambda: Deferred.fromCoroutine(listener.stop_listening()))
+        listener.startService()
+        await listener.when_listening()
+        return listener
+
+    async def test_shared_ports(self) -> None:
+        """Two listeners that share have one port; neither shares with one that does not."""
+        first = await self.listen(is_shared=True)
+        second = await self.listen(first.port, is_shared=True)
+        self.assertEqual(first.port, second.port)
+        alone = await self.listen()
+        for port, is_shared in ((first.port, False), (alone.port, True), (alone.port, False)):
+            with self.assertRaises(FirstError) as caught:
+                await self.listen(port, is_shared)
+            caught.exception.subFailure.trap(CannotListenError)
 
     async def test_answers_are_not_held_back(self) -> None:
         """A long answer in several writes does not wait for acknowledgements (RFC 896)."""

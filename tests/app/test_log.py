@@ -100,5 +100,5 @@ class TextTests(SynchronousTestCase):
             "",
         ):
             fields = {"name": "a", "size": 5, "ask": lambda: "asked"}
-            expected = formatEvent({"log_format": template, **fields})
+            expected = formatEvent({"log_format": template, "log_time": 0.0, **fields})
             self.assertEqual(self.text(template, **fields), expected, template)

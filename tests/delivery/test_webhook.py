@@ -23,7 +23,7 @@ from fe_mail.delivery.webhook import (
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import Invalid, NotFound, PermissionDenied, Unavailable
 from fe_mail.model.page import Query
-from fe_mail.model.queue import Claim, Outcome, OutcomeKind, Target
+from fe_mail.model.queue import Claim, Handling, Outcome, OutcomeKind, Target
 from fe_mail.model.web import Posting, WebAnswer
 from tests.fakes import InlineThreads
 from tests.queue.base import MESSAGE, PostOfficeTestCase
@@ -73,7 +73,9 @@ class WebhookTestCase(PostOfficeTestCase):
             random=lambda: 0.0,
         )
 
-    def claim_for(self, raw: bytes = MESSAGE, url: str = URL, **more: Any) -> Claim:
+    def claim_for(
+        self, raw: bytes = MESSAGE, url: str = URL, tags: tuple[str, ...] = (), **more: Any
+    ) -> Claim:
         """A claim on a message."""
         values: dict[str, Any] = {
             "size_octets": len(raw),
@@ -85,7 +87,10 @@ class WebhookTestCase(PostOfficeTestCase):
         }
         target = Target(courier="webhook", address=url, alias_id=self.hook.id)
         message = self.message(**values)
-        return self.claim_on(message, target, raw=raw, recipient="hook@example.org")
+        handling = Handling(fields=tags)
+        return self.claim_on(
+            message, target, raw=raw, recipient="hook@example.org", handling=handling
+        )
 
     def deliver(self, claim: Claim | None = None) -> Outcome:
         """Deliver, letting the time for a second try pass."""
@@ -110,6 +115,11 @@ class WebhookTestCase(PostOfficeTestCase):
 
 class RequestTests(WebhookTestCase):
     """What is sent."""
+
+    def test_tags(self) -> None:
+        """What rules tagged the message with stands above it."""
+        self.deliver(self.claim_for(tags=("X-Spam: yes",)))
+        self.assertEqual(self.body()["raw"], f"X-Spam: yes\r\n{MESSAGE.decode()}")
 
     def test_document(self) -> None:
         """The message, how it came, and False for what is not evaluated."""

@@ -28,6 +28,7 @@ from typing import Any
 from cryptography import x509
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.app.edge_table import edges
 from fe_mail.app.tls import make_self_signed
 from tests.e2e.support import DemoServer, require, shared_server, wait_for
 
@@ -71,14 +72,21 @@ def certificate_name(port: int) -> str:
 class ServiceCase(SynchronousTestCase):
     """Without the demo: everything comes from the environment."""
 
-    def launch(self, environ: dict[str, str], prefix: Sequence[str] = (), **more: Any) -> list[str]:
-        """Start it in a new directory, wait until it is ready; its log lines."""
-        self.directory = Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
+    def launch(
+        self,
+        environ: dict[str, str],
+        prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
+        directory: Path | None = None,
+        **more: Any,
+    ) -> list[str]:
+        """Start it, in a new directory if none is given; its log lines once it is ready."""
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        names = ["MX", "SMTP", "SUBMISSION", "IMAP", "POP3", "WEB_HTTPS", "WEB", "API", "METRICS"]
+        command = [TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(self.directory)]
         process = subprocess.Popen(
-            [*prefix, TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(self.directory)],
-            env={**os.environ, **{f"{name}_PORT": "0" for name in names}, **environ},
+            [*prefix, *command, *options],
+            env={**os.environ, **{edge.port_variable: "0" for edge in edges()}, **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -175,6 +183,89 @@ def _elsewhere() -> str:
         except OSError:
             return "127.0.0.2"
         return str(probe.getsockname()[0])
+
+
+class SharedPortTests(ServiceCase):
+    """Several processes on one directory and one port."""
+
+    def free_port(self) -> int:
+        """One that nobody listens on."""
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            return int(probe.getsockname()[1])
+
+    def listening_on(self, port: int) -> dict[str, str]:
+        """The environment of a server whose MX is there, and that has no other listener."""
+        ports = {edge.port_variable: "0" for edge in edges()}
+        return {
+            **ports, "DOMAIN": "demo.test", "MX_LISTEN": f"tcp:{port}:interface=127.0.0.1",
+        }  # fmt: skip
+
+    def refused(self, port: int, environ: dict[str, str], *options: str) -> None:
+        """One more process on the directory ends at once, and says why."""
+        done = subprocess.run(
+            [TWISTD, "--nodaemon", "--pidfile=", "fe-mail", "-D", str(self.directory), *options],
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"Cannot listen on port {port}", done.stdout)
+
+    def test_a_second_server_by_accident(self) -> None:
+        """A whole server shares with nobody, not even with a process that would."""
+        port = self.free_port()
+        environ = self.listening_on(port)
+        self.launch(environ)
+        self.refused(port, environ)
+        self.refused(port, environ, "--role", "mx", "--share-ports")
+
+    def test_metrics_are_everybodys_own(self) -> None:
+        """A scrape must not ask one process now and another one later."""
+        port, options = self.free_port(), ("--role", "mx", "--share-ports")
+        environ = {**self.listening_on(self.free_port()), "METRICS_PORT": str(port)}
+        self.launch(environ, options=options)
+        self.refused(port, environ, *options)
+
+    def test_two_mx_processes(self) -> None:
+        """Both take mail in on one port, and all of it arrives; a third must ask for its share."""
+        demo = DemoServer()
+        self.addCleanup(demo.destroy)
+        demo.start()
+        bob, _ = demo.alias("bob")
+        demo.stop()
+        port = self.free_port()
+        environ = self.listening_on(port)
+        roles = ("--role", "mx")
+        logs, processes = [], []
+        for _ in range(2):
+            options = (*roles, "--share-ports")
+            logs.append(self.launch(environ, options=options, directory=demo.directory))
+            processes.append(self.process)
+        sent = 0
+        while sent < 100 and not all(map(accepted, logs)):  # the kernel chooses, blindly
+            with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=20) as client:
+                body = f"Subject: shared {sent}\r\n\r\nbody\r\n"
+                client.sendmail("x@client.test", [bob], body)
+                client.sendmail("x@client.test", [bob], body.replace("shared", "again"))
+            sent += 1
+        wait_for("both to take mail in", lambda: all(map(accepted, logs)))
+        self.refused(port, environ, *roles)
+        reader = DemoServer(demo.directory)
+        self.addCleanup(reader.kill)
+        reader.start("--role", "imap,smtp-bree")
+        client = reader.imap("bob")
+        wait_for("all mail", lambda: client.select("INBOX")[1] == [b"%d" % (2 * sent + 1)])
+        client.logout()
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(40), -signal.SIGTERM)
+
+
+def accepted(lines: Sequence[str]) -> int:
+    """How many messages a process answered 250."""
+    return sum("answered 250" in line for line in list(lines))
 
 
 class CertificateTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.app.roles import ROLES
+from fe_mail.app.edge_table import role_names
 from tests.e2e.support import ROOT, DemoServer, wait_for
 
 STOPPED = -signal.SIGTERM  # twistd ends with the signal that ended it, as systemd expects
@@ -53,7 +53,7 @@ class CommandTests(SynchronousTestCase):
     def test_help_lists_every_role_and_imports_nothing(self) -> None:
         """``twistd --help`` names each plugin without importing the application."""
         shown = run("--help").stdout
-        for role in ROLES:
+        for role in role_names():
             self.assertIn(f"fe-mail-{role} ", shown)
         probe = (
             "import sys; from twisted.plugin import getPlugins\n"
@@ -87,6 +87,14 @@ class CommandTests(SynchronousTestCase):
         done = run("--nodaemon", "fe-mail", "--demo", "--role", "caldav")
         self.assertEqual(done.returncode, 2)
         self.assertIn("--role knows only", done.stderr)
+
+    def test_sharing_needs_a_choice_of_roles(self) -> None:
+        """Two whole servers on one directory are never meant."""
+        every = ",".join(role_names())
+        for words in ((), ("--role", every)):
+            done = run("--nodaemon", "fe-mail", "--demo", "--share-ports", *words)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--share-ports goes with --role", done.stderr)
 
 
 class DaemonTests(SynchronousTestCase):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.app.roles import ROLES
+from fe_mail.app.edge_table import role_names
 from tests.e2e.support import ROOT, DemoServer
 
 STOPPED = -signal.SIGTERM
@@ -60,7 +60,7 @@ class WheelTests(SynchronousTestCase):
     def test_the_plugins_are_found(self) -> None:
         """``twistd --help`` names fe-mail and its roles, from the wheel alone."""
         shown = self.run_in("twistd", "--help")
-        for name in ("fe-mail ", *(f"fe-mail-{role} " for role in ROLES)):
+        for name in ("fe-mail ", *(f"fe-mail-{role} " for role in role_names())):
             self.assertIn(f" {name}", shown)
         where = self.run_in("python", "-c", "import fe_mail; print(fe_mail.__file__)")
         self.assertTrue(where.startswith(str(self.environment)), where)

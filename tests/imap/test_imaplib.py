@@ -185,6 +185,6 @@ class ImaplibTests(TestCase):
             _, answer = client.fetch("1", "(RFC822)")
             self.assertEqual(answer[0][1], raw)  # type: ignore[index]
             (session,) = [each.session for each in self.factory.registry]
-            self.assertIn("TLS", session.wire.peer().tls)
+            self.assertIn("TLS", session.wire.peer.tls)
 
         return self.run_client(work, implicit=True)

@@ -1,4 +1,4 @@
-"""Tests of fe_mail.imap.server, session, outlet and factory: what dialogues cannot show."""
+"""Tests of fe_mail.imap.server, conversation, session and factory: what dialogues cannot show."""
 
 import base64
 import hashlib
@@ -9,13 +9,9 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
-from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
-from fe_mail.imap.server import (
-    MAX_MESSAGE_OCTETS_IN_HAND,
-    MAX_WAITING_OCTETS,
-    SMALL_OCTETS,
-    IMAPServer,
-)
+from fe_mail.imap.conversation import MAX_MESSAGE_OCTETS_IN_HAND, SMALL_OCTETS
+from fe_mail.imap.framing import APPEND_LIMIT_OCTETS, MAX_WAITING_OCTETS
+from fe_mail.imap.server import IMAPServer
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
 from tests.dialogue import Connection
@@ -46,7 +42,7 @@ class FlowTests(IMAPTestCase):
         while b"a OK" not in connection.rest()[-100:]:
             outlet.pauseProducing()
             before = len(connection.rest())
-            outlet._is_paused = False
+            outlet._is_output_full = False
             outlet.pauseProducing()
             outlet.resumeProducing()
             steps += 1

@@ -36,7 +36,7 @@ class TableTests(SynchronousTestCase):
 
     def test_private(self) -> None:
         """What is wrong inside, or was not found there, is not told."""
-        for kind in (errors.Corrupt, errors.Conflict, errors.NotFound, errors.Locked):
+        for kind in (errors.Corrupt, errors.Conflict, errors.NotFound, errors.Unavailable):
             self.assertIs(status_for(kind("/var/lib/x is damaged")), TEMPORARY)
 
     def test_subclass(self) -> None:

@@ -9,22 +9,38 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.model.envelope import Peer
-from fe_mail.model.status import Status
+from fe_mail.model.queue import Handling
 from fe_mail.policy import inbound, outbound
 from fe_mail.policy.limits import TARPIT_AFTER, TARPIT_MAX_SECONDS, UNKNOWN_MAX
-from fe_mail.policy.rules import Rule, first_refusal
+from fe_mail.policy.rules import (
+    Accept,
+    Action,
+    Discard,
+    File,
+    Hold,
+    Judgment,
+    Rule,
+    Tag,
+    first_refusal,
+    judge,
+    refuse,
+)
 
-NO = Status(550, "5.7.1", "No.")
+NO = refuse(550, "5.7.1", "No.")
 
 
-def rule(name: str, refusal: Status | None, asked: list[str]) -> Rule[int]:
+def rule(name: str, action: Action | None, asked: list[str]) -> Rule[int, Any]:
     """A rule that notes that it was asked."""
 
-    async def check(facts: int) -> Status | None:
+    async def check(facts: int) -> Action | None:
         asked.append(f"{name}({facts})")
-        return refusal
+        return action
 
     return Rule(name, "A test.", check)
+
+
+def ignore(name: str) -> None:
+    """Count nothing."""
 
 
 class TableTests(SynchronousTestCase):
@@ -34,17 +50,54 @@ class TableTests(SynchronousTestCase):
         """The result of a coroutine."""
         return self.successResultOf(Deferred.fromCoroutine(work))
 
+    def judgment(self, *actions: Action | None) -> tuple[Judgment, str]:
+        """Of a table of rules named a, b, c ..., with the names that were counted."""
+        counted: list[str] = []
+        table = tuple(rule(chr(97 + n), action, []) for n, action in enumerate(actions))
+        return self.now(judge(table, 1, counted.append)), "".join(counted)
+
     def test_first_refusal_ends(self) -> None:
         """Rules behind the one that refused are not asked, and it alone is counted."""
         asked: list[str] = []
         counted: list[str] = []
         table = (rule("a", None, asked), rule("b", NO, asked), rule("c", NO, asked))
-        self.assertIs(self.now(first_refusal(table, 7, counted.append)), NO)
+        self.assertIs(self.now(first_refusal(table, 7, counted.append)), NO.status)
         self.assertEqual((asked, counted), (["a(7)", "b(7)"], ["b"]))
 
     def test_all_agree(self) -> None:
         """None, and nothing is counted."""
-        self.assertIsNone(self.now(first_refusal((rule("a", None, []),), 1)))
+        self.assertIsNone(self.now(first_refusal((rule("a", None, []),), 1, self.fail)))
+        self.assertEqual(self.judgment(None, None), (Judgment(action=Accept()), ""))
+
+    def test_first_decisive_action(self) -> None:
+        """Whatever the rules behind would say."""
+        for action in (NO, Hold("why"), Discard(), Accept()):
+            judgment, counted = self.judgment(None, action, NO, Discard())
+            self.assertEqual((judgment.action, counted), (action, "b"))
+            self.assertEqual(judgment.refusal, NO.status if action is NO else None)
+
+    def test_tags_accumulate(self) -> None:
+        """Also those before a rule that decides; the first folder counts; all are counted."""
+        judgment, counted = self.judgment(
+            Tag(field="X-Spam: yes", keyword="$Junk"),
+            File("Junk"),
+            Tag(keyword="$Seen-Before"),
+            File("Other"),
+            Hold("look at it"),
+            Tag(keyword="never"),
+        )
+        self.assertEqual(judgment.action, Hold("look at it"))
+        self.assertEqual(
+            judgment.handling,
+            Handling(folder="Junk", keywords=("$Junk", "$Seen-Before"), fields=("X-Spam: yes",)),
+        )
+        self.assertEqual(counted, "abcde")
+
+    def test_nonsense(self) -> None:
+        """A tag is one field, so that nothing can be written below it; a hold has a reason."""
+        for field in ("X-Spam", "X Spam: yes", "X: a\r\nBcc: b", "X: a\n", ": a"):
+            self.assertRaises(ValueError, Tag, field=field)
+        self.assertRaises(ValueError, Hold, "")
 
     def test_names(self) -> None:
         """Every rule has a name of its own, with its table, and a sentence."""
@@ -73,9 +126,9 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(delays[-1], TARPIT_MAX_SECONDS)
         facts = inbound.ConnectFacts(peer=Peer(ip="192.0.2.1"))
         table = inbound.connect_table(cache)
-        self.assertIsNotNone(self.now(first_refusal(table, facts)))
+        self.assertIsNotNone(self.now(first_refusal(table, facts, ignore)))
         clock.advance(3601)
-        self.assertIsNone(self.now(first_refusal(table, facts)))
+        self.assertIsNone(self.now(first_refusal(table, facts, ignore)))
 
     def test_one_subscriber_is_one_guesser(self) -> None:
         """Another address of the same IPv6 network has no allowance of its own."""
@@ -84,7 +137,7 @@ class TableTests(SynchronousTestCase):
             self.now(inbound.note_unknown(cache, f"2001:db8:1:2::{number:x}"))
         table = inbound.connect_table(cache)
         for ip, is_refused in (("2001:db8:1:2:ffff::1", True), ("2001:db8:1:3::1", False)):
-            refusal = self.now(first_refusal(table, inbound.ConnectFacts(peer=Peer(ip=ip))))
+            refusal = self.now(first_refusal(table, inbound.ConnectFacts(peer=Peer(ip=ip)), ignore))
             self.assertEqual(refusal is not None, is_refused, ip)
 
     def test_own_mail_is_not_counted(self) -> None:

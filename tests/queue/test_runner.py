@@ -1,5 +1,6 @@
 """Tests of fe_mail.queue.runner: claims, leases, retries, fairness, an orderly stop."""
 
+import random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +20,7 @@ from fe_mail.queue.schedule import (
     LIFETIME_SECONDS,
     MIN_RETRY_SECONDS,
 )
+from fe_mail.reception.bounces import UNPROVEN
 from tests.queue.base import MESSAGE, ScriptedCourier
 from tests.queue.running import DOWN, LATER, NEVER, RunnerTestCase, StuckCourier
 
@@ -132,6 +134,21 @@ class RetryTests(RunnerTestCase):
         self.assertEqual(self.entries(), ())
         self.assertEqual(self.kinds(), ["deferred", "delivered"])
 
+    def test_a_burst_does_not_come_back_as_one(self) -> None:
+        """Messages that failed at the same moment are tried again at different ones."""
+        self.remote = ScriptedCourier(LATER)
+        for number in range(8):
+            self.put(f"a@host{number}.test")
+        self.start(random=random.random)
+        self.run_for(1)
+        dues = {entry.deliveries[0].next_attempt_at for entry in self.entries()}
+        self.assertEqual(len(self.remote.claims), 8)
+        self.assertEqual(len(dues), 8)
+        now = self.clock.seconds()
+        fifth = MIN_RETRY_SECONDS / 5
+        self.assertGreaterEqual(min(dues), now - 1 + MIN_RETRY_SECONDS - fifth)
+        self.assertLessEqual(max(dues), now + MIN_RETRY_SECONDS + fifth)
+
     def test_expiry(self) -> None:
         """After five days the sender gets one report; in between one notice of delay."""
         self.remote = ScriptedCourier(LATER)
@@ -173,6 +190,31 @@ class RetryTests(RunnerTestCase):
         (entry,) = self.entries()
         self.assertIs(entry.deliveries[0].state, DeliveryState.WAITING)
         self.flushLoggedErrors(Unavailable)
+
+
+class BackscatterTests(RunnerTestCase):
+    """Mail from outside that fails after it was accepted."""
+
+    def test_strangers_are_not_told(self) -> None:
+        """Nothing is sent in answer to a forged sender; the owner of the domain reads why."""
+        self.remote = ScriptedCourier(NEVER)
+        self.start()
+        self.hand_in(self.envelope("fan@example.org", sender="victim@far.test", dsn_return="FULL"))
+        self.clock.advance(1)
+        self.assertEqual(self.entries(), ())
+        (failed,) = self.remote.claims
+        self.assertEqual(failed.delivery.target.courier, "forward")
+        (entry,) = self.journal()
+        self.assertEqual((entry.kind, entry.detail["note"]), ("failed", UNPROVEN.why))
+
+    def test_our_users_are_told(self) -> None:
+        """As ever, and there is nothing to note."""
+        self.remote = ScriptedCourier(NEVER)
+        self.start()
+        self.put("a@elsewhere.test")
+        self.clock.pump([1, 1])
+        self.assertEqual(len(self.inbox()), 1)
+        self.assertEqual([entry for entry in self.journal() if "note" in entry.detail], [])
 
 
 class FairnessTests(RunnerTestCase):

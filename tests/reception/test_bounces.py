@@ -9,7 +9,8 @@ from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.message.dsn import MAX_RETURNED_OCTETS
 from fe_mail.model.queue import Claim, Outcome, QueueFilter, Target
 from fe_mail.ports import Acceptance
-from fe_mail.reception.bounces import Bounces
+from fe_mail.queue.conclusions import Untold
+from fe_mail.reception.bounces import UNPROVEN, Bounces
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
 FAILED = Outcome.failed(550, "5.1.1", "No mailbox hidden@far.test here", "mx.far.test")
@@ -36,7 +37,7 @@ class BouncesTests(PostOfficeTestCase):
         message = self.message(**more)
         return self.claim_on(message, target, raw=raw, recipient="shown@example.org", **delivery)
 
-    def failed(self, **more: Any) -> Acceptance | None:
+    def failed(self, **more: Any) -> Acceptance | Untold | None:
         """The report of a failure."""
         claim = self.claim_of(**more)
         return self.now(self.bounces.failed(claim, [(claim.delivery, FAILED)]))
@@ -46,9 +47,9 @@ class BouncesTests(PostOfficeTestCase):
         claim = self.claim_of(**more)
         return self.now(self.bounces.delayed(claim, [(claim.delivery, LATE)]))
 
-    def parsed(self, acceptance: Acceptance | None) -> Message:
+    def parsed(self, acceptance: Acceptance | Untold | None) -> Message:
         """The report as the queue stores it."""
-        assert acceptance is not None
+        assert isinstance(acceptance, Acceptance)
         message = acceptance.message
         self.assertEqual((message.source, message.reverse_path), ("bounce", ""))
         self.now(self.queue.accept(acceptance))
@@ -95,13 +96,40 @@ class BouncesTests(PostOfficeTestCase):
     def test_target(self) -> None:
         """A hosted sender gets it here, others by their hosts."""
         report = self.failed()
-        assert report is not None
+        assert isinstance(report, Acceptance)
         self.assertEqual([one.target.courier for one in report.deliveries], ["local"])
 
-    def test_remote_target(self) -> None:
-        """The sender of forwarded mail, with the header only."""
-        report = self.failed(reverse_path="carol@elsewhere.test", source="mx")
-        assert report is not None
+    def test_stranger(self) -> None:
+        """A forged sender gets nothing, whatever was asked for in his name; the journal says so."""
+        for wish in ({}, {"dsn_return": "FULL"}, {"notify": ("FAILURE",)}):
+            told = self.failed(reverse_path="carol@elsewhere.test", source="mx", **wish)
+            self.assertIs(told, UNPROVEN)
+
+    def test_stranger_who_wants_none(self) -> None:
+        """Nobody is missing a report that was not wished."""
+        self.assertIsNone(
+            self.failed(reverse_path="carol@elsewhere.test", source="mx", notify=("NEVER",))
+        )
+
+    def test_hosted_sender(self) -> None:
+        """An address of ours is told, with the header only: it may be forged all the same."""
+        for sender, courier in (("alice@example.org", "local"), ("fan@example.org", "forward")):
+            report = self.failed(reverse_path=sender, source="mx", dsn_return="FULL")
+            assert isinstance(report, Acceptance)
+            self.assertEqual([one.target.courier for one in report.deliveries], [courier])
+            text = self.parsed(report).as_string()
+            self.assertNotIn("Hello Alice", text)
+            self.assertIn("Subject: hello", text)
+
+    def test_proven_sender(self) -> None:
+        """The proven sender of mail from outside is told, with the header only."""
+        report = self.failed(
+            reverse_path="carol@elsewhere.test",
+            source="mx",
+            dsn_return="FULL",
+            is_sender_proven=True,
+        )
+        assert isinstance(report, Acceptance)
         (delivery,) = report.deliveries
         target = delivery.target
         self.assertEqual((target.courier, target.address), ("remote", "carol@elsewhere.test"))

@@ -3,14 +3,22 @@
 from typing import NoReturn
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
 
+from fe_mail.adapters.memory.exchange import MemoryExchange
+from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
+from fe_mail.adapters.threads import InlineThreads
+from fe_mail.delivery.local import LocalCourier
+from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Unavailable
-from fe_mail.model.queue import Target
+from fe_mail.model.queue import DeliveryState, OutcomeKind, Target
+from fe_mail.policy.inbound import MessageFacts
 from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS, UNKNOWN_MAX
-from tests.queue.base import MESSAGE, PEER, PostOfficeTestCase
+from fe_mail.policy.rules import Accept, Action, Discard, File, Hold, Rule, Tag
+from tests.queue.base import KEY, MESSAGE, PEER, PostOfficeTestCase
 
 
 class RecipientTests(PostOfficeTestCase):
@@ -208,6 +216,85 @@ class MessageTests(PostOfficeTestCase):
         self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
 
 
+class ActionTests(PostOfficeTestCase):
+    """What rules do with a message, from the end of its data to the mailbox."""
+
+    def receive(self, *actions: Action, to: str = "alice@example.org") -> None:
+        """A message that one rule after the other acts on."""
+
+        def rule(number: int, action: Action) -> Rule[MessageFacts, Action]:
+            async def check(facts: MessageFacts) -> Action:
+                return action
+
+            return Rule(f"inbound.message.test-{number}", "A test.", check)
+
+        self.reception.message_table = tuple(map(rule, range(len(actions)), actions))
+        self.assertEqual(self.hand_in(self.envelope(to)).code, 250)
+
+    def delivered(self, folder: str) -> list[tuple[bytes, frozenset[str]]]:
+        """Deliver what is due; the messages of a folder and their flags."""
+        courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
+        (outcome,) = self.now(courier.deliver(self.claim()))
+        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
+        mailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))
+        view = self.now(mailbox.select(folder))
+        return [
+            (self.now(mailbox.read(view.folder.id, uid, 0, 10_000)), flags)
+            for uid, flags in zip(view.uids, view.flags, strict=True)
+        ]
+
+    def test_hold(self) -> None:
+        """Taken, and held in the queue with the reason until somebody releases it."""
+        self.receive(Hold("looks odd"))
+        (entry,) = self.entries()
+        (delivery,) = entry.deliveries
+        self.assertEqual((delivery.state, delivery.hold_reason), (DeliveryState.HELD, "looks odd"))
+        self.assertEqual(self.claims(), ())
+        self.now(self.queue.release(entry.message.id, self.clock.seconds()))
+        self.assertEqual(len(self.delivered("INBOX")), 1)
+
+    def test_tag(self) -> None:
+        """Header fields above the message, keywords on it."""
+        self.receive(Tag(field="X-Spam: yes", keyword="$Junk"), Tag(field="X-Why: words"))
+        ((raw, flags),) = self.delivered("INBOX")
+        self.assertIn(b"X-Spam: yes\r\nX-Why: words\r\nReceived:", raw)
+        self.assertTrue(raw.endswith(MESSAGE))
+        self.assertEqual(flags, frozenset({"$Junk"}))
+
+    def test_folder(self) -> None:
+        """Into the folder, with the rest of what the rules wish."""
+        self.receive(Tag(keyword="$Junk"), File("Junk"))
+        self.assertEqual([flags for _, flags in self.delivered("Junk")], [frozenset({"$Junk"})])
+
+    def test_nonsense(self) -> None:
+        """A folder that does not exist, or a keyword that none can be, loses no mail."""
+        self.receive(File("No such folder"), Tag(keyword="not an atom"))
+        self.assertEqual(len(self.delivered("INBOX")), 1)
+
+    def test_discard(self) -> None:
+        """250, and nothing is kept."""
+        self.receive(Tag(keyword="$Junk"), Discard())
+        self.assertEqual((self.entries(), self.now(self.blobs.list())), ((), ()))
+        self.assertEqual(self.counted, ["inbound.message.test-0", "inbound.message.test-1"])
+
+    def test_accept(self) -> None:
+        """The rules behind are not asked."""
+        self.receive(Accept(), Discard())
+        self.assertEqual(len(self.entries()), 1)
+
+    def test_forwarded(self) -> None:
+        """Fields go with a message wherever it goes."""
+        self.receive(Tag(field="X-Spam: yes"), File("Junk"), to="fan@example.org")
+        exchange = MemoryExchange({"192.88.99.1"})
+        table = {("elsewhere.test", "A"): ["192.88.99.1"]}
+        remote = RemoteCourier(
+            TableResolver(table), exchange, self.queue, self.clock, allow_private=True
+        )
+        (outcome,) = self.now(remote.deliver(self.claim()))
+        self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
+        self.assertEqual(exchange.handed[0].attempt.prefix, b"X-Spam: yes\r\n")
+
+
 class TroubleTests(PostOfficeTestCase):
     """Our own troubles are temporary for the sender."""
 
@@ -224,6 +311,25 @@ class TroubleTests(PostOfficeTestCase):
     def test_unavailable(self) -> None:
         """No 250 without a durable queue row."""
         self.assertEqual(self.answer(Unavailable("disk sdb1 is full"))[0], 451)
+
+    def test_spool(self) -> None:
+        """A body that cannot be written is told at the end, and logged for the operator."""
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        spooling = self.reception.begin(self.envelope("alice@example.org"), None)
+
+        async def write(data: bytes) -> NoReturn:
+            raise Unavailable("disk sdb1 is full")
+
+        self.patch(spooling._body, "write", write)
+        self.now(spooling.write(MESSAGE))
+        self.now(spooling.write(MESSAGE))
+        reply = self.now(spooling.finish())
+        self.assertEqual(reply.code, 451)
+        self.assertNotIn("sdb1", reply.text)
+        reasons = [event["reason"] for event in events if "reason" in event]
+        self.assertEqual(reasons, ["disk sdb1 is full"])
 
     def test_bug(self) -> None:
         """An unexpected exception is logged; its text is not told."""

@@ -14,6 +14,8 @@ from fe_mail.model.identity import Identity
 from fe_mail.model.queue import DeliveryState
 from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_RECIPIENTS
+from fe_mail.policy.outbound import SubmissionFacts
+from fe_mail.policy.rules import Action, Discard, Hold, Rule, Tag
 from fe_mail.reception import submission
 from fe_mail.reception.submission import SubmissionReception
 from tests.queue.base import KEY, PEER, PostOfficeTestCase
@@ -175,6 +177,32 @@ class RightsTests(SubmissionTestCase):
         self.clock.advance(86_401)
         self.assertEqual(self.submit().code, 250)
 
+    def test_daily_limit_of_a_user(self) -> None:
+        """Who owns several domains has one allowance for all of them."""
+        self.reception = self.make(daily_messages=2)
+        other = self.add_domain("second.test", has_smtp=True)
+        second = self.identity_of(self.add_alias(other, "a"))
+        self.assertEqual([self.submit().code for _ in range(2)], [250, 250])
+        self.identity = self.evolve(second, domain=other)
+        mail = b"From: a@second.test\r\n\r\nx\r\n"
+        self.assertEqual(self.submit(mail, sender="a@second.test").code, 550)
+
+    def test_daily_limit_of_a_domain(self) -> None:
+        """The users of one domain share its allowance; another domain has its own."""
+        self.reception = self.make(daily_messages=2)
+        self.assertEqual([self.submit().code for _ in range(2)], [250, 250])
+        stranger = self.add_user("stranger@example.net")
+        beside = self.add_alias(self.domain, "beside", user_id=stranger.id)
+        self.identity = self.identity_of(beside)
+        mail = b"From: beside@example.org\r\n\r\nx\r\n"
+        self.assertEqual(self.submit(mail, sender="beside@example.org").code, 550)
+        third = self.add_user("third@example.net")
+        own = self.add_domain("third.test", third, has_smtp=True)
+        alias = self.add_alias(own, "a", user_id=third.id)
+        self.identity = self.evolve(self.identity_of(alias), domain=own)
+        mail = b"From: a@third.test\r\n\r\nx\r\n"
+        self.assertEqual(self.submit(mail, sender="a@third.test").code, 250)
+
     def test_recipients_of_one_message(self) -> None:
         """As many as the operator allows, by default those that the listener takes."""
         many = [f"r{number}@elsewhere.test" for number in range(MAX_RECIPIENTS + 1)]
@@ -276,6 +304,36 @@ class ContentTests(SubmissionTestCase):
         for message in (b"", b"\r\n", b"\n\n", b"From", b"\x00" * 100, b"From: a\r\n" * 2000):
             self.assertEqual(self.submit(message).code // 100, 5)
         self.assertEqual(self.reception.octets_in_hand, 0)
+
+
+class ActionTests(SubmissionTestCase):
+    """What rules do with the mail of users."""
+
+    def act(self, action: Action) -> None:
+        """Submit a message that a rule acts on."""
+
+        async def check(facts: SubmissionFacts) -> Action:
+            return action
+
+        self.reception.message_table = (Rule("outbound.message.test", "A test.", check),)
+        self.assertEqual(self.submit().code, 250)
+        self.assertEqual(self.counted, ["outbound.message.test"])
+
+    def test_hold(self) -> None:
+        """It waits for an operator."""
+        self.act(Hold("odd"))
+        (delivery,) = self.entries()[0].deliveries
+        self.assertEqual((delivery.state, delivery.hold_reason), (DeliveryState.HELD, "odd"))
+
+    def test_tag(self) -> None:
+        """The tag goes with it."""
+        self.act(Tag(field="X-Odd: yes"))
+        self.assertEqual(self.entries()[0].deliveries[0].handling.fields, ("X-Odd: yes",))
+
+    def test_discard(self) -> None:
+        """Nothing is kept."""
+        self.act(Discard())
+        self.assertEqual(self.entries(), ())
 
 
 class TargetTests(SubmissionTestCase):

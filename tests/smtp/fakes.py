@@ -102,6 +102,10 @@ class RecordingReception:
         self.steps.append("connected")
         return await self.answer("connected", None)
 
+    async def patience(self, peer: Peer) -> float | None:
+        """How long the greeting waits; by default not at all."""
+        return await self.answer("patience", 0.0)
+
     async def sender(
         self, peer: Peer, identity: Identity | None, reverse_path: Address | None
     ) -> Status | None:

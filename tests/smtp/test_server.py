@@ -15,9 +15,10 @@ from fe_mail.connection.pacing import CLOSE_SECONDS
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.model import errors
 from fe_mail.model.status import Status
+from fe_mail.smtp.conversation import IDLE_TIMEOUT_SECONDS
 from fe_mail.smtp.errors import answer_to_error, answer_to_login
 from fe_mail.smtp.framing import MAX_WAITING_CONTENT_OCTETS
-from fe_mail.smtp.server import IDLE_TIMEOUT_SECONDS, SMTPServer
+from fe_mail.smtp.server import SMTPServer
 from fe_mail.smtp.transaction import MESSAGE_SECONDS
 from tests.smtp.fakes import (
     FakeLogin,

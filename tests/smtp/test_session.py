@@ -59,7 +59,7 @@ def drive(session: Session, parts: list[bytes]) -> list[Event]:
     """Everything that happens, as a conversation would react; portions are joined."""
     events: list[Event] = []
     for part in parts:
-        session.receive(part)
+        session.framer.feed(part)
         while (event := session.next()) is not None:
             react(session, event)
             last = events[-1] if events else None
@@ -123,7 +123,7 @@ class FramerTests(SynchronousTestCase):
         """All frames of lines."""
         framer, found = Framer(), []
         for part in parts:
-            framer.receive(part)
+            framer.feed(part)
             while (frame := framer.next()) is not None:
                 found.append(frame)
         return found
@@ -153,20 +153,20 @@ class FramerTests(SynchronousTestCase):
         """A line without an end is not kept (security row 3)."""
         framer = Framer()
         for _ in range(100):
-            framer.receive(b"x" * 1000)
+            framer.feed(b"x" * 1000)
             framer.next()
             self.assertLess(framer.waiting_octets, MAX_AUTH_OCTETS + 1000)
 
     def test_fullness(self) -> None:
         """The transport is to be paused when commands or content pile up."""
         framer = Framer()
-        framer.receive(b"NOOP\r\n" * 12_000)
+        framer.feed(b"NOOP\r\n" * 12_000)
         self.assertTrue(framer.is_full)
         framer = Framer()
         framer.begin_data()
-        framer.receive(b"x" * 200_000)
+        framer.feed(b"x" * 200_000)
         self.assertFalse(framer.is_full)
-        framer.receive(b"x" * 100_000)
+        framer.feed(b"x" * 100_000)
         self.assertTrue(framer.is_full)
 
 

@@ -1,8 +1,8 @@
 """
 Messages and deliveries of the queue as rows of its tables, and back.
 
-Columns have the names of the attributes; a target is spread over four of them, peer and notify
-are JSON. Kind, owner and lane follow from the rest (``fe_mail/model/lane.py``).
+Columns have the names of the attributes; a target is spread over four of them; peer, notify
+and handling are JSON. Kind, owner and lane follow from the rest (``fe_mail/model/lane.py``).
 """
 
 import json
@@ -15,7 +15,7 @@ from fe_mail.model.account import LogEntry
 from fe_mail.model.envelope import Peer
 from fe_mail.model.ids import BlobId
 from fe_mail.model.lane import kind_of, lane_of, owner_of
-from fe_mail.model.queue import DeliveryState, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.queue import DeliveryState, Handling, QueuedDelivery, QueuedMessage, Target
 
 __all__ = [
     "INSERT_DELIVERY",
@@ -47,6 +47,7 @@ _DELIVERY_COLUMNS = (
     "last_status",
     "last_attempt_at",
     "delayed_notice_at",
+    "handling",
 )
 _LINE_COLUMNS = ("kind", "owner", "lane", "token", "lease_until")
 
@@ -63,7 +64,7 @@ SELECT_MESSAGE = f"SELECT {', '.join(_MESSAGE_COLUMNS)} FROM messages"  # noqa: 
 SELECT_DELIVERIES = f"SELECT {', '.join(_DELIVERY_COLUMNS)} FROM deliveries"  # noqa: S608
 INSERT_ENTRY = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
-_BOOLEANS = frozenset({"is_8bit", "is_utf8", "requires_tls"})
+_BOOLEANS = frozenset({"is_8bit", "is_utf8", "requires_tls", "is_sender_proven"})
 _PEER_FIELDS = tuple(field.name for field in attrs.fields(Peer))
 
 
@@ -106,6 +107,7 @@ def delivery_row(
         delivery.last_status,
         delivery.last_attempt_at,
         delivery.delayed_notice_at,
+        _json_handling(delivery.handling),
         kind_of(target),
         owner_of(message, delivery),
         lane_of(target),
@@ -119,6 +121,21 @@ def _json_list(words: tuple[str, ...]) -> str:
     return json.dumps(words)
 
 
+_NO_HANDLING = Handling()
+
+
+def _json_handling(handling: Handling) -> str:
+    return "" if handling == _NO_HANDLING else json.dumps(attrs.asdict(handling))
+
+
+def _handling(stored: str) -> Handling:
+    if not stored:
+        return _NO_HANDLING
+    values = json.loads(stored)
+    lists = {name: tuple(values[name]) for name in ("keywords", "fields")}
+    return Handling(folder=values["folder"], **lists)
+
+
 def delivery_value(message_id: str, row: Row) -> QueuedDelivery:
     """The delivery of a row of ``SELECT_DELIVERIES``."""
     values = dict(zip(_DELIVERY_COLUMNS, row, strict=True))
@@ -130,6 +147,7 @@ def delivery_value(message_id: str, row: Row) -> QueuedDelivery:
     )
     values["state"] = DeliveryState(values["state"])
     values["notify"] = tuple(json.loads(values["notify"]))
+    values["handling"] = _handling(values["handling"])
     return QueuedDelivery(message_id=message_id, target=target, **values)
 
 

@@ -24,6 +24,7 @@ CREATE TABLE messages (
     is_utf8 INTEGER NOT NULL,
     requires_tls INTEGER NOT NULL,
     message_id TEXT NOT NULL,              -- the Message-ID header field
+    is_sender_proven INTEGER NOT NULL,     -- of mail from outside: a report may go there
     peer TEXT NOT NULL,                    -- JSON object
     blob TEXT NOT NULL,                    -- of a large body, which is outside; or empty
     body BLOB                              -- a small one; last, since reading a row stops before
@@ -51,6 +52,7 @@ CREATE TABLE deliveries (
     last_status TEXT NOT NULL,
     last_attempt_at REAL NOT NULL,
     delayed_notice_at REAL NOT NULL,
+    handling TEXT NOT NULL,                -- JSON object: folder, keywords, fields; empty: none
     kind TEXT NOT NULL,                    -- these three: fe_mail/model/lane.py
     owner TEXT NOT NULL,
     lane TEXT NOT NULL,

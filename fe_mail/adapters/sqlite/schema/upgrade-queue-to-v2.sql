@@ -32,6 +32,7 @@ CREATE TABLE messages (
     is_utf8 INTEGER NOT NULL,
     requires_tls INTEGER NOT NULL,
     message_id TEXT NOT NULL,              -- the Message-ID header field
+    is_sender_proven INTEGER NOT NULL,     -- of mail from outside: a report may go there
     peer TEXT NOT NULL,                    -- JSON object
     blob TEXT NOT NULL,                    -- of a large body, which is outside; or empty
     body BLOB                              -- a small one; last, since reading a row stops before
@@ -59,6 +60,7 @@ CREATE TABLE deliveries (
     last_status TEXT NOT NULL,
     last_attempt_at REAL NOT NULL,
     delayed_notice_at REAL NOT NULL,
+    handling TEXT NOT NULL,                -- JSON object: folder, keywords, fields; empty: none
     kind TEXT NOT NULL,                    -- these three: fe_mail/model/lane.py
     owner TEXT NOT NULL,
     lane TEXT NOT NULL,
@@ -152,7 +154,7 @@ CREATE INDEX log_by_alias ON log (alias_id, id) WHERE alias_id <> '';
 INSERT INTO messages
 SELECT
     serial, id, size_octets, reverse_path, created_at, source, alias_id, domain_id, envelope_id,
-    dsn_return, is_8bit, is_utf8, requires_tls, message_id, peer, blob, NULL
+    dsn_return, is_8bit, is_utf8, requires_tls, message_id, 0, peer, blob, NULL
 FROM old_messages;
 
 INSERT INTO deliveries
@@ -160,6 +162,7 @@ SELECT
     message, number, recipient, courier, address, target_alias_id, '', state, hold_reason,
     attempts, next_attempt_at, notify, original_recipient, last_status, last_attempt_at,
     delayed_notice_at,
+    '',
     CASE WHEN courier IN ('local', 'webhook') THEN courier ELSE 'smtp' END,
     CASE
         WHEN courier = 'local' THEN ''

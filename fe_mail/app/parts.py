@@ -1,0 +1,54 @@
+"""
+The parts of a process: everything that starts or stops, once, in one list.
+
+They start in the order of the list. They stop in an order of their own, because what came last is
+not always what may go first: connections end before the stores, but also before the workers that
+began after them. Every part is in both orders, which is checked when the list is made. A part that
+cannot stop is reported and keeps no other from stopping.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+from twisted.logger import Logger
+
+__all__ = ["Part", "Parts"]
+
+
+async def _nothing() -> None:
+    """There is nothing to do."""
+
+
+@attrs.frozen
+class Part:
+    """One thing that starts, stops, or does both."""
+
+    name: str
+    start: Callable[[], Awaitable[None]] = attrs.field(default=_nothing, kw_only=True)
+    stop: Callable[[], Awaitable[None]] = attrs.field(default=_nothing, kw_only=True)
+
+
+class Parts:
+    """``parts`` in the order in which they start, ``stop_order`` by name."""
+
+    log = Logger()
+
+    def __init__(self, parts: Sequence[Part], stop_order: Sequence[str]) -> None:
+        self._parts = {part.name: part for part in parts}
+        self._stop_order = tuple(stop_order)
+        names = [part.name for part in parts]
+        if sorted(names) != sorted(stop_order):
+            raise ValueError(f"{names} start, but {list(stop_order)} stop")
+
+    async def start(self) -> None:
+        """Start one after the other; the first that fails ends it."""
+        for part in self._parts.values():
+            await part.start()
+
+    async def stop(self) -> None:
+        """Stop one after the other, also what did not come to start."""
+        for name in self._stop_order:
+            try:
+                await self._parts[name].stop()
+            except Exception:
+                self.log.failure("{part} could not stop in order", part=name)
