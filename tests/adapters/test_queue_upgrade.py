@@ -251,6 +251,24 @@ class UpgradeTests(SynchronousTestCase):
         }
         self.assertEqual(set(rows), expected)
 
+    def test_same_schema(self) -> None:
+        """A file that was upgraded is like one that was made new, but for its text."""
+        self.close_old()
+        fresh = SQLiteQueue(":memory:", InlineThreads(), self.large, steady=self.clock.seconds)
+        self.get(fresh.start())
+        self.assertEqual(self.schema_of(self.open()), self.schema_of(fresh))
+
+    def schema_of(self, queue: SQLiteQueue) -> dict[str, str]:
+        """Each table, index and trigger."""
+        rows = self.get(
+            queue.database.read(
+                lambda cursor: cursor.execute(
+                    "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+                ).fetchall()
+            )
+        )
+        return {name: " ".join(sql.split()).replace('"', "") for name, sql in rows}
+
     def test_leases_end(self) -> None:
         """What the old program had claimed can be claimed: it is gone."""
         self.put(message(), delivery(), token="of a program that is gone")
