@@ -13,7 +13,7 @@ from fe_mail.accounts.dns_records import domain_records
 from fe_mail.accounts.site import Site
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.model.dns import CNAME, MX, TXT, Answer, Record
-from fe_mail.ports import AccountStore
+from fe_mail.ports import DomainStore
 
 __all__ = ["DemoResolver"]
 
@@ -31,7 +31,7 @@ _PUBLISHED: Mapping[type[Record], Callable[[str], Any]] = MappingProxyType(
 class DemoResolver(TableResolver):
     """Answers for the domains of the store; the table holds only this server's own address."""
 
-    def __init__(self, accounts: AccountStore, site: Site) -> None:
+    def __init__(self, accounts: DomainStore, site: Site) -> None:
         super().__init__({(name, "A"): [LOOPBACK] for name in (site.hostname, "localhost")})
         self._accounts = accounts
         self._site = site

@@ -142,6 +142,7 @@ class Edges:
             trusted=self._config.listen.proxy_networks,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
+            memory=self.memory,
         )
         factory = MXFactory(
             reception,
@@ -170,6 +171,7 @@ class Edges:
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
             max_recipients=limits.recipients,
+            memory=self.memory,
         )
         factory = SubmissionFactory(
             reception,
@@ -308,6 +310,7 @@ class Edges:
             inside.webhook_keys,
             inside.clock,
             stores.run,
+            stores.journal,
             hostname=self._config.names.mx_host,
             version=version("fe-mail"),
         )
@@ -330,6 +333,7 @@ class Edges:
         inside, stores = self.inside, self.inside.stores
         table = job_table(
             accounts=stores.accounts,
+            journal=stores.journal,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
             aftermath=inside.aftermath,

@@ -31,6 +31,7 @@ from fe_mail.adapters.smtp_client import SMTPExchange
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.counters import SQLiteCounters
 from fe_mail.adapters.sqlite.database import Database
+from fe_mail.adapters.sqlite.journal import SQLiteJournal, bring_in_journal
 from fe_mail.adapters.sqlite.leases import SQLiteLeases
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
@@ -85,6 +86,7 @@ class Stores:
             boot_id=boot_id(),
             key=queue_key,
         )
+        self.journal = SQLiteJournal(self.queue.database)
         self.mailboxes = SQLiteMailboxStore(
             data / "mailboxes",
             self.bus,
@@ -108,6 +110,7 @@ class Stores:
                 error.message = f"The store of {name} cannot be opened: {reason}"
                 raise
         await self._bring_in_spool()
+        await bring_in_journal(self.accounts.database, self.queue.database)
         await self.bus.start()
 
     async def _bring_in_spool(self) -> None:
@@ -139,7 +142,7 @@ class Inside:
         self.resolver: Resolver = resolver or _resolver(reactor, config)
         self.site = make_site(config)
         accounts, keyring = stores.accounts, stores.keyring
-        self.login = Login(accounts, keyring, stores.counters, reactor)
+        self.login = Login(accounts, keyring, stores.counters, reactor, stores.journal)
         self.router = Router(
             accounts,
             max_forwarded=config.limits.forwarded,

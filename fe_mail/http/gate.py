@@ -9,18 +9,15 @@ opens for good, without a restart, as soon as an admin exists, unless it is mean
 import base64
 import binascii
 import hmac
-from typing import TYPE_CHECKING
 
 import attrs
 
 from fe_mail.accounts.fresh_counters import FreshCounters
+from fe_mail.accounts.users import Users
 from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.errors import RateLimited
 from fe_mail.model.sentence import Sentence
 from fe_mail.ports import Counters
-
-if TYPE_CHECKING:
-    from fe_mail.accounts.users import Users
 
 __all__ = ["CLOSED", "MAX_FAILURES", "Gate", "Gatekeeper"]
 
@@ -40,7 +37,7 @@ class Gate:
 class Gatekeeper:
     """Lets visitors pass or not."""
 
-    def __init__(self, gate: Gate | None, users: "Users", counters: Counters) -> None:
+    def __init__(self, gate: Gate | None, users: Users, counters: Counters) -> None:
         self._gate = gate
         self._users = users
         self._counters = FreshCounters(counters)

@@ -17,6 +17,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.budget import Budget
 from fe_mail.mailauth.srs import SRS, is_srs
 from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
@@ -65,7 +66,8 @@ class Routing(Protocol):
 class InboundReception:
     """
     The MX's reception. ``srs`` reads what forwarding made, so that reports find back; ``count``
-    hears the name of every rule that acts; ``trusted`` are the networks of our own proxies.
+    hears the name of every rule that acts; ``trusted`` are the networks of our own proxies;
+    ``memory`` is what all connections share.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class InboundReception:
         hold: HoldReason | None = None,
         trusted: Sequence[str] = (),
         message_table: tuple[Rule[MessageFacts, Action], ...] = MESSAGE,
+        memory: Budget | None = None,
     ) -> None:
         self.intake = intake
         self.clock = clock
@@ -91,6 +94,7 @@ class InboundReception:
         self.checks = checks
         self.hold = hold
         self.message_table = message_table
+        self.memory = memory or Budget()
         self._router = router
         self._harvesting = harvesting
         self._srs = srs
@@ -182,7 +186,9 @@ class _InboundSpooling:
         self._envelope = envelope
         self._now = reception.clock.seconds()
         self._id = new_id(self._now)
-        self._letter = Letter(envelope, self._now, examines=bool(reception.checks))
+        self._letter = Letter(
+            envelope, self._now, examines=bool(reception.checks), memory=reception.memory
+        )
         self._body = reception.intake.body(self._now)
         self._has_trace = False
         self._error: MailError | None = None
@@ -191,13 +197,13 @@ class _InboundSpooling:
         """More octets; an error is kept for the end, for the sender must talk on till then."""
         if self._error is not None:
             return
-        self._letter.feed(data)
         try:
+            self._letter.feed(data)
             await self._begin()
             await self._body.write(data)
         except MailError as error:
             self._error = error
-            await self._body.abort()
+            await self.abort()
 
     async def _begin(self) -> None:
         if self._has_trace:
@@ -230,7 +236,7 @@ class _InboundSpooling:
             log.failure("accepting {message_id} failed", message_id=self._id)
             return TEMPORARY
         finally:
-            await self._body.abort()
+            await self.abort()
 
     async def _accept(self) -> Status:
         reception = self._reception
@@ -265,7 +271,8 @@ class _InboundSpooling:
         return routed
 
     async def abort(self) -> None:
-        """The connection or the transaction ended early."""
+        """The connection or the transaction ended early; or what was kept for it is done with."""
+        self._letter.close()
         await self._body.abort()
 
 

@@ -10,10 +10,13 @@ name of the user's machine: where somebody writes from is nobody's business.
 RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
 """
 
+from typing import Protocol
+
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.budget import Budget
 from fe_mail.mailauth.dkim import SigningKey, sign
 from fe_mail.message.addresses import sole_author
 from fe_mail.message.compose import new_message_id
@@ -43,7 +46,7 @@ from fe_mail.policy.outbound import (
     message_table,
 )
 from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
-from fe_mail.ports import AccountStore, BodyWriter, Counters, Keyring, Offload
+from fe_mail.ports import AliasStore, BodyWriter, Counters, DomainStore, Keyring, Offload
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
@@ -59,6 +62,10 @@ OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
 
 
+class SenderRecords(AliasStore, DomainStore, Protocol):
+    """What is asked about a sender."""
+
+
 class SubmissionReception:
     """
     ``hold`` gives the reason to hold mail to an outside address, empty for none. With
@@ -68,7 +75,7 @@ class SubmissionReception:
     def __init__(
         self,
         router: Routing,
-        accounts: AccountStore,
+        accounts: SenderRecords,
         intake: Intake,
         counters: Counters,
         keyring: Keyring,
@@ -81,6 +88,7 @@ class SubmissionReception:
         loopback: bool = False,
         daily_messages: int = DAILY_MESSAGES,
         max_recipients: int = MAX_RECIPIENTS,
+        memory: Budget | None = None,
     ) -> None:
         self.intake = intake
         self.clock = clock
@@ -91,6 +99,7 @@ class SubmissionReception:
         self.allowance = Allowance(counters, daily_messages)
         self.message_table = message_table(max_recipients)
         self.allowance_table = allowance_table(self.allowance)
+        self.memory = memory or Budget()
         self.octets_in_hand = 0
         self._router = router
         self._accounts = accounts
@@ -202,7 +211,7 @@ class _SubmissionSpooling:
         self._id = new_id(self._now)
         self._chunks: list[bytes] = []
         self._octets = 0
-        self._letter = Letter(envelope, self._now, examines=False)
+        self._letter = Letter(envelope, self._now, examines=False, memory=reception.memory)
         self._error: MailError | None = None
 
     async def write(self, data: bytes) -> None:
@@ -216,12 +225,17 @@ class _SubmissionSpooling:
         self._reception.octets_in_hand += len(data)
         self._octets += len(data)
         self._chunks.append(data)
-        self._letter.feed(data)
+        try:
+            self._letter.feed(data)
+        except Unavailable as error:
+            self._error = error
+            self._let_go()
 
     def _let_go(self) -> None:
         self._reception.octets_in_hand -= self._octets
         self._octets = 0
         self._chunks = []
+        self._letter.close()
 
     async def abort(self) -> None:
         """Forget it."""

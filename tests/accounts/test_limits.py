@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from fe_mail.accounts.limits import (
     ADDRESS_BUDGET,
     KNOWN_SECONDS,
+    PAIR_LIMIT,
     PROOF_COST,
     WINDOW_SECONDS,
     FailureLimits,
@@ -50,6 +51,16 @@ class LimitsTests(AccountsTestCase):
         self.now(self.limits.succeeded("192.0.2.1", "own"))
         self.fail_from("192.0.2.1", "victim", "p9")
         self.fails(RateLimited, self.limits.check("192.0.2.1", "own"))
+
+    def test_success_clears_the_name_there(self) -> None:
+        """Who mistyped and then signed in begins anew there; failures elsewhere still count."""
+        for ip in ("192.0.2.1", "192.0.2.2"):
+            self.fail_from(ip, "name", times=PAIR_LIMIT - 1)
+        self.now(self.limits.succeeded("192.0.2.1", "name"))
+        for ip in ("192.0.2.1", "192.0.2.2"):
+            self.fail_from(ip, "name")
+        self.now(self.limits.check("192.0.2.1", "name"))
+        self.fails(RateLimited, self.limits.check("192.0.2.2", "name"))
 
     def test_mail_without_address(self) -> None:
         """What comes from nowhere is limited by name alone."""
