@@ -42,7 +42,7 @@ def starting(stage: Stage) -> None:
 
 def connections(stage: Stage) -> None:
     """What one more idle IMAP session over TLS costs, INBOX selected, once there are some."""
-    count = min(100, stage.count // 20)
+    count = max(20, min(100, stage.count // 20))
     with stage.server() as server, stage.dovecot(server) as dovecot:
         assert server.process is not None
         pid = server.process.pid

@@ -23,7 +23,7 @@ class Report:
     @staticmethod
     def head() -> str:
         """The first line."""
-        return f"{'':<58} {'fe-mail':>10} {'peer':>10} {'ratio':>6}  {'spread':<12} unit"
+        return f"{'':<64} {'fe-mail':>10} {'peer':>10} {'ratio':>6}  {'spread':<12} unit"
 
     def compare(self, what: str, unit: str, ours: Measure, peer: Measure | None) -> None:
         """Measure both in turns; without a peer only ours."""
@@ -34,7 +34,7 @@ class Report:
         """A row from what was measured already, one pair for each round."""
         ours = statistics.median(mine for mine, _ in pairs)
         both = [(mine, other) for mine, other in pairs if other]
-        line = f"{what:<58} {ours:>10,.1f} "
+        line = f"{what:<64} {ours:>10,.1f} "
         if both:
             other = statistics.median(their for _, their in both)
             ratios = [mine / their for mine, their in both]

@@ -32,12 +32,12 @@ class Stage:
             server.destroy()
 
     @contextlib.contextmanager
-    def dovecot(self, server: DemoServer) -> Iterator[Dovecot | None]:
+    def dovecot(self, server: DemoServer, is_tuned: bool = False) -> Iterator[Dovecot | None]:
         """With the certificate of the demo; None where it cannot run."""
         if not Dovecot.is_available():
             yield None
             return
-        dovecot = Dovecot(Path(server.facts["ca"]))
+        dovecot = Dovecot(Path(server.facts["ca"]), is_tuned)
         dovecot.start()
         try:
             yield dovecot

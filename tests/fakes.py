@@ -1,19 +1,20 @@
 """
 Verified fakes: one for every port, each held to the port's contract suite.
 
-They are the in-memory adapters, which are the specification of their ports, and quick forms of
+They are the in-memory adapters, the real mailboxes in a temporary directory, and quick forms of
 what is costly for real: the queue is the one of every server, in a database without a file.
 ``tests/test_fakes.py`` proves that there is one for every port and that the contract of the port
 has run on it. ``FAKES`` maps the ports to them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import attrs
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.keyring import ITERATIONS_MAX, ServerKeyring
 from fe_mail.adapters.memory.blobs import MemoryBlobs
@@ -21,14 +22,18 @@ from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.http import MemoryHTTP
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
+from fe_mail.adapters.sqlite.counters import SQLiteCounters
+from fe_mail.adapters.sqlite.database import Database
+from fe_mail.adapters.sqlite.journal import SQLiteJournal
+from fe_mail.adapters.sqlite.leases import SQLiteLeases
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads, Threads
 from fe_mail.model.account import Credential, MailboxKeys
 from fe_mail.model.ids import AliasId
-from fe_mail.ports import AccountStore, Blobs
+from fe_mail.ports import AliasStore, Blobs, Bus
 
 __all__ = [
     "FAKES",
@@ -39,11 +44,14 @@ __all__ = [
     "MemoryCache",
     "MemoryExchange",
     "MemoryHTTP",
-    "MemoryMailboxStore",
+    "MemoryJournal",
     "QuickKeyring",
     "SQLiteQueue",
     "TableResolver",
     "give_keys",
+    "mailbox_store",
+    "memory_counters",
+    "memory_leases",
     "queue_in_memory",
 ]
 
@@ -51,7 +59,7 @@ QUICK_ITERATIONS = 4096
 
 
 async def give_keys(
-    accounts: AccountStore,
+    accounts: AliasStore,
     alias_id: AliasId,
     credentials: Sequence[Credential],
     sealing_key: bytes,
@@ -63,6 +71,16 @@ async def give_keys(
     made = await accounts.set_keys(wanted, now, now)
     await accounts.settled(alias_id, made.epoch)
     return made
+
+
+class MemoryJournal(SQLiteJournal):
+    """The journal without a file, open."""
+
+    def __init__(self) -> None:
+        database = Database(":memory:", "queue", InlineThreads())
+        opened = Deferred.fromCoroutine(database.open())
+        assert opened.called
+        super().__init__(database)
 
 
 class MemoryAccountStore(SQLiteAccountStore):
@@ -95,6 +113,37 @@ class QuickKeyring(ServerKeyring):
         return await super().salted_password(password, salt, iterations)
 
 
+def memory_counters(clock: IReactorTime) -> SQLiteCounters:
+    """Counters in memory, started."""
+    counters = SQLiteCounters(_memory_database(), clock)
+    _done(counters.start())
+    return counters
+
+
+def memory_leases(clock: IReactorTime) -> SQLiteLeases:
+    """Leases in memory, measured by this clock."""
+    database = _memory_database()
+    _done(database.open())
+    return SQLiteLeases(database, clock.seconds)
+
+
+def _memory_database() -> Database:
+    return Database(":memory:", "counters", InlineThreads())
+
+
+def _done(work: Coroutine[Any, Any, None]) -> None:
+    """``work`` waits for nothing."""
+    Deferred.fromCoroutine(work).addErrback(lambda failure: failure.raiseException())
+
+
+def mailbox_store(case: SynchronousTestCase, bus: Bus, clock: IReactorTime) -> SQLiteMailboxStore:
+    """A started store of encrypted mailboxes for one test, all work done at once."""
+    store = SQLiteMailboxStore(case.mktemp(), bus, InlineThreads(), clock, key=b"s" * 32)
+    case.successResultOf(Deferred.fromCoroutine(store.start()))
+    case.addCleanup(lambda: case.successResultOf(Deferred.fromCoroutine(store.stop())))
+    return store
+
+
 def queue_in_memory(
     clock: IReactorTime, blobs: Blobs | None = None, threads: Threads | None = None
 ) -> SQLiteQueue:
@@ -102,20 +151,26 @@ def queue_in_memory(
     queue = SQLiteQueue(
         ":memory:", threads or InlineThreads(), blobs or MemoryBlobs(), steady=clock.seconds
     )
-    Deferred.fromCoroutine(queue.start()).addErrback(lambda failure: failure.raiseException())
+    _done(queue.start())
     return queue
 
 
 FAKES: dict[str, Callable[..., Any]] = {
-    "AccountStore": MemoryAccountStore,
+    "AliasStore": MemoryAccountStore,
     "Blobs": MemoryBlobs,
     "Bus": MemoryBus,
     "Cache": MemoryCache,
+    "Counters": SQLiteCounters,
+    "DomainStore": MemoryAccountStore,
     "Exchange": MemoryExchange,
     "HTTPPost": MemoryHTTP,
+    "Journal": MemoryJournal,
     "Keyring": QuickKeyring,
-    "MailboxStore": MemoryMailboxStore,
+    "Leases": SQLiteLeases,
+    "MailboxStore": SQLiteMailboxStore,
     "Offload": InlineThreads,
     "Queue": SQLiteQueue,
     "Resolver": TableResolver,
+    "SessionStore": MemoryAccountStore,
+    "UserStore": MemoryAccountStore,
 }

@@ -14,32 +14,43 @@ from tests.adapters import (
     test_blobs,
     test_bus,
     test_cache,
+    test_counters,
     test_dns,
     test_http_client,
+    test_journal,
     test_mailboxes,
     test_queue,
     test_smtp_client,
     test_threads,
 )
-from tests.contracts.accounts import AccountsContract
+from tests.contracts.aliases import AliasesContract
 from tests.contracts.blobs import BlobsContract
 from tests.contracts.bus import BusContract
 from tests.contracts.cache import CacheContract
+from tests.contracts.counters import CountersContract
+from tests.contracts.domains import DomainsContract
 from tests.contracts.exchange import ExchangeContract
 from tests.contracts.http import HTTPPostContract
+from tests.contracts.journal import JournalContract
 from tests.contracts.keyring import KeyringContract
+from tests.contracts.leases import LeasesContract
 from tests.contracts.mailboxes import MailboxStoreContract
 from tests.contracts.offload import OffloadContract
 from tests.contracts.queue import QueueContract
 from tests.contracts.resolver import ResolverContract
-from tests.fakes import FAKES, QuickKeyring
+from tests.contracts.sessions import SessionsContract
+from tests.contracts.users import UsersContract
+from tests.fakes import FAKES, QUICK_ITERATIONS, MemoryJournal, QuickKeyring
 
 # What a store hands out is verified with the store.
-PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Settlement"}
+PARTS = {"Acceptance", "BlobReader", "BlobWriter", "BodyWriter", "OpenMailbox", "Records"}
+PARTS |= {"Settlement"}
 
 
 class QuickKeyringTests(KeyringContract, SynchronousTestCase):
-    """The contract, on the quick form."""
+    """The contract, on the quick form, which is the real one up to ``QUICK_ITERATIONS``."""
+
+    counts = (1, QUICK_ITERATIONS - 1, QUICK_ITERATIONS)
 
     def keyring(self, secret: bytes = b"s" * 32) -> QuickKeyring:
         """One with this secret."""
@@ -56,13 +67,14 @@ def _offload() -> object:
     return test_threads.InlineThreadsTests().offload().__self__  # type: ignore[attr-defined]
 
 
+def _accounts(contract: type) -> tuple[type, type, Callable[[], object]]:
+    case = test_accounts.MemoryAccountsTests
+    return contract, case, lambda: case().store()
+
+
 # For each port: its contract, the test case that runs it on the fake, and what that case tests.
 VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
-    "AccountStore": (
-        AccountsContract,
-        test_accounts.MemoryAccountsTests,
-        lambda: test_accounts.MemoryAccountsTests().store(),
-    ),
+    "AliasStore": _accounts(AliasesContract),
     "Blobs": (
         BlobsContract,
         test_blobs.MemoryBlobsTests,
@@ -78,17 +90,29 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         test_cache.MemoryCacheTests,
         lambda: test_cache.MemoryCacheTests().store(Clock()),
     ),
+    "Counters": (
+        CountersContract,
+        test_counters.MemoryCountersTests,
+        lambda: test_counters.MemoryCountersTests().store(Clock()),
+    ),
+    "DomainStore": _accounts(DomainsContract),
     "Exchange": (ExchangeContract, test_smtp_client.MemoryExchangeTests, _exchange),
     "HTTPPost": (
         HTTPPostContract,
         test_http_client.MemoryHTTPTests,
         lambda: test_http_client.MemoryHTTPTests().client(),
     ),
+    "Journal": (JournalContract, test_journal.MemoryJournalTests, MemoryJournal),
     "Keyring": (KeyringContract, QuickKeyringTests, lambda: QuickKeyringTests().keyring()),
+    "Leases": (
+        LeasesContract,
+        test_counters.MemoryLeasesTests,
+        lambda: test_counters.MemoryLeasesTests().store(Clock()),
+    ),
     "MailboxStore": (
         MailboxStoreContract,
-        test_mailboxes.MemoryTests,
-        lambda: test_mailboxes.MemoryTests().make_store(MemoryBus(Clock()), Clock()),
+        test_mailboxes.SQLiteTests,
+        lambda: test_mailboxes.SQLiteTests().make_store(MemoryBus(Clock()), Clock()),
     ),
     "Offload": (OffloadContract, test_threads.InlineThreadsTests, _offload),
     "Queue": (
@@ -101,6 +125,8 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         test_dns.TableResolverTests,
         lambda: test_dns.TableResolverTests().resolver(),
     ),
+    "SessionStore": _accounts(SessionsContract),
+    "UserStore": _accounts(UsersContract),
 }
 
 

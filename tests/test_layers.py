@@ -8,7 +8,7 @@ couple all the same. The second half of this file proves that violations are fou
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import attrs
@@ -43,6 +43,7 @@ GRAMMARS = frozenset(
         "imap.folder_pattern",
         "imap.formatting",
         "imap.framing",
+        "imap.header_index",
         "imap.parser",
         "imap.scanner",
         "imap.search_key",
@@ -58,7 +59,8 @@ GRAMMARS = frozenset(
 )
 
 # A client speaks the grammar of the server: adapters to remote hosts share the one of SMTP.
-GRAMMAR_USERS = {"adapters": frozenset({"smtp"})}
+# Mailboxes keep what IMAP answers as IMAP writes it.
+GRAMMAR_USERS = {"adapters": frozenset({"smtp", "imap"})}
 
 DRIVERS = frozenset(
     {"apsw", "argon2", "boto3", "dns", "sqlite3", "treq", "txmongo", "txredisapi", "txacme"}
@@ -206,6 +208,16 @@ def modules() -> Iterator[tuple[str, str]]:
         yield name, path.read_text("utf-8")
 
 
+def _ours(module: str, source: str, known: Collection[str]) -> set[str]:
+    """The other modules of fe_mail that this one imports."""
+    found = set()
+    for each in find_imports(source):
+        name = each.name if each.name in known else each.name.rpartition(".")[0]
+        if name in known and name != module:
+            found.add(name)
+    return found
+
+
 class LayerTests(SynchronousTestCase):
     """The tree as it is."""
 
@@ -213,6 +225,15 @@ class LayerTests(SynchronousTestCase):
         """No module knows what its layer must not know."""
         found = [each for name, source in modules() for each in violations(name, source)]
         self.assertEqual(found, [], "\n" + "\n".join(found))
+
+    def test_no_circles(self) -> None:
+        """No module needs one that needs it."""
+        known = dict(modules())
+        needs = {name: _ours(name, source, known) for name, source in known.items()}
+        while free := {name for name, others in needs.items() if not others & needs.keys()}:
+            for name in free:
+                del needs[name]
+        self.assertEqual(sorted(needs), [], "these need each other, or those that do")
 
     def test_plugin_is_light(self) -> None:
         """The plugin file runs at every ``twistd --help``: it imports next to nothing."""

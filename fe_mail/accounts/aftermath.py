@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from fe_mail.model.account import MailboxKeys
 from fe_mail.model.errors import MailError, NotFound
 from fe_mail.model.ids import AliasId
-from fe_mail.ports import AccountStore, Bus, MailboxStore
+from fe_mail.ports import AliasStore, Bus, MailboxStore
 from fe_mail.ports.accounts import EPOCH_OF_THE_GONE
 
 __all__ = ["Aftermath"]
@@ -26,7 +26,7 @@ class Aftermath:
 
     log = Logger()
 
-    def __init__(self, accounts: AccountStore, mailboxes: MailboxStore, bus: Bus) -> None:
+    def __init__(self, accounts: AliasStore, mailboxes: MailboxStore, bus: Bus) -> None:
         self._accounts = accounts
         self._mailboxes = mailboxes
         self._bus = bus

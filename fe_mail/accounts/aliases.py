@@ -33,7 +33,7 @@ from fe_mail.model.errors import (
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.page import Page, Query
 from fe_mail.model.sentence import Sentence
-from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore, Offload
+from fe_mail.ports import AliasStore, Bus, Keyring, MailboxStore, Offload
 
 __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword"]
 
@@ -47,7 +47,7 @@ class Aliases:
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: AliasStore,
         keyring: Keyring,
         mailboxes: MailboxStore,
         bus: Bus,

@@ -6,21 +6,27 @@ an admin there. A server keeps at least one admin: without any, the next strange
 own it.
 """
 
+from typing import Protocol
+
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.users import Users
 from fe_mail.model.account import User
 from fe_mail.model.errors import PermissionDenied
 from fe_mail.model.page import every
-from fe_mail.ports import AccountStore, Bus, MailboxStore
+from fe_mail.ports import AliasStore, Bus, MailboxStore, UserStore
 
 __all__ = ["Departure"]
+
+
+class DepartureRecords(AliasStore, UserStore, Protocol):
+    """What the end of an account asks."""
 
 
 class Departure:
     """The end of accounts."""
 
     def __init__(
-        self, accounts: AccountStore, users: Users, mailboxes: MailboxStore, bus: Bus
+        self, accounts: DepartureRecords, users: Users, mailboxes: MailboxStore, bus: Bus
     ) -> None:
         self._accounts = accounts
         self._users = users

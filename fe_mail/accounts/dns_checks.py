@@ -15,6 +15,7 @@ from fe_mail.accounts.dns_records import DNSRecord, full_name
 from fe_mail.accounts.sender_policy import admits, find_policy
 from fe_mail.accounts.site import Site
 from fe_mail.model.account import Domain
+from fe_mail.model.dns import CNAME, MX, TXT, HostAddress
 from fe_mail.model.errors import Invalid, Unavailable
 from fe_mail.model.sentence import Sentence
 from fe_mail.ports import Resolver
@@ -92,7 +93,7 @@ async def _check(question: _Question) -> RecordCheck:
 async def _mx(question: _Question) -> _Finding:
     expected = question.site.exchange_domains
     names = {"domain": question.domain.name, "wanted": ", ".join(expected)}
-    answer = await question.resolver.mx(question.domain.name)
+    answer = await question.resolver.query(question.domain.name, MX)
     hosts = [record.host for record in answer.records]
     if question.domain.ignore_mx_check:
         return True, Sentence("The MX check is switched off for this domain.")
@@ -134,7 +135,7 @@ def _judge_hosts(hosts: list[str], foreign: list[str], names: Mapping[str, str])
 async def _verification(question: _Question) -> _Finding:
     wanted = question.record.value
     marker = wanted.partition("=")[0] + "="
-    records = (await question.resolver.txt(question.name)).records
+    records = (await question.resolver.query(question.name, TXT)).records
     found = [record.strip() for record in records if record.strip().startswith(marker)]
     names = {"name": question.name, "wanted": wanted}
     if not found:
@@ -159,7 +160,7 @@ async def _verification(question: _Question) -> _Finding:
 
 async def _dkim(question: _Question) -> _Finding:
     name = question.name
-    records = (await question.resolver.txt(name)).records
+    records = (await question.resolver.query(name, TXT)).records
     if not records:
         return False, Sentence(
             "There is no TXT record at %(name)s. Publish the key shown here.", name=name
@@ -187,7 +188,7 @@ def _tags(text: str) -> dict[str, str]:
 
 async def _return_path(question: _Question) -> _Finding:
     names = {"name": question.name, "wanted": question.record.value}
-    records = (await question.resolver.cname(question.name)).records
+    records = (await question.resolver.query(question.name, CNAME)).records
     if not records:
         return False, Sentence(
             "There is no CNAME record at %(name)s. Publish one that leads to %(wanted)s.", **names
@@ -203,7 +204,7 @@ async def _return_path(question: _Question) -> _Finding:
 
 async def _dmarc(question: _Question) -> _Finding:
     for name in _with_parents(question.domain.name):
-        records = (await question.resolver.txt(f"_dmarc.{name}")).records
+        records = (await question.resolver.query(f"_dmarc.{name}", TXT)).records
         policies = [each for each in records if "".join(each.split()).startswith("v=DMARC1")]
         if len(policies) > 1:
             return False, Sentence(
@@ -245,7 +246,7 @@ def _judge_dmarc(name: str, policy: str) -> _Finding:
 
 async def _spf(question: _Question) -> _Finding:
     domain, wanted = question.domain.name, question.record.value
-    policies = find_policy((await question.resolver.txt(domain)).records)
+    policies = find_policy((await question.resolver.query(domain, TXT)).records)
     if not policies:
         return False, Sentence(
             "%(domain)s has no SPF record. Publish the TXT record “%(wanted)s”.",
@@ -293,7 +294,7 @@ async def _own_addresses(question: _Question) -> tuple[str, ...]:
     site = question.site
     found: list[str] = []
     for name in dict.fromkeys((site.hostname, *site.exchange_domains)):
-        found.extend((await question.resolver.addresses(name)).records)
+        found.extend((await question.resolver.query(name, HostAddress)).records)
     return tuple(dict.fromkeys(found))
 
 

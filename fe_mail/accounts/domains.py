@@ -30,7 +30,15 @@ from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDen
 from fe_mail.model.ids import AliasId, DomainId, new_id
 from fe_mail.model.page import Page, Query, every
 from fe_mail.model.sentence import Sentence
-from fe_mail.ports import AccountStore, Bus, Keyring, MailboxStore, Resolver
+from fe_mail.ports import (
+    AliasStore,
+    Bus,
+    DomainStore,
+    Keyring,
+    MailboxStore,
+    Resolver,
+    UserStore,
+)
 
 __all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "RecordCheck", "Verification", "is_admin"]
 
@@ -69,6 +77,10 @@ def is_admin(user: User, domain: Domain) -> bool:
     )
 
 
+class DomainRecords(AliasStore, DomainStore, UserStore, Protocol):
+    """What domains ask: an alias catches all, and its owner may be an admin."""
+
+
 class Domains:
     """Mail domains and their DNS."""
 
@@ -76,7 +88,7 @@ class Domains:
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: DomainRecords,
         keyring: Keyring,
         resolver: Resolver,
         mailboxes: MailboxStore,

@@ -34,7 +34,7 @@ from fe_mail.accounts.passwords import (
 )
 from fe_mail.model.account import Alias, Credential, MailboxKeys
 from fe_mail.model.errors import Conflict, Invalid, MailError
-from fe_mail.ports import AccountStore, Keyring, MailboxStore, Offload
+from fe_mail.ports import AliasStore, Keyring, MailboxStore, Offload
 
 __all__ = ["CLAIM_SECONDS", "GeneratedPassword", "Keys"]
 
@@ -64,7 +64,7 @@ class Keys:
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: AliasStore,
         keyring: Keyring,
         mailboxes: MailboxStore,
         aftermath: Aftermath,
@@ -80,7 +80,7 @@ class Keys:
         self._run = run
 
     async def of(self, alias: Alias, *, must_be_none: bool = False) -> MailboxKeys:
-        """What there is; ``Invalid`` when there ``must_be_none`` and are."""
+        """The keys of an alias. ``Invalid`` when there ``must_be_none`` and there are."""
         keys = await self._accounts.keys(alias.id)
         if must_be_none and keys.credentials:
             raise _has_password()
@@ -104,9 +104,7 @@ class Keys:
     async def change(
         self, alias: Alias, keys: MailboxKeys, slot: Slot, new_password: str
     ) -> GeneratedPassword:
-        """
-        The same mailbox under a new password; the recovery slot stays. ``Conflict``.
-        """
+        """The same mailbox under a new password; the recovery slot stays. ``Conflict``."""
         chosen = await self._choose(new_password, alias)
         wrapped = slot.credential.wrapped_key
         mailbox_key = self._keyring.unwrap(wrapped, slot.client_key, alias.id)
@@ -127,9 +125,7 @@ class Keys:
     async def begin(
         self, alias: Alias, keys: MailboxKeys, new_password: str, limit_octets: int
     ) -> GeneratedPassword:
-        """
-        A new key and an empty mailbox; whatever was there cannot be opened any more. ``Conflict``.
-        """
+        """A new key and an empty mailbox; what was there is gone for good. ``Conflict``."""
         chosen = await self._choose(new_password, alias)
         mailbox_key = secrets.token_bytes(MAILBOX_KEY_OCTETS)
         code = generate_recovery_code()

@@ -14,7 +14,7 @@ under another such hash. Without the password neither says anything.
 import secrets
 from collections import OrderedDict
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -49,7 +49,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import AliasId, new_id
-from fe_mail.ports import AccountStore, Cache, Keyring
+from fe_mail.ports import AliasStore, Counters, Journal, Keyring, UserStore
 
 __all__ = ["MAX_REMEMBERED", "REMEMBER_SECONDS", "TOUCH_SECONDS", "Login"]
 
@@ -90,6 +90,10 @@ class _Remembered:
     expires_at: float
 
 
+class LoginRecords(AliasStore, UserStore, Protocol):
+    """What a login asks."""
+
+
 class Login:
     """Checks passwords and proofs; hands out the mailbox key."""
 
@@ -97,12 +101,18 @@ class Login:
     mechanisms: tuple[str, ...] = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
     def __init__(
-        self, accounts: AccountStore, keyring: Keyring, cache: Cache, clock: IReactorTime
+        self,
+        accounts: LoginRecords,
+        keyring: Keyring,
+        counters: Counters,
+        clock: IReactorTime,
+        journal: Journal,
     ) -> None:
         self._accounts = accounts
+        self._journal = journal
         self._keyring = keyring
         self._clock = clock
-        self._limits = FailureLimits(cache, keyring, clock, "login")
+        self._limits = FailureLimits(counters, keyring, clock, "login")
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._running: set[Deferred[None]] = set()
 
@@ -260,7 +270,7 @@ class Login:
         )
 
     def _record(self, entry: LogEntry) -> None:
-        self._later(self._accounts.log(entry))
+        self._later(self._journal.log(entry))
 
     def _later(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         running = Deferred.fromCoroutine(work)

@@ -15,6 +15,7 @@ comes back later rather than never. Enhanced status codes: RFC 3463 §3.2, §3.3
 import ipaddress
 import urllib.parse
 from collections.abc import Iterable
+from typing import Protocol
 
 import attrs
 
@@ -27,7 +28,7 @@ from fe_mail.model.page import Query
 from fe_mail.model.queue import Target
 from fe_mail.model.route import Route
 from fe_mail.model.status import Status
-from fe_mail.ports import AccountStore
+from fe_mail.ports import AliasStore, UserStore
 
 __all__ = ["MAX_DEPTH", "MAX_FORWARDED", "MAX_LOOKUPS", "MAX_MAILBOXES", "Router"]
 
@@ -62,6 +63,10 @@ class _Walk:
         self.targets.setdefault(target)
 
 
+class RoutingRecords(AliasStore, UserStore, Protocol):
+    """What routing asks."""
+
+
 class Router:
     """
     ``max_forwarded`` is the server's limit where a domain has none of its own; ``own_hosts`` are
@@ -70,7 +75,7 @@ class Router:
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: RoutingRecords,
         *,
         max_forwarded: int = MAX_FORWARDED,
         own_hosts: Iterable[str] = (),

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from fe_mail.model.dns import MX, TXT, HostAddress
 from fe_mail.model.errors import Invalid
 from fe_mail.ports import Resolver
 
@@ -112,7 +113,7 @@ async def _matches(
 
 async def _included(resolver: Resolver, name: str, ip: _IP, budget: _Budget) -> str:
     try:
-        policies = find_policy((await resolver.txt(name)).records)
+        policies = find_policy((await resolver.query(name, TXT)).records)
     except Invalid:
         raise _Broken from None
     if len(policies) != 1:
@@ -122,7 +123,7 @@ async def _included(resolver: Resolver, name: str, ip: _IP, budget: _Budget) -> 
 
 async def _exchanges(resolver: Resolver, name: str) -> tuple[str, ...]:
     try:
-        answer = await resolver.mx(name)
+        answer = await resolver.query(name, MX)
     except Invalid:
         return ()
     return tuple(record.host for record in answer.records if record.host)[:MAX_MX_HOSTS]
@@ -130,7 +131,7 @@ async def _exchanges(resolver: Resolver, name: str) -> tuple[str, ...]:
 
 async def _addresses(resolver: Resolver, name: str) -> tuple[str, ...]:
     try:
-        return (await resolver.addresses(name)).records
+        return (await resolver.query(name, HostAddress)).records
     except Invalid:
         return ()
 

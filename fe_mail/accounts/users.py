@@ -14,7 +14,7 @@ import secrets
 import zoneinfo
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -32,8 +32,7 @@ from fe_mail.model.errors import (
     PermissionDenied,
 )
 from fe_mail.model.ids import UserId, new_id
-from fe_mail.model.page import Query
-from fe_mail.ports import AccountStore, Cache, Keyring, Offload
+from fe_mail.ports import Counters, Keyring, Offload, SessionStore, UserStore
 
 __all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
 
@@ -46,14 +45,18 @@ LOCALES = frozenset({"en", "da"})
 _PURPOSE = "api-token"
 
 
+class UserRecords(SessionStore, UserStore, Protocol):
+    """What web accounts ask."""
+
+
 class Users:
     """People with a web login."""
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: UserRecords,
         keyring: Keyring,
-        cache: Cache,
+        counters: Counters,
         clock: IReactorTime,
         *,
         run: Offload = run_here,
@@ -62,7 +65,7 @@ class Users:
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock
-        self._limits = FailureLimits(cache, keyring, clock, "sign-in")
+        self._limits = FailureLimits(counters, keyring, clock, "sign-in")
         self._has_admin = False
 
     async def register(self, email: str, password: str, locale: str = "en") -> User:
@@ -233,6 +236,7 @@ class Users:
         if not is_right:
             await self._limits.failed("", user.email, password[:MAX_TOKEN_LENGTH])
             raise AuthenticationFailed("The current password is not correct.")
+        await self._limits.succeeded("", user.email)
 
     async def set_password(self, user: User, new: str) -> User:
         """Without the old one: for the operator. ``Invalid`` when it is weak."""
@@ -246,7 +250,7 @@ class Users:
     async def has_admin(self) -> bool:
         """Is somebody in charge yet? The first account always is."""
         if not self._has_admin:
-            self._has_admin = (await self._accounts.users(Query(limit=1))).total > 0
+            self._has_admin = await self._accounts.is_owned()
         return self._has_admin
 
 

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.model.errors import Conflict
 from fe_mail.model.ids import DomainId
-from fe_mail.ports import AccountStore, Keyring
+from fe_mail.ports import DomainStore, Keyring
 
 __all__ = ["WEBHOOK_PURPOSE", "WebhookKeys"]
 
@@ -22,7 +22,7 @@ _KEY_OCTETS = 32
 class WebhookKeys:
     """Reads, makes and replaces keys. Who asks is for the caller to check."""
 
-    def __init__(self, accounts: AccountStore, keyring: Keyring, clock: IReactorTime) -> None:
+    def __init__(self, accounts: DomainStore, keyring: Keyring, clock: IReactorTime) -> None:
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock

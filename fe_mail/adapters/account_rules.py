@@ -1,5 +1,5 @@
 """
-What every adapter of ``AccountStore`` must agree on beyond rows: lists, sorting, changes.
+What every adapter of the accounts must agree on beyond rows: lists, sorting, changes.
 
 A search matches as a substring without case (``str.casefold``). Lists are oldest first, logs
 newest first; ``sort`` names any attribute that holds one number or text and is no secret,

@@ -43,6 +43,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from fe_mail.model.address import normalize_domain
+from fe_mail.model.dns import HostAddress
 from fe_mail.model.errors import Invalid, NotFound, PermissionDenied, Unavailable
 from fe_mail.model.network import is_public
 from fe_mail.model.web import Posting, WebAnswer
@@ -174,7 +175,7 @@ class HTTPClient:
         if _is_ip(host):
             found: Sequence[str] = (host,)
         else:
-            answer = await self._resolver.addresses(host)
+            answer = await self._resolver.query(host, HostAddress)
             found = answer.records
         if not found:
             raise NotFound("The host of the URL does not exist.")

@@ -11,8 +11,9 @@ import enum
 
 from fe_mail.api.call import Call
 from fe_mail.http.gate import CLOSED
-from fe_mail.http.limits import Limit, limit_key
+from fe_mail.http.limits import Limit, limit_counter
 from fe_mail.http.request import header
+from fe_mail.model.counting import Claim, Window
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
     AuthenticationFailed,
@@ -36,7 +37,7 @@ class Access(enum.Enum):
     TOKEN_OR_ALIAS = "token or alias"  # noqa: S105 - likewise
 
 
-CALLS = Limit("calls", 1000, 60)
+CALLS = Limit("calls", 1000, Window.MINUTE)
 
 
 async def admit(call: Call, access: Access) -> None:
@@ -112,14 +113,14 @@ async def count(call: Call, limit: Limit | None) -> None:
 
 
 async def _spend(call: Call, limit: Limit, who: str) -> None:
-    cache = call.api.services.cache
-    key = limit_key(limit.name, who)
-    used = await cache.increment(key, limit.seconds)
-    left_seconds = max(1, round(await cache.ttl(key)))
+    counter = limit_counter(limit.name, who, limit.window)
+    taken = await call.api.services.counters.take(Claim(counter, most=limit.calls))
+    (count,) = taken.counts
+    left_seconds = max(1, round(count.seconds_left))
     reset_at = int(call.api.services.clock.seconds()) + left_seconds
     set_header = call.request.setHeader
     set_header(b"X-RateLimit-Limit", b"%d" % limit.calls)
-    set_header(b"X-RateLimit-Remaining", b"%d" % max(0, limit.calls - used))
+    set_header(b"X-RateLimit-Remaining", b"%d" % max(0, limit.calls - count.value))
     set_header(b"X-RateLimit-Reset", b"%d" % reset_at)
-    if used > limit.calls:
+    if taken.refused is not None:
         raise RateLimited("Rate limit exceeded, please try again later.", left_seconds)

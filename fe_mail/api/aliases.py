@@ -1,7 +1,6 @@
 """``/v1/domains/:domain/aliases``: list, add, read, change, remove, and generate passwords."""
 
-from typing import TYPE_CHECKING
-
+from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.api.call import Answer, Call
 from fe_mail.api.domains import shape as domain_shape
 from fe_mail.api.objects import alias_object
@@ -9,9 +8,6 @@ from fe_mail.api.paging import page_of, read_query
 from fe_mail.http.bodies import as_boolean
 from fe_mail.model.account import Alias, Domain
 from fe_mail.model.errors import AuthenticationFailed, Invalid, RateLimited
-
-if TYPE_CHECKING:
-    from fe_mail.accounts.aliases import GeneratedPassword
 
 __all__ = [
     "FIELDS",
@@ -124,7 +120,7 @@ def _secret(call: Call, name: str) -> str:
     return value or ""
 
 
-def _generated(generated: "GeneratedPassword") -> dict[str, str]:
+def _generated(generated: GeneratedPassword) -> dict[str, str]:
     shown = {"username": generated.username, "password": generated.password}
     if generated.recovery_code:
         shown["recovery_code"] = generated.recovery_code

@@ -7,15 +7,12 @@ no hashes, tokens, private or sealing keys.
 
 import datetime
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import idna
 
+from fe_mail.accounts.dns_records import DNSRecord
 from fe_mail.accounts.site import quota_within
 from fe_mail.model.account import Alias, Domain, Member, User, VacationResponder
-
-if TYPE_CHECKING:
-    from fe_mail.accounts.dns_records import DNSRecord
 
 __all__ = [
     "alias_account_object",
@@ -104,7 +101,7 @@ def domain_object(
     *,
     web_url: str,
     default_quota_octets: int,
-    records: Iterable["DNSRecord"] = (),
+    records: Iterable[DNSRecord] = (),
 ) -> dict[str, object]:
     """A domain as ``reader`` may see it; ``records`` are those to publish."""
     is_admin = any(m.user_id == reader.id and m.group == "admin" for m in domain.members)

@@ -44,6 +44,6 @@ def create_api_resource(
         proxies=proxies,
         default_quota_octets=default_quota_octets,
         translate_to=translate,
-        gatekeeper=Gatekeeper(gate, services.users, services.cache),
+        gatekeeper=Gatekeeper(gate, services.users, services.counters),
     )
     return APIResource(api, ROUTES)

@@ -240,7 +240,7 @@ async def route(services: Inside, options: Options) -> int:
 async def log(services: Inside, options: Options) -> int:
     """``fe-mail log DOMAIN``."""
     of = await _domain_named(services, options.domain)
-    found = await services.stores.accounts.logs(
+    found = await services.stores.journal.logs(
         of.id, Query(limit=max(1, options.limit)), kind=options.kind
     )
     for entry in found.items:

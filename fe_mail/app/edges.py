@@ -2,6 +2,7 @@
 The roles of a process on the inside: factories for its listeners, the queue's runner, the jobs.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -36,6 +37,7 @@ from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
 from fe_mail.reception.checks import check_table
+from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
@@ -131,6 +133,7 @@ class Edges:
         reception = InboundReception(
             inside.router,
             inside.intake,
+            Harvesting(stores.counters, stores.cache),
             stores.cache,
             inside.clock,
             hostname=self._config.names.mx_host,
@@ -139,6 +142,7 @@ class Edges:
             trusted=self._config.listen.proxy_networks,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
+            memory=self.memory,
         )
         factory = MXFactory(
             reception,
@@ -157,7 +161,7 @@ class Edges:
             inside.router,
             stores.accounts,
             inside.intake,
-            stores.cache,
+            stores.counters,
             stores.keyring,
             inside.clock,
             hostname=self._config.names.mx_host,
@@ -167,6 +171,7 @@ class Edges:
             loopback=self._demo,
             daily_messages=limits.outbound_daily,
             max_recipients=limits.recipients,
+            memory=self.memory,
         )
         factory = SubmissionFactory(
             reception,
@@ -217,7 +222,7 @@ class Edges:
             router=inside.router,
             webhook_keys=inside.webhook_keys,
             accounts=stores.accounts,
-            cache=stores.cache,
+            counters=stores.counters,
             clock=inside.clock,
         )
 
@@ -305,6 +310,7 @@ class Edges:
             inside.webhook_keys,
             inside.clock,
             stores.run,
+            stores.journal,
             hostname=self._config.names.mx_host,
             version=version("fe-mail"),
         )
@@ -327,6 +333,7 @@ class Edges:
         inside, stores = self.inside, self.inside.stores
         table = job_table(
             accounts=stores.accounts,
+            journal=stores.journal,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
             aftermath=inside.aftermath,
@@ -335,7 +342,7 @@ class Edges:
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,
         )
-        return JobRunner(table, stores.cache, inside.clock)
+        return JobRunner(table, stores.leases, inside.clock, owner=f"process {os.getpid()}")
 
 
 # By role: what makes the factories of its listeners, by their names in the table.

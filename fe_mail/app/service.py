@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogPublisher
 
 from fe_mail.app import edge_table
+from fe_mail.app.allocator import keep_big_blocks_apart
 from fe_mail.app.config import Config
 from fe_mail.app.demo import announce, forget_facts, prepare
 from fe_mail.app.demo_names import DemoResolver
@@ -112,6 +113,7 @@ class FeMailService(Service):
         """Start in order; a failure is logged in one sentence and ends the process with 1."""
         Service.startService(self)
         sys.setswitchinterval(THREAD_TURN_SECONDS)
+        keep_big_blocks_apart()
         if self.demo:
             forget_facts(self.config)
         globalLogPublisher.addObserver(self.metrics)
@@ -250,7 +252,7 @@ class FeMailService(Service):
             return ["starting or stopping"]
         problems = []
         for name, ask in (
-            ("accounts", self.inside.stores.accounts.setting("health")),
+            ("accounts", self.inside.stores.accounts.is_owned()),
             ("queue", self.inside.stores.queue.next_due(0.0)),
         ):
             try:

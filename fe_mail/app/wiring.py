@@ -29,6 +29,10 @@ from fe_mail.adapters.local_bus import LocalBus
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.smtp_client import SMTPExchange
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
+from fe_mail.adapters.sqlite.counters import SQLiteCounters
+from fe_mail.adapters.sqlite.database import Database
+from fe_mail.adapters.sqlite.journal import SQLiteJournal, bring_in_journal
+from fe_mail.adapters.sqlite.leases import SQLiteLeases
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.sqlite.spool_upgrade import bring_in_spool
@@ -62,6 +66,15 @@ class Stores:
         self.bus = LocalBus(reactor, reactor, data / "bus")
         self.cache = MemoryCache(reactor)
         self.accounts = SQLiteAccountStore(data / "accounts.sqlite", self._databases, reactor)
+        counting = Database(
+            data / "counters.sqlite",
+            "counters",
+            self._databases,
+            key=self.keyring.mac(b"counters", "database"),  # the names of counters name networks
+            is_synced=False,
+        )
+        self.counters = SQLiteCounters(counting, reactor)
+        self.leases = SQLiteLeases(counting, time.monotonic)  # one clock for all processes
         # The queue holds Message-IDs, a header field of mail that may be secret.
         queue_key = self.keyring.mac(b"queue", "database")
         self.blobs = FileBlobs(data / "spool", self.keyring.mac(b"spool", "blobs"), self._spool)
@@ -73,6 +86,7 @@ class Stores:
             boot_id=boot_id(),
             key=queue_key,
         )
+        self.journal = SQLiteJournal(self.queue.database)
         self.mailboxes = SQLiteMailboxStore(
             data / "mailboxes",
             self.bus,
@@ -86,7 +100,7 @@ class Stores:
     async def start(self) -> None:
         """Open everything; ``MailError`` says what cannot be opened."""
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in ("accounts", "blobs", "queue", "mailboxes"):
+        for name in ("accounts", "blobs", "queue", "mailboxes", "counters"):
             try:
                 await getattr(self, name).start()
             except MailError as error:
@@ -96,6 +110,7 @@ class Stores:
                 error.message = f"The store of {name} cannot be opened: {reason}"
                 raise
         await self._bring_in_spool()
+        await bring_in_journal(self.accounts.database, self.queue.database)
         await self.bus.start()
 
     async def _bring_in_spool(self) -> None:
@@ -105,7 +120,8 @@ class Stores:
 
     async def stop(self) -> None:
         """Finish and close, in the order in which they need each other."""
-        for store in (self.mailboxes, self.queue, self.blobs, self.accounts, self.bus, self.cache):
+        stores = (self.mailboxes, self.queue, self.blobs, self.accounts, self.counters)
+        for store in (*stores, self.bus, self.cache):
             await store.stop()
         for threads in (self._mailboxes, self._spool, self._databases, self._costly):
             await threads.stop()
@@ -126,13 +142,13 @@ class Inside:
         self.resolver: Resolver = resolver or _resolver(reactor, config)
         self.site = make_site(config)
         accounts, keyring = stores.accounts, stores.keyring
-        self.login = Login(accounts, keyring, stores.cache, reactor)
+        self.login = Login(accounts, keyring, stores.counters, reactor, stores.journal)
         self.router = Router(
             accounts,
             max_forwarded=config.limits.forwarded,
             own_hosts=(names.mx_host, names.smtp_host),
         )
-        self.users = Users(accounts, keyring, stores.cache, reactor, run=stores.run_costly)
+        self.users = Users(accounts, keyring, stores.counters, reactor, run=stores.run_costly)
         self.domains = Domains(
             accounts,
             keyring,

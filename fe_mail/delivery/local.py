@@ -20,7 +20,7 @@ from fe_mail.model.errors import Conflict, MailError, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery, NewMessage
 from fe_mail.model.queue import Claim, Outcome
-from fe_mail.ports import AccountStore, MailboxStore, Offload, Queue
+from fe_mail.ports import AliasStore, MailboxStore, Offload, Queue
 
 __all__ = ["LocalCourier", "delivered_message", "delivery_id"]
 
@@ -38,7 +38,7 @@ class LocalCourier:
     """Delivers into the mailbox of the target's alias. Big messages are prepared by ``run``."""
 
     def __init__(
-        self, accounts: AccountStore, mailboxes: MailboxStore, queue: Queue, run: Offload
+        self, accounts: AliasStore, mailboxes: MailboxStore, queue: Queue, run: Offload
     ) -> None:
         self._accounts = accounts
         self._mailboxes = mailboxes

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from fe_mail.delivery.courier import LATER
 from fe_mail.model.address import Address, parse_address
-from fe_mail.model.dns import MX
+from fe_mail.model.dns import MX, HostAddress
 from fe_mail.model.errors import Invalid, MailError, Unavailable
 from fe_mail.model.network import is_public
 from fe_mail.model.outbound import Attempt, OutboundRecipient, RemoteReply, TLSWish, Transmission
@@ -111,7 +111,7 @@ class RemoteCourier:
         if domain.startswith("["):
             return _Hosts(names=(domain,))
         try:
-            answer = await self._resolver.mx(domain)
+            answer = await self._resolver.query(domain, MX)
         except Unavailable:
             return _Hosts(outcome=_NO_DNS)
         if not answer.exists:
@@ -136,7 +136,7 @@ class RemoteCourier:
     async def _addresses(self, host: str) -> tuple[str, ...]:
         if host.startswith("["):
             return (host[1:-1].removeprefix("IPv6:"),)
-        answer = await self._resolver.addresses(host)
+        answer = await self._resolver.query(host, HostAddress)
         return answer.records
 
     # -- talking to them ------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from fe_mail.model.errors import Invalid, MailError, NotFound, PermissionDenied,
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.queue import Claim, Outcome
 from fe_mail.model.web import Posting, WebAnswer
-from fe_mail.ports import AccountStore, HTTPPost, Offload, Queue
+from fe_mail.ports import AliasStore, HTTPPost, Journal, Offload, Queue
 from fe_mail.waiting import pause
 
 __all__ = ["SIGNATURE_FIELD", "TIMEOUT_SECONDS", "TRIES", "WebhookCourier", "signature_of"]
@@ -65,12 +65,13 @@ class WebhookCourier:
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: AliasStore,
         queue: Queue,
         post: HTTPPost,
         keys: WebhookKeys,
         clock: IReactorTime,
         run: Offload,
+        journal: Journal,
         *,
         hostname: str,
         version: str = "",
@@ -82,6 +83,7 @@ class WebhookCourier:
         self._keys = keys
         self._clock = clock
         self._run = run
+        self._journal = journal
         self._hostname = hostname
         self._agent = f"fe-mail/{version}" if version else "fe-mail"
         self._random = random
@@ -178,7 +180,7 @@ class WebhookCourier:
             detail=detail,
         )
         try:
-            await self._accounts.log(entry)
+            await self._journal.log(entry)
         except MailError as error:
             log.warn("an answer could not be recorded: {reason}", reason=error.message)
 

@@ -13,20 +13,19 @@ before the client reads it. RFC 9112 §9.3 (persistence), §9.6 (tear-down).
 # Twisted's own methods carry no types.
 # mypy: disable-error-code="no-untyped-call"
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as BaseRequest
 
 from fe_mail.budget import Share
-from fe_mail.connection.registry import Reason
-
-if TYPE_CHECKING:
-    from fe_mail.http.site import HTTPSite
+from fe_mail.connection.registry import Connections, Reason
+from fe_mail.connection.repeated import RepeatedLog
+from fe_mail.http.body import Room
 
 __all__ = ["Channel"]
 
@@ -62,10 +61,19 @@ _SECONDS = {
 }
 
 
+class Premises(Protocol):
+    """What the channels of a site share."""
+
+    clock: IReactorTime
+    room: Room
+    repeated: RepeatedLog
+    registry: Connections
+
+
 class Channel(HTTPChannel):
     """One connection; tells the site when it is gone."""
 
-    site: "HTTPSite"
+    site: Premises
     transport: Any
     maxHeaders = MAX_FIELDS
 

@@ -9,22 +9,20 @@ opens for good, without a restart, as soon as an admin exists, unless it is mean
 import base64
 import binascii
 import hmac
-from typing import TYPE_CHECKING
 
 import attrs
 
+from fe_mail.accounts.fresh_counters import FreshCounters
+from fe_mail.accounts.users import Users
+from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.errors import RateLimited
 from fe_mail.model.sentence import Sentence
-from fe_mail.ports import Cache
-
-if TYPE_CHECKING:
-    from fe_mail.accounts.users import Users
+from fe_mail.ports import Counters
 
 __all__ = ["CLOSED", "MAX_FAILURES", "Gate", "Gatekeeper"]
 
 CLOSED = Sentence("This server asks for a name and a password first.")
-MAX_FAILURES = 50
-WINDOW_SECONDS = 86_400
+MAX_FAILURES = 50  # of one visitor in a day
 
 
 @attrs.frozen(kw_only=True)
@@ -39,10 +37,10 @@ class Gate:
 class Gatekeeper:
     """Lets visitors pass or not."""
 
-    def __init__(self, gate: Gate | None, users: "Users", cache: Cache) -> None:
+    def __init__(self, gate: Gate | None, users: Users, counters: Counters) -> None:
         self._gate = gate
         self._users = users
-        self._cache = cache
+        self._counters = FreshCounters(counters)
 
     @property
     def is_open(self) -> bool:
@@ -59,12 +57,15 @@ class Gatekeeper:
             return True
         if not authorization:
             return False
-        key = f"gate:{remote}"
-        if int(await self._cache.get(key) or b"0") >= MAX_FAILURES:
-            raise RateLimited(retry_after_seconds=round(await self._cache.ttl(key)))
+        counter = Counter(f"gate:{remote}", Window.DAY)
+        (failures,) = await self._counters.read(counter)
+        if failures.value >= MAX_FAILURES:
+            raise RateLimited(retry_after_seconds=round(failures.seconds_left) + 1)
         if _knows(gate, authorization):
             return True
-        await self._cache.increment(key, WINDOW_SECONDS)
+        taken = await self._counters.take(Claim(counter, most=MAX_FAILURES))
+        if taken.refused is not None:
+            raise RateLimited(retry_after_seconds=round(taken.refused.seconds_left) + 1)
         return False
 
 

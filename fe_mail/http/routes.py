@@ -106,7 +106,7 @@ def _row(route: Route[Any]) -> tuple[str, ...]:
         route.method,
         shown(route.path),
         route.access.value,
-        f"{limit.calls}/{limit.seconds} s" if limit else "",
+        f"{limit.calls}/{limit.window} s" if limit else "",
         f"{route.max_octets // 1024} KiB",
         " ".join(map(str, route.answers)),
     )

@@ -1,20 +1,16 @@
 """The services behind the web UI and the API, as one value to hand around."""
 
-from typing import TYPE_CHECKING
-
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.ports import AccountStore, Cache
-
-if TYPE_CHECKING:
-    from fe_mail.accounts.aliases import Aliases
-    from fe_mail.accounts.departure import Departure
-    from fe_mail.accounts.domains import Domains
-    from fe_mail.accounts.login import Login
-    from fe_mail.accounts.routing import Router
-    from fe_mail.accounts.users import Users
-    from fe_mail.accounts.webhook_keys import WebhookKeys
+from fe_mail.accounts.aliases import Aliases
+from fe_mail.accounts.departure import Departure
+from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.login import Login
+from fe_mail.accounts.routing import Router
+from fe_mail.accounts.users import Users
+from fe_mail.accounts.webhook_keys import WebhookKeys
+from fe_mail.ports import AliasStore, Counters
 
 __all__ = ["Services"]
 
@@ -23,13 +19,13 @@ __all__ = ["Services"]
 class Services:
     """Everything that pages and endpoints ask."""
 
-    users: "Users"
-    domains: "Domains"
-    aliases: "Aliases"
-    departure: "Departure"
-    login: "Login"
-    router: "Router"
-    webhook_keys: "WebhookKeys"
-    accounts: AccountStore
-    cache: Cache
+    users: Users
+    domains: Domains
+    aliases: Aliases
+    departure: Departure
+    login: Login
+    router: Router
+    webhook_keys: WebhookKeys
+    accounts: AliasStore
+    counters: Counters
     clock: IReactorTime

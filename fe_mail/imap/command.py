@@ -222,6 +222,7 @@ class StatusItem(enum.Enum):
     SIZE = b"SIZE"  # RFC 8438
     HIGHESTMODSEQ = b"HIGHESTMODSEQ"  # RFC 7162 §3.1.7
     APPENDLIMIT = b"APPENDLIMIT"  # RFC 7889
+    MAILBOXID = b"MAILBOXID"  # RFC 8474 §4.3
 
 
 @attrs.frozen

@@ -36,7 +36,9 @@ async def move(session: Session, command: Move) -> Reply:
     if code:
         session.tell(b"OK [%s] Moved." % code)
     view.vanish(result.source)
-    await session.refresh(expunge=True, force=True)
+    if result.source and result.folder.id != view.folder.id:
+        session.advance(result.since, result.modseq)
+    await session.refresh(expunge=True, force=result.folder.id == view.folder.id)
     return ok("Moved.")
 
 

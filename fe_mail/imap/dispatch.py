@@ -82,6 +82,8 @@ def _refuse(session: Session, request: Request, error: Malformed) -> None:
 
 async def _guarded(session: Session, command: Command) -> Reply:
     try:
+        if not isinstance(command, Fetch):
+            await session.settle()
         reply = await COMMANDS[type(command)](session, command)
         await session.refresh(expunge=_allows_expunge(command))
     except (ConnectionEnded, Farewell):

@@ -30,6 +30,8 @@ class Attribute(enum.Enum):
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
     MODSEQ = b"MODSEQ"
+    EMAILID = b"EMAILID"  # RFC 8474 §5
+    THREADID = b"THREADID"
 
 
 class SectionText(enum.Enum):

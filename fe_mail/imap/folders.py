@@ -2,7 +2,7 @@
 CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, LIST, LSUB, STATUS.
 
 RFC 9051 §6.3.4-§6.3.11; RFC 3501 §6.3.9 (LSUB); RFC 3348 (CHILDREN); RFC 6154 (SPECIAL-USE);
-RFC 7889 (APPENDLIMIT); RFC 8438 (STATUS=SIZE).
+RFC 7889 (APPENDLIMIT); RFC 8438 (STATUS=SIZE); RFC 8474 §4 (MAILBOXID).
 """
 
 from collections.abc import Callable
@@ -51,8 +51,8 @@ async def create(session: Session, command: Create) -> Reply:
     if any(use not in SPECIAL_USES for use in command.special_use) or len(command.special_use) > 1:
         return no("This special use is not supported.", b"USEATTR")
     use = command.special_use[0] if command.special_use else ""
-    await session.mailbox.create_folder(command.name.removesuffix("/"), use)
-    return ok("Folder created.")
+    folder = await session.mailbox.create_folder(command.name.removesuffix("/"), use)
+    return ok("Folder created.", b"MAILBOXID " + formatting.object_id(folder.object_id))
 
 
 async def delete(session: Session, command: Delete) -> Reply:
@@ -141,9 +141,15 @@ async def status(session: Session, command: Status) -> Reply:
         raise NotFound("There is no such folder.")
     if StatusItem.HIGHESTMODSEQ in command.items:
         session.enable_condstore()
-    counts = b" ".join(b"%s %d" % (item.value, COUNTS[item](found[0])) for item in command.items)
+    counts = b" ".join(item.value + b" " + _told(item, found[0]) for item in command.items)
     session.tell(b"STATUS %s (%s)" % (formatting.folder_name(command.name), counts))
     return ok("Status told.")
+
+
+def _told(item: StatusItem, status: FolderStatus) -> bytes:
+    if item is StatusItem.MAILBOXID:
+        return formatting.object_id(status.folder.object_id)
+    return b"%d" % COUNTS[item](status)
 
 
 COMMANDS = {

@@ -21,6 +21,7 @@ __all__ = [
     "folder_name",
     "internal_date",
     "nstring",
+    "object_id",
     "sequence_set",
     "string",
 ]
@@ -81,6 +82,11 @@ def internal_date(seconds: int) -> bytes:
         at.tm_min,
         at.tm_sec,
     )
+
+
+def object_id(number: str | None) -> bytes:
+    """An id of RFC 8474 in parentheses, or NIL."""
+    return b"NIL" if number is None else b"(%s)" % number.encode("ascii")
 
 
 def sequence_set(numbers: Iterable[int]) -> bytes:

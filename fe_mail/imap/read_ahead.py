@@ -63,7 +63,7 @@ class ReadAhead:
         for uid in uids[1:]:
             row = rows.get(uid)
             if row is not None:
-                kept += len(row.raw or b"") + len(row.header or b"")
+                kept += sum(map(len, (row.raw or b"", row.header or b"", row.fields or b"")))
                 if kept > MAX_KEPT_OCTETS:
                     break
                 self._rows[uid] = row

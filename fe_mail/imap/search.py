@@ -8,11 +8,11 @@ from typing import Final
 from fe_mail.imap.command import Search
 from fe_mail.imap.reply import Reply, ok
 from fe_mail.imap.session import Session
-from fe_mail.mailboxes.search import match_in_view, resolve
+from fe_mail.mailboxes.search import resolve, test_in_view, weight
 
 __all__ = ["COMMANDS"]
 
-SLICE: Final = 25_000  # messages tested without a pause
+TESTS: Final = 25_000  # of single keys on single messages, without a pause
 
 
 async def search(session: Session, command: Search) -> Reply:
@@ -38,15 +38,15 @@ async def search(session: Session, command: Search) -> Reply:
 async def _match(session: Session, command: Search) -> list[int] | None:
     """What the view can answer, in slices, so that a big folder does not hold up others."""
     view = session.selected
+    test = test_in_view(command.criterion, view)
+    if test is None:
+        return None
     indexes: list[int] = []
-    for start in range(0, max(1, len(view)), SLICE):
+    step = max(1, TESTS // weight(command.criterion))
+    for start in range(0, len(view), step):
         if start:
             await session.wire.breathe()
-        span = range(start, min(start + SLICE, len(view)))
-        found = match_in_view(command.criterion, view, span)
-        if found is None:
-            return None
-        indexes += found
+        indexes += filter(test, range(start, min(start + step, len(view))))
     return indexes
 
 

@@ -5,6 +5,7 @@ Gives a ``Criterion``; whoever has the selected folder resolves it. Nesting and 
 keys are limited, so that no search can exhaust the stack.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -23,6 +24,7 @@ from fe_mail.model.search import (
     All,
     Before,
     BodyContains,
+    EmailIs,
     Flagged,
     HeaderContains,
     Key,
@@ -35,6 +37,7 @@ from fe_mail.model.search import (
     Since,
     Smaller,
     TextContains,
+    ThreadIs,
 )
 
 __all__ = ["SearchParser"]
@@ -75,6 +78,8 @@ HEADERS: Final = {
     b"SUBJECT": "subject",
     b"TO": "to",
 }
+OBJECTS: Final[dict[bytes, Callable[[str], Key]]] = {b"EMAILID": EmailIs, b"THREADID": ThreadIs}
+OBJECT_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,255}")  # RFC 8474 §7
 TEXTS: Final[dict[bytes, Callable[[str], Key]]] = {b"BODY": BodyContains, b"TEXT": TextContains}
 
 
@@ -150,11 +155,19 @@ class SearchParser:
             name = scan.utf8()
             scan.space()
             return HeaderContains(name.lower(), scan.utf8())
+        if word in OBJECTS:
+            return OBJECTS[word](self._object_id())
         if word == b"KEYWORD":
             return Flagged(self._keyword())
         if word == b"MODSEQ":
             return self._modseq()
         raise Malformed("Unknown search key.")
+
+    def _object_id(self) -> str:
+        octets = self._scan.astring()
+        if not OBJECT_ID.fullmatch(octets):
+            raise Malformed("Expected an object id.")
+        return octets.decode("ascii")
 
     def _keyword(self) -> str:
         return self._scan.atom().decode("ascii")

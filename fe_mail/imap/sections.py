@@ -12,9 +12,9 @@ from typing import Final
 import attrs
 
 from fe_mail.imap.fetch_item import Section, SectionText
-from fe_mail.model.structure import Part
+from fe_mail.model.structure import Outline
 
-__all__ = ["Span", "locate", "needs_structure", "pick_fields", "wants_header_only"]
+__all__ = ["Span", "locate", "needs_outline", "pick_fields", "wants_header_only"]
 
 FIELD = re.compile(rb"^([^\x00-\x20:\x7f-\xff]+)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*\n?", re.MULTILINE)
 HEADER_TEXTS: Final = (SectionText.HEADER, SectionText.FIELDS, SectionText.FIELDS_NOT)
@@ -33,12 +33,12 @@ def wants_header_only(section: Section) -> bool:
     return not section.part and section.text in HEADER_TEXTS
 
 
-def needs_structure(section: Section) -> bool:
+def needs_outline(section: Section) -> bool:
     """The offsets of the parts are needed."""
     return bool(section.part) or section.text is SectionText.TEXT
 
 
-def locate(section: Section, root: Part | None, size_octets: int) -> Span | None:
+def locate(section: Section, root: Outline | None, size_octets: int) -> Span | None:
     """The octets of a section before fields are picked, None if there is no such part."""
     if not section.part and section.text is SectionText.ALL:
         return Span(0, size_octets)
@@ -58,13 +58,13 @@ def locate(section: Section, root: Part | None, size_octets: int) -> Span | None
     return None
 
 
-def _of_message(message: Part, text: SectionText) -> Span:
+def _of_message(message: Outline, text: SectionText) -> Span:
     if text is SectionText.TEXT:
         return Span(message.body_start, message.body_end)
     return Span(message.header_start, message.body_start)
 
 
-def _find(root: Part, numbers: tuple[int, ...]) -> Part | None:
+def _find(root: Outline, numbers: tuple[int, ...]) -> Outline | None:
     """
     The part of a number. A part that is no multipart has exactly one, itself: number 1; below a
     message/rfc822 the numbers are those of the message in it.

@@ -2,7 +2,7 @@
 SELECT, EXAMINE, CHECK, CLOSE, UNSELECT, EXPUNGE, IDLE: looking at one folder.
 
 RFC 9051 §6.3.2, §6.3.3, §6.3.13, §6.4.1-§6.4.3; RFC 7162 §3.1.2, §3.1.8 (HIGHESTMODSEQ);
-RFC 3691 (UNSELECT); RFC 4315 (UID EXPUNGE).
+RFC 3691 (UNSELECT); RFC 4315 (UID EXPUNGE); RFC 8474 §4.2 (MAILBOXID).
 """
 
 from fe_mail.imap import formatting
@@ -40,13 +40,15 @@ def _describe(session: Session, view: SelectedFolder) -> None:
         permanent = formatting.flag_list(SYSTEM_FLAGS.union(view.keywords, ("\\*",)))
     session.tell(b"OK [PERMANENTFLAGS %s] Flags that are kept." % permanent)
     session.tell(b"%d EXISTS" % len(view))
-    session.tell(b"%d RECENT" % len(view.recent))
+    session.tell(b"%d RECENT" % view.recent_count)
     unseen = view.first_unseen()
     if unseen is not None:
         session.tell(b"OK [UNSEEN %d] The first message without \\Seen." % unseen)
     session.tell(b"OK [UIDVALIDITY %d] UIDs are valid." % view.folder.uidvalidity)
     session.tell(b"OK [UIDNEXT %d] The next UID." % view.uidnext)
     session.tell(b"OK [HIGHESTMODSEQ %d] The highest mod-sequence." % view.modseq)
+    object_id = formatting.object_id(view.folder.object_id)
+    session.tell(b"OK [MAILBOXID %s] The id of the folder." % object_id)
 
 
 async def check(session: Session, command: Check) -> Reply:
@@ -83,7 +85,7 @@ async def expunge(session: Session, command: Expunge) -> Reply:
     result = await session.mailbox.expunge(view.folder.id, uids)
     if result.uids:
         view.vanish(result.uids)
-        session.advance(result.modseq)
+        session.advance(result.since, result.modseq)
     await session.refresh(expunge=True)
     code = b"HIGHESTMODSEQ %d" % result.modseq if session.condstore and result.uids else b""
     return ok("Expunged.", code)

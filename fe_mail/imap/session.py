@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -20,7 +21,9 @@ from fe_mail.imap import formatting
 from fe_mail.imap.command import State
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
 from fe_mail.imap.read_ahead import ReadAhead
+from fe_mail.imap.seen import Seen
 from fe_mail.mailboxes.view import SelectedFolder
+from fe_mail.model.change import Change, ChangeKind
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import MailError
 from fe_mail.model.identity import Identity
@@ -34,7 +37,8 @@ SYSTEM_FLAGS: Final = frozenset({"\\Answered", "\\Flagged", "\\Deleted", "\\Seen
 
 ALWAYS: Final = (
     b"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN "
-    b"SPECIAL-USE CREATE-SPECIAL-USE CONDSTORE STATUS=SIZE APPENDLIMIT=%d" % APPEND_LIMIT_OCTETS
+    b"SPECIAL-USE CREATE-SPECIAL-USE CONDSTORE OBJECTID STATUS=SIZE APPENDLIMIT=%d"
+    % APPEND_LIMIT_OCTETS
 )
 
 log = Logger()
@@ -125,6 +129,7 @@ class Session:
         self.failures = 0  # of logins
         self.bad_commands = 0  # in a row
         self._mailbox: OpenMailbox | None = None
+        self._seen: Seen | None = None
         self._is_stale = False
         self._has_sealed = False
         self._looked_at = 0.0
@@ -141,6 +146,17 @@ class Session:
         """The selected folder; only in the selected state."""
         assert self.view is not None
         return self.view
+
+    @property
+    def seen(self) -> Seen:
+        """Where messages are marked as read; only in the selected state."""
+        assert self._seen is not None
+        return self._seen
+
+    async def settle(self) -> None:
+        """Wait until what was read is stored as such."""
+        if self._seen is not None:
+            await self._seen.settled()
 
     def capabilities(self) -> bytes:
         """What we can do, now (RFC 9051 §6.1.1)."""
@@ -167,7 +183,7 @@ class Session:
         self.state = State.AUTHENTICATED
         subscribe = self.services.bus.subscribe
         self._subscriptions += [
-            subscribe(f"mailbox:{alias_id}", self._mailbox_changed),
+            subscribe(Change.topic(alias_id), self._mailbox_changed),
             subscribe(f"sealed:{alias_id}", self._mail_waits),
         ]
         self.wire.authenticated(alias_id)
@@ -186,15 +202,18 @@ class Session:
         self._subscriptions.clear()
         if self._mailbox is not None:
             mailbox, self._mailbox = self._mailbox, None
-            mailbox.close()
+            settled = Deferred.fromCoroutine(self.settle())
+            settled.addBoth(lambda _: mailbox.close())
 
     def _mailbox_changed(self, payload: Mapping[str, str]) -> None:
-        view = self.view
-        if view is None or payload.get("folder", "") not in ("", str(view.folder.id)):
+        view, change = self.view, Change.read(payload)
+        if view is None:
             return
-        modseq = payload.get("modseq", "")
-        if modseq.isdecimal() and int(modseq) <= view.modseq:
-            return  # our own doing
+        if change is not None:
+            if change.kind is not ChangeKind.FOLDER or change.id != view.folder.id:
+                return
+            if change.modseq <= view.modseq:
+                return  # told already, or our own doing
         self._is_stale = True
         self.wire.wake()
 
@@ -206,6 +225,7 @@ class Session:
     def select(self, view: SelectedFolder) -> None:
         """Begin to look at a folder."""
         self.view = view
+        self._seen = Seen(self.mailbox, view, self.advance, self.tell_fetch_flags)
         self.read_ahead.clear()
         self.state = State.SELECTED
         self._is_stale = False
@@ -224,16 +244,20 @@ class Session:
             if self.view is not None:
                 self.tell(b"OK [HIGHESTMODSEQ %d] CONDSTORE is on." % self.view.modseq)
 
-    def advance(self, modseq: int) -> None:
+    def advance(self, since: int, modseq: int) -> None:
         """
-        Note a mutation of our own that the view has already.
+        Note a change of our own, which the view has already, from ModSeq ``since`` to ``modseq``.
 
-        When nothing came in between, the hint about it needs no look into the store.
+        If the view knew ``since``, it has missed nothing, and the hint about our change needs no
+        look into the store. If it did not, what came in between is told only by the next look,
+        which has to begin where the view was.
         """
-        view = self.selected
-        if modseq == view.modseq + 1:
-            view.modseq = modseq
-        elif modseq > view.modseq:
+        view = self.view
+        if view is None:
+            return  # the session ended while it was stored
+        if since <= view.modseq:
+            view.modseq = max(view.modseq, modseq)
+        else:
             self._is_stale = True
 
     async def refresh(self, expunge: bool, force: bool = False) -> None:
@@ -266,6 +290,7 @@ class Session:
         """
         self._is_stale = False
         try:
+            await self.settle()
             await self.take_in()
             changes = await self.mailbox.changes(view.folder.id, view.modseq)
         except MailError as error:
@@ -279,7 +304,7 @@ class Session:
             self.tell_flags()
         if refresh.exists:
             self.tell(b"%d EXISTS" % len(view))
-            self.tell(b"%d RECENT" % len(view.recent))
+            self.tell(b"%d RECENT" % view.recent_count)
         for index in refresh.changed:
             self.tell_fetch_flags(index)
 
@@ -290,13 +315,15 @@ class Session:
 
     def tell_fetch_flags(self, index: int, uid: bool = False, flags: bool = True) -> None:
         """An unasked FETCH with the flags of one message."""
-        view = self.selected
+        view = self.view
+        if view is None:
+            return
         number = view.uids[index]
         if view.is_vanished(number):
             return
         items = [b"UID %d" % number] if uid else []
         if flags:
-            named = formatting.flag_list(view.flags[index], number in view.recent)
+            named = formatting.flag_list(view.flags_of(index), number >= view.recent_from)
             items.append(b"FLAGS " + named)
         if self.condstore:
             items.append(b"MODSEQ (%d)" % view.modseqs[index])

@@ -59,7 +59,7 @@ def _tell(session: Session, command: Store, result: FlagResult) -> None:
         index = view.index_of(uid)
         if index is None:
             continue
-        expected = _expect(view.flags[index], command)
+        expected = _expect(view.flags_of(index), command)
         view.set_flags(index, flags, modseq)
         # Silence is about what the client knows; flags that somebody else set are news.
         told = not command.silent or {flag.lower() for flag in expected ^ flags}
@@ -69,7 +69,7 @@ def _tell(session: Session, command: Store, result: FlagResult) -> None:
             index = view.index_of(uid)
             if index is not None and view.modseqs[index] > (command.unchanged_since or 0):
                 session.tell_fetch_flags(index, uid=command.uid)
-    session.advance(result.modseq)
+    session.advance(result.since, result.modseq)
 
 
 def _expect(flags: frozenset[str], command: Store) -> frozenset[str]:

@@ -7,21 +7,26 @@ does not stop the others.
 """
 
 from functools import partial
+from typing import Protocol
 
 from twisted.logger import Logger
 
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.model.errors import MailError
 from fe_mail.model.page import every
-from fe_mail.ports import AccountStore, MailboxStore
+from fe_mail.ports import AliasStore, DomainStore, MailboxStore
 
 __all__ = ["record_storage"]
 
 log = Logger()
 
 
+class StorageRecords(AliasStore, DomainStore, Protocol):
+    """What the walk through all mailboxes asks."""
+
+
 async def record_storage(
-    accounts: AccountStore, mailboxes: MailboxStore, site: Site, now: float
+    accounts: StorageRecords, mailboxes: MailboxStore, site: Site, now: float
 ) -> None:
     """Write ``storage_used`` of every alias with a mailbox whose size changed; set its quota."""
     async for domain in every(partial(accounts.domains, None)):

@@ -1,21 +1,22 @@
 """
 The table of background jobs: what runs, how often, in which order at the start.
 
-A job is a coroutine without arguments that may be run at any time and any number of times. One
-failing run is logged and the next one comes at its time.
+A job is a coroutine without arguments that may be run at any time and any number of times, and
+cancelled in the middle. A run that fails is logged and tried again soon.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import attrs
 
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.site import Site
-from fe_mail.jobs.storage import record_storage
+from fe_mail.jobs.storage import StorageRecords, record_storage
 from fe_mail.jobs.sweep import sweep_bodies
 from fe_mail.jobs.verify import verify_domains
 from fe_mail.model.ids import DomainId
-from fe_mail.ports import AccountStore, MailboxStore, Queue
+from fe_mail.ports import Journal, MailboxStore, Queue, SessionStore
 
 __all__ = ["Job", "job_table"]
 
@@ -32,9 +33,14 @@ class Job:
     run: Callable[[], Awaitable[None]]
 
 
+class JobRecords(StorageRecords, SessionStore, Protocol):
+    """What jobs ask of the accounts."""
+
+
 def job_table(
     *,
-    accounts: AccountStore,
+    accounts: JobRecords,
+    journal: Journal,
     mailboxes: MailboxStore,
     queue: Queue,
     aftermath: Aftermath,
@@ -46,9 +52,14 @@ def job_table(
     """Every job of a server. ``verify`` checks the DNS of one domain by its id."""
     return (
         Job(
-            name="purge",
+            name="purge-sessions",
             interval_seconds=HOUR,
-            run=lambda: accounts.purge(now(), log_retention_seconds),
+            run=lambda: accounts.purge_sessions(now()),
+        ),
+        Job(
+            name="purge-log",
+            interval_seconds=HOUR,
+            run=lambda: journal.purge_log(now() - log_retention_seconds),
         ),
         Job(name="sweep-bodies", interval_seconds=HOUR, run=lambda: sweep_bodies(queue, now())),
         Job(

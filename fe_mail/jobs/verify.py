@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from fe_mail.model.errors import MailError
 from fe_mail.model.ids import DomainId
 from fe_mail.model.page import every
-from fe_mail.ports import AccountStore
+from fe_mail.ports import DomainStore
 
 __all__ = ["RECHECK_SECONDS", "verify_domains"]
 
@@ -23,7 +23,7 @@ log = Logger()
 
 
 async def verify_domains(
-    accounts: AccountStore, verify: Callable[[DomainId], Awaitable[object]], now: float
+    accounts: DomainStore, verify: Callable[[DomainId], Awaitable[object]], now: float
 ) -> None:
     """Call ``verify`` with the id of every domain that is due; one failure stops nothing."""
     async for domain in every(partial(accounts.domains, None)):

@@ -37,6 +37,7 @@ from fe_mail.mailauth.tags import (
     parse_signature,
 )
 from fe_mail.message.headers import HeaderField, header_bounds, header_fields
+from fe_mail.model.dns import TXT
 from fe_mail.model.errors import Invalid, Unavailable
 from fe_mail.model.verdicts import Result
 from fe_mail.ports import Resolver
@@ -358,7 +359,7 @@ async def _judge_one(one: Examined, resolver: Resolver) -> Verdict:
     tags = one.tags
     assert tags is not None
     try:
-        answer = await resolver.txt(f"{tags.selector}._domainkey.{tags.domain}")
+        answer = await resolver.query(f"{tags.selector}._domainkey.{tags.domain}", TXT)
     except Unavailable:
         return attrs.evolve(one.verdict, result=Result.TEMPERROR, reason="The key has no answer.")
     try:

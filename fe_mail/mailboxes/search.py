@@ -2,12 +2,13 @@
 Searching a selected folder: what the view knows is answered here, the rest by the store.
 
 ``resolve`` turns a criterion into a key for the store, with sequence numbers and \\Recent
-replaced by UIDs. ``match_in_view`` answers criteria over flags, numbers and mod-sequences alone
+replaced by UIDs. ``test_in_view`` answers criteria over flags, numbers and mod-sequences alone
 (UNSEEN, DELETED, UID 1:*), which is most of what clients ask, without touching the store.
 RFC 9051 §6.4.4. Knows no protocol.
 """
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable
 
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.criteria import (
@@ -23,7 +24,9 @@ from fe_mail.model.criteria import (
 from fe_mail.model.search import All, And, Flagged, InUIDs, Key, ModSeqSince, Not, Or
 from fe_mail.model.sequence import SequenceSet
 
-__all__ = ["match_in_view", "resolve", "uid_ranges"]
+__all__ = ["Test", "resolve", "test_in_view", "weight"]
+
+MAX_UID = 2**32 - 1
 
 Test = Callable[[int], bool]  # of an index in the view
 
@@ -37,7 +40,7 @@ def resolve(criterion: Criterion, view: SelectedFolder) -> Key:
     if isinstance(criterion, InUIDSet):
         return _in_view(criterion.uids, view, uid=True)
     if isinstance(criterion, Recent):
-        return InUIDs(uid_ranges(sorted(view.recent)))
+        return InUIDs(((view.recent_from, MAX_UID),))
     if isinstance(criterion, BothOf):
         return And(tuple(resolve(each, view) for each in criterion.criteria))
     if isinstance(criterion, EitherOf):
@@ -50,32 +53,17 @@ def _in_view(numbers: SequenceSet, view: SelectedFolder, uid: bool) -> InUIDs:
     return InUIDs(tuple((view.uids[span.start], view.uids[span.stop - 1]) for span in spans))
 
 
-def uid_ranges(uids: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Ascending UIDs as inclusive ranges."""
-    ranges: list[tuple[int, int]] = []
-    start = last = 0
-    for uid in uids:
-        if uid != last + 1 or not start:
-            if start:
-                ranges.append((start, last))
-            start = uid
-        last = uid
-    if start:
-        ranges.append((start, last))
-    return tuple(ranges)
+def weight(criterion: Criterion) -> int:
+    """How many keys are looked at for each message, at most."""
+    if isinstance(criterion, BothOf):
+        return 1 + sum(map(weight, criterion.criteria))
+    if isinstance(criterion, EitherOf):
+        return 1 + weight(criterion.left) + weight(criterion.right)
+    return 1 + weight(criterion.criterion) if isinstance(criterion, NoneOf) else 1
 
 
-def match_in_view(
-    criterion: Criterion, view: SelectedFolder, span: range | None = None
-) -> list[int] | None:
-    """The indexes (of ``span``) that match, None if the store has to be asked."""
-    test = _test(criterion, view)
-    if test is None:
-        return None
-    return [index for index in (range(len(view)) if span is None else span) if test(index)]
-
-
-def _test(criterion: Criterion, view: SelectedFolder) -> Test | None:
+def test_in_view(criterion: Criterion, view: SelectedFolder) -> Test | None:
+    """Says of an index whether its message matches; None if the store has to be asked."""
     if isinstance(criterion, Plain):
         return _plain_test(criterion.key, view)
     if isinstance(criterion, InSequence):
@@ -83,16 +71,17 @@ def _test(criterion: Criterion, view: SelectedFolder) -> Test | None:
     if isinstance(criterion, InUIDSet):
         return _set_test(view.resolve(criterion.uids, uid=True))
     if isinstance(criterion, Recent):
-        return lambda index: view.uids[index] in view.recent
+        return lambda index: view.uids[index] >= view.recent_from
     if isinstance(criterion, NoneOf):
-        inner = _test(criterion.criterion, view)
+        inner = test_in_view(criterion.criterion, view)
         return None if inner is None else lambda index: not inner(index)
     if isinstance(criterion, EitherOf):
-        left, right = _test(criterion.left, view), _test(criterion.right, view)
+        left = test_in_view(criterion.left, view)
+        right = test_in_view(criterion.right, view)
         if left is None or right is None:
             return None
         return lambda index: left(index) or right(index)
-    return _all_test([_test(each, view) for each in criterion.criteria])
+    return _all_test([test_in_view(each, view) for each in criterion.criteria])
 
 
 def _all_test(tests: list[Test | None]) -> Test | None:
@@ -105,8 +94,14 @@ def _all_test(tests: list[Test | None]) -> Test | None:
 def _set_test(spans: list[range]) -> Test:
     if len(spans) == 1:
         return spans[0].__contains__
-    members = {index for span in spans for index in span}
-    return members.__contains__
+    # Bisected, not spelled out: a command can name a big folder thousands of times.
+    starts = [span.start for span in spans]
+
+    def is_within(index: int) -> bool:
+        at = bisect_right(starts, index) - 1
+        return at >= 0 and index < spans[at].stop
+
+    return is_within
 
 
 def _plain_test(key: Key, view: SelectedFolder) -> Test | None:
@@ -117,7 +112,10 @@ def _plain_test(key: Key, view: SelectedFolder) -> Test | None:
     if isinstance(key, Flagged):
         wanted = key.flag.lower()
         if wanted.startswith("\\"):
-            return lambda index: key.flag in view.flags[index]
-        spellings = {flag for flag in view.keywords if flag.lower() == wanted}
-        return lambda index: not spellings.isdisjoint(view.flags[index])
+            having = {at for at, flags in enumerate(view.flag_sets) if key.flag in flags}
+        else:
+            spellings = {flag for flag in view.keywords if flag.lower() == wanted}
+            sets = enumerate(view.flag_sets)
+            having = {at for at, flags in sets if not spellings.isdisjoint(flags)}
+        return lambda index: view.flags[index] in having
     return None

@@ -4,14 +4,17 @@ A selected folder as one session sees it: sequence numbers, UIDs, flags, mod-seq
 Invariants: ``uids`` ascends; the message with sequence number n stands at index n - 1 of every
 array; a message keeps its place until the client has been told of its EXPUNGE
 (``take_vanished``), although the store lost it long ago. ``modseq`` is the store's state up to
-which everything has been applied. Arrays are compact: 100,000 messages need about 3 MB.
+which everything has been applied: a later change of our own may be in the arrays already.
+Equal flags are one set, and messages have its place in ``flag_sets``. 100,000 messages need
+1.6 MB, and 1.2 MB more when their sizes and dates were asked for.
 
 RFC 9051 §2.3.1, §7.5.1 (when EXPUNGE may be told); RFC 7162 (mod-sequences). Knows no protocol.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import compress
 
 import attrs
 
@@ -21,7 +24,7 @@ from fe_mail.model.sequence import SequenceSet
 
 __all__ = ["NoSuchMessage", "Refresh", "SelectedFolder"]
 
-UNKNOWN_SIZE = 2**64 - 1
+UNKNOWN_SIZE = 2**32 - 1
 
 
 class NoSuchMessage(Invalid):
@@ -47,16 +50,18 @@ class SelectedFolder:
         self.read_only = read_only
         self.uidnext = view.uidnext
         self.modseq = view.highest_modseq
-        self.uids = array("L", view.uids)
-        self.flags: list[frozenset[str]] = list(view.flags)
-        self.modseqs = array("Q", view.modseqs)
-        self.recent: set[int] = set(view.recent)
+        self.uids = view.uids
+        self.flags = view.flags
+        self.flag_sets = list(view.flag_sets)
+        self.modseqs = view.modseqs
+        self.recent_from = view.recent_from  # this session is the first to see UIDs from here on
         self.keywords: set[str] = set()
-        self._sizes = array("Q", [UNKNOWN_SIZE]) * len(self.uids)
-        self._dates = array("d", bytes(8 * len(self.uids)))
+        self._places = {flags: place for place, flags in enumerate(self.flag_sets)}
+        self._sizes = array("I")  # empty, like the dates, until something is remembered
+        self._dates = array("d")
         self._vanished: set[int] = set()
         self.is_gone = False
-        self._learn(self.flags)
+        self._learn(self.flag_sets)
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -65,6 +70,15 @@ class SelectedFolder:
     def has_vanished(self) -> bool:
         """Messages are gone that the client has not been told of."""
         return bool(self._vanished)
+
+    def flags_of(self, index: int) -> frozenset[str]:
+        """The flags of one message."""
+        return self.flag_sets[self.flags[index]]
+
+    @property
+    def recent_count(self) -> int:
+        """How many messages this session is the first to see."""
+        return len(self.uids) - bisect_left(self.uids, self.recent_from)
 
     def index_of(self, uid: int) -> int | None:
         """Where a message stands, None if it is not in the view."""
@@ -107,10 +121,9 @@ class SelectedFolder:
 
     def first_unseen(self) -> int | None:
         """The sequence number of the first message without \\Seen."""
-        for number, flags in enumerate(self.flags, 1):
-            if "\\Seen" not in flags:
-                return number
-        return None
+        unseen = {place for flags, place in self._places.items() if "\\Seen" not in flags}
+        found = (number for number, place in enumerate(self.flags, 1) if place in unseen)
+        return next(found, None)
 
     def apply(self, changes: Changes) -> Refresh:
         """Take over what happened in the store; what vanished waits for ``take_vanished``."""
@@ -123,7 +136,9 @@ class SelectedFolder:
                 index = self.index_of(uid)
                 if index is not None and self.set_flags(index, flags, modseq):
                     changed.append(index)
-        self._vanished.update(uid for uid in changes.vanished if self.index_of(uid) is not None)
+        self.vanish(changes.vanished)
+        if changes.present is not None:
+            self.vanish(set(self.uids).difference(changes.present))
         self.modseq = max(self.modseq, changes.modseq)
         self.uidnext = max(self.uidnext, changes.uidnext)
         self.is_gone = self.is_gone or changes.gone
@@ -132,19 +147,29 @@ class SelectedFolder:
 
     def _add(self, uid: int, flags: frozenset[str], modseq: int) -> None:
         self.uids.append(uid)
-        self.flags.append(flags)
+        self.flags.append(self._place(flags))
         self.modseqs.append(modseq)
-        self._sizes.append(UNKNOWN_SIZE)
-        self._dates.append(0.0)
-        self.recent.add(uid)
+        if self._sizes:
+            self._sizes.append(UNKNOWN_SIZE)
+            self._dates.append(0.0)
+
+    def _place(self, flags: frozenset[str]) -> int:
+        place = self._places.setdefault(flags, len(self.flag_sets))
+        if place == len(self.flag_sets):
+            self.flag_sets.append(flags)
+        return place
 
     def set_flags(self, index: int, flags: frozenset[str], modseq: int) -> bool:
         """Set flags and mod-sequence of one message; False if it is known already."""
         if modseq <= self.modseqs[index]:
             return False
         self.modseqs[index] = modseq
-        self.flags[index] = flags
+        self.flags[index] = self._place(flags)
         return True
+
+    def expect_flags(self, index: int, flags: frozenset[str]) -> None:
+        """The flags that a message will have when a change of our own is stored."""
+        self.flags[index] = self._place(flags)
 
     def learn_keywords(self, flags: frozenset[str]) -> bool:
         """Remember keywords in use; True if one is new."""
@@ -156,7 +181,7 @@ class SelectedFolder:
             self.keywords.update(flag for flag in flags if not flag.startswith("\\"))
         return len(self.keywords) > before
 
-    def vanish(self, uids: Sequence[int]) -> None:
+    def vanish(self, uids: Iterable[int]) -> None:
         """Note that messages are gone."""
         self._vanished.update(uid for uid in uids if self.index_of(uid) is not None)
 
@@ -172,18 +197,19 @@ class SelectedFolder:
         else:
             for index in indexes:
                 del self.uids[index], self.flags[index], self.modseqs[index]
-                del self._sizes[index], self._dates[index]
-        self.recent -= self._vanished
+                if self._sizes:
+                    del self._sizes[index], self._dates[index]
         self._vanished.clear()
         return [index + 1 for index in indexes]
 
     def _rebuild(self, gone: set[int]) -> None:
-        keep = [index for index in range(len(self.uids)) if index not in gone]
-        self.uids = array("L", [self.uids[index] for index in keep])
-        self.flags = [self.flags[index] for index in keep]
-        self.modseqs = array("Q", [self.modseqs[index] for index in keep])
-        self._sizes = array("Q", [self._sizes[index] for index in keep])
-        self._dates = array("d", [self._dates[index] for index in keep])
+        keep = [index not in gone for index in range(len(self.uids))]
+        self.uids = array("I", compress(self.uids, keep))
+        self.flags = array("I", compress(self.flags, keep))
+        self.modseqs = array("Q", compress(self.modseqs, keep))
+        if self._sizes:
+            self._sizes = array("I", compress(self._sizes, keep))
+            self._dates = array("d", compress(self._dates, keep))
 
     def is_vanished(self, uid: int) -> bool:
         """The store lost this message and the client does not know yet."""
@@ -191,12 +217,15 @@ class SelectedFolder:
 
     def remember(self, index: int, size_octets: int, received_at: float) -> None:
         """Keep what never changes, so that the next FETCH of it needs no store."""
+        if not self._sizes:
+            self._sizes = array("I", [UNKNOWN_SIZE]) * len(self.uids)
+            self._dates = array("d", bytes(8 * len(self.uids)))
         self._sizes[index] = size_octets
         self._dates[index] = received_at
 
     def size_and_date(self, index: int) -> tuple[int, float] | None:
         """What ``remember`` was told, None if nothing."""
-        size = self._sizes[index]
+        size = self._sizes[index] if self._sizes else UNKNOWN_SIZE
         return None if size == UNKNOWN_SIZE else (size, self._dates[index])
 
 

@@ -6,7 +6,7 @@ scanner: of a message of 50 MB only the headers and ``MAX_TEXT_OCTETS`` of its t
 at in Python. A search therefore sees the first 4 MiB (as transferred) of all text together,
 which is more than any letter; beyond that only a raw scan would find words.
 
-RFC 9051 §6.4.4 (what BODY and TEXT search), §7.5.2; RFC 2183 (attachments).
+RFC 9051 §6.4.4 (what BODY and TEXT search), §7.5.2; RFC 2183 (attachments); RFC 8621 §4.1.4.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ from fe_mail.message.headers import HeaderField, header_fields
 from fe_mail.message.html import html_to_text
 from fe_mail.message.parameters import decoded_parameter
 from fe_mail.message.scanner import scan
+from fe_mail.message.sorting import sort_values
 from fe_mail.message.transfer import decode_body
 from fe_mail.message.words import decode_octets, decode_words
 from fe_mail.model.structure import Digest, Part
@@ -30,6 +31,8 @@ MIN_ATTACHMENT_OCTETS = 4_096
 # Octets of one field that are decoded for ``Digest.header``.
 MAX_FIELD_TEXT_OCTETS = 64 * 1024
 
+PREVIEW_CHARACTERS = 256
+
 _SIGNATURES = frozenset({b"pgp-signature", b"pkcs7-signature", b"x-pkcs7-signature"})
 
 
@@ -40,12 +43,16 @@ def digest(raw: bytes) -> Digest:
     envelope = parse_envelope(fields)
     sent = parse_date(envelope.date or b"")
     parts = tuple(leaves(structure))
+    text = _readable_text(raw, parts)
+    subject = decode_words((envelope.subject or b"")[:MAX_FIELD_TEXT_OCTETS])
     return Digest(
         envelope=envelope,
         structure=structure,
         header=header_text(fields),
-        text=_readable_text(raw, parts),
-        subject=decode_words((envelope.subject or b"")[:MAX_FIELD_TEXT_OCTETS]),
+        text=text,
+        subject=subject,
+        preview=preview(text),
+        sort=sort_values(envelope, subject, fields),
         sent_at=sent.seconds if sent else 0.0,
         sent_day=sent.day if sent else 0,
         has_attachment=any(_is_attachment(part) for part in parts),
@@ -65,6 +72,11 @@ def header_text(fields: Sequence[HeaderField]) -> str:
         f"{decode_words(field.value[:MAX_FIELD_TEXT_OCTETS])}\n"
         for field in fields
     )
+
+
+def preview(text: str) -> str:
+    """How a text begins, on one line (RFC 8621 §4.1.4)."""
+    return " ".join(text[: 4 * PREVIEW_CHARACTERS].split())[:PREVIEW_CHARACTERS]
 
 
 def leaves(part: Part) -> Iterator[Part]:

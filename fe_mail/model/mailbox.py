@@ -7,10 +7,13 @@ Every mutation has a ModSeq (RFC 7162), which grows over the whole mailbox. Fold
 """
 
 import enum
+from array import array
+from bisect import bisect_left
+from typing import NamedTuple
 
 import attrs
 
-from fe_mail.model.structure import MessageEnvelope, Part
+from fe_mail.model.structure import Outline
 
 __all__ = [
     "DEFAULT_FOLDERS",
@@ -56,6 +59,7 @@ class Folder:
     subscribed: bool = True
     has_children: bool = False
     selectable: bool = True  # False: \Noselect, only there for its children
+    object_id: str = ""  # MAILBOXID (RFC 8474 §4)
 
 
 @attrs.frozen(kw_only=True)
@@ -75,19 +79,29 @@ class FolderStatus:
 @attrs.frozen(kw_only=True)
 class FolderView:
     """
-    A folder as SELECT finds it: three parallel tuples in UID order.
+    A folder as SELECT finds it: three parallel arrays in UID order.
 
-    ``flags[i]`` holds the flags of ``uids[i]``, system flags spelled ``\\Seen``. Sets are shared
-    between messages with equal flags. ``recent`` are the UIDs this session is the first to see.
+    ``flag_sets[flags[i]]`` are the flags of ``uids[i]``, system flags spelled ``\\Seen``: messages
+    with equal flags share one set. This session is the first to see UIDs from ``recent_from`` on.
     """
 
     folder: Folder
     uidnext: int
     highest_modseq: int
-    uids: tuple[int, ...]
-    flags: tuple[frozenset[str], ...]
-    modseqs: tuple[int, ...]
-    recent: frozenset[int] = frozenset()
+    uids: "array[int]"
+    flags: "array[int]"
+    flag_sets: tuple[frozenset[str], ...]
+    modseqs: "array[int]"
+    recent_from: int
+
+    @property
+    def recent(self) -> "array[int]":
+        """The UIDs that this session is the first to see."""
+        return self.uids[bisect_left(self.uids, self.recent_from) :]
+
+    def flags_of(self, index: int) -> frozenset[str]:
+        """The flags of one message."""
+        return self.flag_sets[self.flags[index]]
 
 
 @attrs.frozen(kw_only=True)
@@ -125,25 +139,40 @@ class Want(enum.Flag):
     """What a fetch needs beside uid, flags, modseq, received_at and size."""
 
     NOTHING = 0
+    IDS = enum.auto()  # email_id and thread_id
     ENVELOPE = enum.auto()
-    STRUCTURE = enum.auto()
+    STRUCTURE = enum.auto()  # body and bodystructure
+    OUTLINE = enum.auto()
+    FIELDS = enum.auto()  # the usual header fields in a blob, else the header
     HEADER = enum.auto()  # raw header octets with the empty line
     BODY = enum.auto()  # the whole raw message, if not bigger than INLINE_BODY_OCTETS
 
 
-@attrs.frozen(kw_only=True)
-class FetchedMessage:
-    """One message of a fetch. ``raw`` is None for a big message: read it by offsets."""
+class FetchedMessage(NamedTuple):
+    """
+    One message of a fetch: a row, because thousands of them are made at once.
+
+    ``envelope``, ``body`` and ``bodystructure`` are octets as IMAP writes them (RFC 9051 §7.5.2).
+    ``raw`` is None for a big message: read it by offsets.
+    """
 
     uid: int
     modseq: int
     flags: frozenset[str]
     received_at: float
     size_octets: int
-    envelope: MessageEnvelope | None = None
-    structure: Part | None = None
-    header: bytes | None = attrs.field(default=None, repr=False)
-    raw: bytes | None = attrs.field(default=None, repr=False)
+    email_id: str | None = None  # RFC 8474 §5.1; copies of a message share it
+    thread_id: str | None = None  # RFC 8474 §5.2
+    envelope: bytes | None = None
+    body: bytes | None = None
+    bodystructure: bytes | None = None
+    outline: Outline | None = None
+    fields: bytes | None = None  # see fe_mail/imap/header_index.py
+    header: bytes | None = None
+    raw: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"FetchedMessage(uid={self.uid})"  # what people write is nobody's business
 
 
 class FlagAction(enum.Enum):
@@ -159,9 +188,11 @@ class FlagResult:
     """
     What STORE did. ``changed`` holds (uid, flags, modseq) of every existing message asked for
     (also those whose flags were as wished, with their old modseq); ``modified`` are the UIDs
-    refused by UNCHANGEDSINCE (RFC 7162 §3.1.3).
+    refused by UNCHANGEDSINCE (RFC 7162 §3.1.3). ``since`` is the ModSeq that the folder had
+    before: who knew that one has missed nothing and knows ``modseq`` now.
     """
 
+    since: int
     modseq: int
     changed: tuple[tuple[int, frozenset[str], int], ...]
     modified: tuple[int, ...] = ()
@@ -169,9 +200,13 @@ class FlagResult:
 
 @attrs.frozen(kw_only=True)
 class CopyResult:
-    """COPYUID (RFC 4315 §3): ``source[i]`` became ``target[i]`` in ``folder``."""
+    """
+    COPYUID (RFC 4315 §3): ``source[i]`` became ``target[i]`` in ``folder``. After MOVE, ``since``
+    is the ModSeq that the folder of the source had before.
+    """
 
     folder: Folder
+    since: int
     source: tuple[int, ...]
     target: tuple[int, ...]
     modseq: int
@@ -179,9 +214,10 @@ class CopyResult:
 
 @attrs.frozen(kw_only=True)
 class ExpungeResult:
-    """UIDs that are gone."""
+    """UIDs that are gone; ``since`` is the ModSeq that the folder had before."""
 
     uids: tuple[int, ...]
+    since: int
     modseq: int
 
 
@@ -191,13 +227,16 @@ class Changes:
     Everything in one folder after a ModSeq, as of ``modseq``.
 
     ``messages`` are (uid, flags, modseq) of new and changed ones in UID order; ``vanished`` the
-    UIDs that are gone. ``gone`` is True when the folder itself was deleted.
+    UIDs that are gone. When that is forgotten already (the ModSeq is below the horizon),
+    ``present`` has every UID that is there: all others are gone. ``gone`` is True when the folder
+    itself was deleted.
     """
 
     modseq: int
     uidnext: int
     messages: tuple[tuple[int, frozenset[str], int], ...] = ()
     vanished: tuple[int, ...] = ()
+    present: tuple[int, ...] | None = None
     gone: bool = False
 
 

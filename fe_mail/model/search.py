@@ -12,6 +12,7 @@ __all__ = [
     "And",
     "Before",
     "BodyContains",
+    "EmailIs",
     "Flagged",
     "HeaderContains",
     "InUIDs",
@@ -27,6 +28,7 @@ __all__ = [
     "Since",
     "Smaller",
     "TextContains",
+    "ThreadIs",
 ]
 
 
@@ -135,6 +137,20 @@ class ModSeqSince:
 
 
 @attrs.frozen
+class EmailIs:
+    """The message has this e-mail id (RFC 8474 §6)."""
+
+    email_id: str
+
+
+@attrs.frozen
+class ThreadIs:
+    """The message belongs to the thread of this id (RFC 8474 §6)."""
+
+    thread_id: str
+
+
+@attrs.frozen
 class And:
     """All of them."""
 
@@ -172,6 +188,8 @@ Key = (
     | Larger
     | Smaller
     | ModSeqSince
+    | EmailIs
+    | ThreadIs
     | And
     | Or
     | Not

@@ -7,7 +7,7 @@ the empty line, ``body_start:body_end`` the body. RFC 2045, RFC 2046, RFC 9051 Â
 
 import attrs
 
-__all__ = ["Digest", "Mailbox", "MessageEnvelope", "Part"]
+__all__ = ["Digest", "Mailbox", "MessageEnvelope", "Outline", "Part", "SortValues"]
 
 
 @attrs.frozen
@@ -88,6 +88,33 @@ class Part:
 
 
 @attrs.frozen(kw_only=True)
+class Outline:
+    """Where the parts of a message are: all that is needed to cut sections out of it."""
+
+    header_start: int = 0
+    body_start: int = 0
+    body_end: int = 0
+    is_multipart: bool = False
+    is_message: bool = False
+    parts: tuple["Outline", ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class SortValues:
+    """Decoded values that lists are sorted and threads are made by (RFC 5256, RFC 5957)."""
+
+    base_subject: str = ""
+    from_mailbox: str = ""  # of the first address
+    to_mailbox: str = ""
+    cc_mailbox: str = ""
+    from_display: str = ""  # the display name of the first address, else the address
+    to_display: str = ""
+    message_id: str = ""  # without angle brackets
+    in_reply_to: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class Digest:
     """Everything about a message that is computed once, at arrival."""
 
@@ -96,6 +123,8 @@ class Digest:
     header: str = attrs.field(repr=False)  # all fields decoded and unfolded, "Name: value\n" each
     text: str = attrs.field(repr=False)  # the readable text of all text parts, decoded
     subject: str = ""  # decoded
+    preview: str = ""  # how the text begins, on one line
+    sort: SortValues = SortValues()
     sent_at: float = 0.0  # the Date field, 0.0 if none or unreadable
     sent_day: int = 0  # its day as written, without time zone (date.toordinal), 0 if none
     has_attachment: bool = False

@@ -7,7 +7,7 @@ RFC 3463 (enhanced status codes).
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
@@ -15,23 +15,20 @@ from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer
 from fe_mail.model.network import is_public, network_of, parse_ip
 from fe_mail.model.route import Route
+from fe_mail.model.status import Status
 from fe_mail.model.verdicts import Verdicts
 from fe_mail.policy.limits import (
     ACQUAINTANCE_SECONDS,
     GREETING_SECONDS,
     MAX_HEADER_OCTETS,
     MAX_RECEIVED_FIELDS,
-    TARPIT_AFTER,
-    TARPIT_MAX_SECONDS,
-    UNKNOWN_MAX,
-    UNKNOWN_WINDOW_SECONDS,
 )
 from fe_mail.policy.rules import Action, AtTheDoor, Refuse, Rule, refuse
 from fe_mail.ports import Cache
 
 __all__ = [
+    "HARVESTED",
     "MESSAGE",
-    "RECIPIENT",
     "Acquaintance",
     "ConnectFacts",
     "MessageFacts",
@@ -39,7 +36,7 @@ __all__ = [
     "connect_table",
     "huge_header",
     "looping",
-    "note_unknown",
+    "recipient_table",
     "sender_table",
 ]
 
@@ -73,27 +70,30 @@ class MessageFacts:
     verdicts: Verdicts = Verdicts()
 
 
-def connect_table(cache: Cache) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
-    """The rules of a new connection."""
+IsHarvester = Callable[[str], Awaitable[bool]]
 
-    async def harvesting(facts: ConnectFacts) -> Refuse | None:
-        unknown = await cache.get(_unknown_key(facts.peer.ip))
-        if unknown is None:
-            return None
-        return refuse(421, "4.7.1", "Too many unknown recipients. Try later.")
+_HARVESTER = Status(421, "4.7.1", "Too many unknown recipients. Try later.")
+HARVESTED = attrs.evolve(_HARVESTER, code=450)  # 421 would end the connection
+
+
+def connect_table(is_harvester: IsHarvester) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
+    """The rules of a new connection; ``is_harvester`` judges an address."""
+
+    async def harvester(facts: ConnectFacts) -> Refuse | None:
+        return Refuse(_HARVESTER) if await is_harvester(facts.peer.ip) else None
 
     return (
         Rule(
             "inbound.connect.harvesting",
             "The address asked for too many unknown recipients in the last hour.",
-            harvesting,
+            harvester,
         ),
     )
 
 
-def sender_table(cache: Cache) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
+def sender_table(is_harvester: IsHarvester) -> tuple[Rule[ConnectFacts, AtTheDoor], ...]:
     """The rules of MAIL FROM: a long connection meets the same limit as a new one."""
-    return connect_table(cache)
+    return connect_table(is_harvester)
 
 
 async def _not_hosted(facts: RecipientFacts) -> Refuse | None:
@@ -106,7 +106,17 @@ async def _refused_route(facts: RecipientFacts) -> Refuse | None:
     return Refuse(facts.route.refusal) if facts.route.refusal else None
 
 
-RECIPIENT: tuple[Rule[RecipientFacts, AtTheDoor], ...] = (
+def recipient_table(is_harvester: IsHarvester) -> tuple[Rule[RecipientFacts, AtTheDoor], ...]:
+    """The rules of RCPT TO; whoever asked for too many hears of none whether it exists."""
+
+    async def harvester(facts: RecipientFacts) -> Refuse | None:
+        return Refuse(HARVESTED) if await is_harvester(facts.peer.ip) else None
+
+    first = Rule("inbound.recipient.harvesting", "As for connections.", harvester)
+    return (first, *_RECIPIENT)
+
+
+_RECIPIENT: tuple[Rule[RecipientFacts, AtTheDoor], ...] = (
     Rule("inbound.recipient.relay", "Only hosted domains receive here.", _not_hosted),
     Rule(
         "inbound.recipient.refused",
@@ -173,19 +183,5 @@ class Acquaintance:
             await self._cache.set(_acquaintance_key(peer.ip), b"1", ACQUAINTANCE_SECONDS)
 
 
-async def note_unknown(cache: Cache, ip: str) -> float:
-    """Count an unknown recipient; returns for how many seconds to delay the answer."""
-    if not ip:
-        return 0.0
-    count = await cache.increment(f"unknown-count:{network_of(ip)}", UNKNOWN_WINDOW_SECONDS)
-    if count >= UNKNOWN_MAX:
-        await cache.add(_unknown_key(ip), b"1", UNKNOWN_WINDOW_SECONDS)
-    return min(TARPIT_MAX_SECONDS, float(max(0, count - TARPIT_AFTER)))
-
-
 def _acquaintance_key(ip: str) -> str:
     return f"acquaintance:{network_of(ip)}"
-
-
-def _unknown_key(ip: str) -> str:
-    return f"unknown-blocked:{network_of(ip)}"

@@ -1,9 +1,7 @@
 """
 The tables of submission: who may send, as whom, and how much.
 
-RFC 6409 §6.1 (enforced submission rights), §8 (completed headers); RFC 3463; the daily
-allowance follows the reference: 300 messages of a domain and of a user, none where a server
-admin runs the domain.
+RFC 6409 §6.1 (enforced submission rights), §8 (completed headers); RFC 3463.
 """
 
 import attrs
@@ -11,14 +9,10 @@ import attrs
 from fe_mail.model.address import Address
 from fe_mail.model.identity import Identity
 from fe_mail.model.route import Route
+from fe_mail.policy.allowance import Allowance
 from fe_mail.policy.inbound import MessageFacts, huge_header, looping
-from fe_mail.policy.limits import (
-    DAILY_MESSAGES,
-    DAY_SECONDS,
-    MAX_RECIPIENTS,
-)
+from fe_mail.policy.limits import MAX_RECIPIENTS
 from fe_mail.policy.rules import Action, AtTheDoor, Refuse, Rule, refuse
-from fe_mail.ports import Cache
 
 __all__ = [
     "RECIPIENT",
@@ -27,6 +21,7 @@ __all__ = [
     "SubmissionFacts",
     "SubmittedRecipient",
     "SubmittedSender",
+    "allowance_table",
     "is_own_address",
     "message_table",
 ]
@@ -149,27 +144,14 @@ async def _own_author(facts: SubmissionFacts) -> Refuse | None:
 
 
 def message_table(
-    cache: Cache, daily_messages: int = DAILY_MESSAGES, max_recipients: int = MAX_RECIPIENTS
+    max_recipients: int = MAX_RECIPIENTS,
 ) -> tuple[Rule[SubmissionFacts, Action], ...]:
-    """The rules of a submitted message; the allowance is last, so only good mail uses it up."""
+    """The rules of a submitted message."""
 
     async def too_many_recipients(facts: SubmissionFacts) -> Refuse | None:
         if len(facts.message.envelope.recipients) <= max_recipients:
             return None
         return refuse(554, "5.5.3", "The message has too many recipients.")
-
-    async def daily(facts: SubmissionFacts) -> Refuse | None:
-        if facts.rights.is_unlimited:
-            return None
-        alias = facts.identity.alias
-        for key in (f"sent-domain:{alias.domain_id}", f"sent-user:{alias.user_id}"):
-            if await cache.increment(key, DAY_SECONDS) > daily_messages:
-                return refuse(
-                    550,
-                    "5.7.1",
-                    f"The daily limit of {daily_messages} messages is used up.",
-                )
-        return None
 
     return (
         Rule("outbound.message.loop", "More Received fields than any real path has.", _looping),
@@ -177,5 +159,16 @@ def message_table(
         Rule("outbound.message.recipients", "More recipients than allowed.", too_many_recipients),
         Rule("outbound.message.one-author", "Exactly one From with one address.", _one_author),
         Rule("outbound.message.author", "From is the alias's own address.", _own_author),
-        Rule("outbound.message.daily", "The allowance of a domain and of a user.", daily),
     )
+
+
+def allowance_table(allowance: Allowance) -> tuple[Rule[SubmissionFacts, AtTheDoor], ...]:
+    """Asked when all others agreed, so that only good mail takes of it."""
+
+    async def daily(facts: SubmissionFacts) -> Refuse | None:
+        if facts.rights.is_unlimited or await allowance.take(facts.identity.alias):
+            return None
+        text = f"The daily limit of {allowance.daily_messages} messages is used up."
+        return refuse(550, "5.7.1", text)
+
+    return (Rule("outbound.message.daily", "The allowance of a domain and of a user.", daily),)

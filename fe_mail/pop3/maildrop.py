@@ -6,7 +6,7 @@ are fetched ahead in batches that grow while the client reads in order, because 
 messages costs hardly more than one of a single message. Nothing is removed before ``commit``.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from fe_mail.message.headers import header_bounds
 from fe_mail.model.errors import NotFound
@@ -51,7 +51,7 @@ class Maildrop:
                 drop._sizes.append(message.size_octets)
         return drop
 
-    async def fetch(self, uids: "tuple[int, ...]", want: Want) -> tuple[FetchedMessage, ...]:
+    async def fetch(self, uids: Sequence[int], want: Want) -> tuple[FetchedMessage, ...]:
         """What the store has of these messages."""
         return await self._mailbox.fetch(self._folder_id, uids, want)
 

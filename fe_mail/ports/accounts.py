@@ -1,4 +1,17 @@
-"""Users, domains, aliases, and what belongs to them."""
+"""
+Users, domains and aliases, and the sessions of browsers: four ports, which one store may offer.
+
+``update_*`` take the names of attributes and their new values, set ``updated_at`` and return the
+new row; an unknown attribute is a programming error (TypeError). Rows that do not exist raise
+``NotFound``, also those that a new row refers to; a taken unique name raises ``AlreadyExists``.
+What a store fills in or keeps (id, members, counts, ``updated_at``, the domain and the keys of an
+alias) is no attribute to update. Lists: ``adapters/account_rules.py``.
+
+A store of documents can do every method with one document at a time: the credentials of an alias
+are part of its document, the members of a domain of its. Where a deletion takes others with it
+(``delete_user``, ``delete_domain``), the document is marked first, so that nobody finds it, and the
+others follow one by one, each with its note in the outbox; whoever repeats it goes on.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,7 +21,6 @@ from fe_mail.model.account import (
     Alias,
     Credential,
     Domain,
-    LogEntry,
     MailboxKeys,
     Member,
     RouteRows,
@@ -18,26 +30,31 @@ from fe_mail.model.account import (
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
 
-__all__ = ["EPOCH_OF_THE_GONE", "NOTHING", "UNSETTLED_AT_ONCE", "AccountStore"]
+__all__ = [
+    "EPOCH_OF_THE_GONE",
+    "NOTHING",
+    "UNSETTLED_AT_ONCE",
+    "AliasStore",
+    "DomainStore",
+    "SessionStore",
+    "UserStore",
+]
 
 UNSETTLED_AT_ONCE = 100
 EPOCH_OF_THE_GONE = 1 << 62  # greater than every epoch of an alias that is there
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-class AccountStore(Protocol):
-    """
-    Users, domains, members, aliases, credentials, web sessions, settings, logs.
-
-    ``update_*`` take the names of attributes and their new values, set ``updated_at`` and return
-    the new row; an unknown attribute is a programming error (TypeError). Rows that do not exist
-    raise ``NotFound``, also those that a new row refers to; a taken unique name raises
-    ``AlreadyExists``. What a store fills in or keeps (id, members, counts, ``updated_at``, the
-    domain of an alias) is no attribute to update. Lists: ``adapters/account_rules.py``.
-    """
+class UserStore(Protocol):
+    """People with a web login."""
 
     async def add_user(self, user: User) -> User:
-        """Add; the very first user of a server gets group ``admin``. Unique: email (no case)."""
+        """
+        Add. Unique: email (no case).
+
+        The very first user of a server gets group ``admin``, and nobody after that, even when all
+        users are gone: who came first is a row of its own, which only one can write.
+        """
 
     async def user(self, user_id: UserId) -> User:
         """By id."""
@@ -69,6 +86,13 @@ class AccountStore(Protocol):
     async def users(self, query: Query) -> Page[User]:
         """All users, oldest first."""
 
+    async def is_owned(self) -> bool:
+        """Has somebody come first?"""
+
+
+class DomainStore(Protocol):
+    """Domains with their members."""
+
     async def add_domain(self, domain: Domain) -> Domain:
         """Add with its members. ``AlreadyExists`` when one of the members has the name already."""
 
@@ -97,6 +121,12 @@ class AccountStore(Protocol):
     async def domains(self, user_id: UserId | None, query: Query) -> Page[Domain]:
         """The domains of which the user is a member, or all for None."""
 
+
+class AliasStore(Protocol):
+    """
+    Aliases with their keys, what routing and login ask of them, and the outbox of their changes.
+    """
+
     async def add_alias(self, alias: Alias) -> Alias:
         """Add. Unique: name within the domain."""
 
@@ -105,13 +135,6 @@ class AccountStore(Protocol):
 
     async def alias_named(self, domain_id: DomainId, name: str) -> Alias:
         """By domain and lower-case name."""
-
-    async def aliases_at(self, local: str, domain_name: str) -> tuple[tuple[Alias, Domain], ...]:
-        """
-        For login: every alias of this exact address with its domain.
-
-        Verified domains first, in the order of ``route_rows``.
-        """
 
     async def update_alias(
         self,
@@ -171,6 +194,10 @@ class AccountStore(Protocol):
     async def touch_credential(self, credential_id: str, now: float) -> None:
         """Record that it was used; one that is gone is ignored."""
 
+
+class SessionStore(Protocol):
+    """Signed-in browsers."""
+
     async def add_session(self, session: WebSession) -> None:
         """Add a browser session."""
 
@@ -183,22 +210,5 @@ class AccountStore(Protocol):
     async def delete_sessions(self, user_id: UserId) -> None:
         """Sign a user out everywhere."""
 
-    async def setting(self, name: str) -> str:
-        """A setting of the server, empty if unset."""
-
-    async def set_setting(self, name: str, value: str) -> None:
-        """Store a setting."""
-
-    async def log(self, entry: LogEntry) -> None:
-        """Append to the log; an entry of the same id is written once."""
-
-    async def logs(
-        self, domain_id: str, query: Query, alias_id: str = "", kind: str = ""
-    ) -> Page[LogEntry]:
-        """A domain's log, newest first; an empty ``domain_id`` (or alias, kind) means all."""
-
-    async def purge(self, now: float, log_retention_seconds: float) -> None:
-        """Drop expired sessions, and log entries older than ``log_retention_seconds``."""
-
-    async def check(self) -> tuple[str, ...]:
-        """Every broken invariant, one sentence each."""
+    async def purge_sessions(self, now: float) -> None:
+        """Drop those that have expired, some at a time."""

@@ -1,4 +1,10 @@
-"""Hints between the parts of fe-mail, and between its processes."""
+"""
+Hints between the parts of fe-mail, and between its processes.
+
+Topics: ``queue`` (something is due), ``credentials:<alias id>`` (sessions have to end),
+``sealed:<alias id>`` (mail waits), and ``mailbox:<alias id>``, whose payload is a
+``model.change.Change``; the rule for hints that are dropped is written there.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol

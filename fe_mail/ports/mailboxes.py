@@ -21,6 +21,7 @@ from fe_mail.model.mailbox import (
     Want,
 )
 from fe_mail.model.search import Key
+from fe_mail.ports.records import Records
 
 __all__ = ["MailboxStore", "OpenMailbox"]
 
@@ -29,12 +30,17 @@ class OpenMailbox(Protocol):
     """
     An unlocked mailbox. Many sessions may share one; ``close`` gives it back.
 
-    Every mutation publishes ``mailbox:<alias id>`` on the bus after its commit.
+    Every mutation publishes a ``model.change.Change`` on the bus after its commit, for each folder
+    or collection that it touched.
     """
 
     @property
     def alias_id(self) -> AliasId:
         """Whose mailbox this is."""
+
+    @property
+    def records(self) -> Records:
+        """Calendars, contacts and the like, beside the messages."""
 
     def close(self) -> None:
         """Give the handle back; the last one closes the file after a while."""

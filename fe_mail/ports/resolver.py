@@ -1,29 +1,26 @@
 """DNS."""
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from fe_mail.model.dns import MX, Answer
+from fe_mail.model.dns import Answer, Record
 
 __all__ = ["Resolver"]
 
+R = TypeVar("R", bound=Record)
+
 
 class Resolver(Protocol):
-    """DNS through a recursive resolver. ``Unavailable`` for SERVFAIL, timeout, nonsense."""
+    """DNS through a recursive resolver."""
 
-    async def mx(self, name: str) -> Answer[MX]:
-        """MX records sorted by preference."""
+    async def query(self, name: str, kind: type[R]) -> Answer[R]:
+        """
+        The records of a name: ``query("example.org", MX)``.
 
-    async def addresses(self, name: str) -> Answer[str]:
-        """A and AAAA as text, IPv6 and IPv4 as the host prefers."""
+        CNAMEs are followed, MX and SRV sorted by preference, a name that cannot be one does not
+        exist. ``HostAddress`` asks for A and AAAA, the family first that the host prefers.
+        ``Unavailable`` for SERVFAIL, a timeout and nonsense; also when one family of addresses
+        fails and the other has none, for then nobody knows whether there are any.
 
-    async def txt(self, name: str) -> Answer[str]:
-        """TXT records, their strings joined (RFC 7208 §3.3)."""
-
-    async def cname(self, name: str) -> Answer[str]:
-        """The canonical name."""
-
-    async def ptr(self, ip: str) -> Answer[str]:
-        """Reverse names."""
-
-    async def ns(self, name: str) -> Answer[str]:
-        """Name servers."""
+        Equal questions that meet are asked once. To cancel ends the wait at once, of the caller
+        alone.
+        """

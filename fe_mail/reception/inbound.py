@@ -17,6 +17,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.budget import Budget
 from fe_mail.mailauth.srs import SRS, is_srs
 from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
@@ -29,20 +30,22 @@ from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.model.verdicts import Result, Verdicts
 from fe_mail.policy.inbound import (
+    HARVESTED,
     MESSAGE,
-    RECIPIENT,
     Acquaintance,
     ConnectFacts,
     MessageFacts,
     RecipientFacts,
     connect_table,
-    note_unknown,
+    recipient_table,
     sender_table,
 )
+from fe_mail.policy.limits import UNKNOWN_MAX
 from fe_mail.policy.rules import Action, Count, Discard, Rule, first_refusal, judge
 from fe_mail.ports import Cache
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.checks import Check, collect
+from fe_mail.reception.harvesting import Harvesting, tarpit_seconds
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
 from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
@@ -63,13 +66,15 @@ class Routing(Protocol):
 class InboundReception:
     """
     The MX's reception. ``srs`` reads what forwarding made, so that reports find back; ``count``
-    hears the name of every rule that acts; ``trusted`` are the networks of our own proxies.
+    hears the name of every rule that acts; ``trusted`` are the networks of our own proxies;
+    ``memory`` is what all connections share.
     """
 
     def __init__(
         self,
         router: Routing,
         intake: Intake,
+        harvesting: Harvesting,
         cache: Cache,
         clock: IReactorTime,
         *,
@@ -80,6 +85,7 @@ class InboundReception:
         hold: HoldReason | None = None,
         trusted: Sequence[str] = (),
         message_table: tuple[Rule[MessageFacts, Action], ...] = MESSAGE,
+        memory: Budget | None = None,
     ) -> None:
         self.intake = intake
         self.clock = clock
@@ -88,12 +94,14 @@ class InboundReception:
         self.checks = checks
         self.hold = hold
         self.message_table = message_table
+        self.memory = memory or Budget()
         self._router = router
-        self._cache = cache
+        self._harvesting = harvesting
         self._srs = srs
         self._acquaintance = Acquaintance(cache, trusted)
-        self._connect = connect_table(cache)
-        self._sender = sender_table(cache)
+        self._connect = connect_table(harvesting.is_over)
+        self._sender = sender_table(harvesting.is_over)
+        self._recipient = recipient_table(harvesting.is_over)
 
     async def connected(self, peer: Peer) -> Status | None:
         """May this peer speak at all?"""
@@ -127,11 +135,14 @@ class InboundReception:
             recipient=recipient,
             route=await self.route(recipient, reverse_path),
         )
-        refusal = await first_refusal(RECIPIENT, facts, self.count)
+        refusal = await first_refusal(self._recipient, facts, self.count)
         if refusal is not None and refusal.enhanced == "5.1.1":
-            delay = await note_unknown(self._cache, peer.ip)
+            count = await self._harvesting.note(peer.ip)
+            delay = tarpit_seconds(count)
             if delay:
                 await pause(self.clock, delay)
+            if count > UNKNOWN_MAX:
+                return HARVESTED
         return refusal
 
     def begin(self, envelope: Envelope, identity: Identity | None) -> Spooling:
@@ -175,7 +186,9 @@ class _InboundSpooling:
         self._envelope = envelope
         self._now = reception.clock.seconds()
         self._id = new_id(self._now)
-        self._letter = Letter(envelope, self._now, examines=bool(reception.checks))
+        self._letter = Letter(
+            envelope, self._now, examines=bool(reception.checks), memory=reception.memory
+        )
         self._body = reception.intake.body(self._now)
         self._has_trace = False
         self._error: MailError | None = None
@@ -184,13 +197,13 @@ class _InboundSpooling:
         """More octets; an error is kept for the end, for the sender must talk on till then."""
         if self._error is not None:
             return
-        self._letter.feed(data)
         try:
+            self._letter.feed(data)
             await self._begin()
             await self._body.write(data)
         except MailError as error:
             self._error = error
-            await self._body.abort()
+            await self.abort()
 
     async def _begin(self) -> None:
         if self._has_trace:
@@ -223,7 +236,7 @@ class _InboundSpooling:
             log.failure("accepting {message_id} failed", message_id=self._id)
             return TEMPORARY
         finally:
-            await self._body.abort()
+            await self.abort()
 
     async def _accept(self) -> Status:
         reception = self._reception
@@ -258,7 +271,8 @@ class _InboundSpooling:
         return routed
 
     async def abort(self) -> None:
-        """The connection or the transaction ended early."""
+        """The connection or the transaction ended early; or what was kept for it is done with."""
+        self._letter.close()
         await self._body.abort()
 
 

@@ -1,14 +1,16 @@
 """
 A message that streams by on its way into the spool: what rules and checks get to see of it.
 
-Its header is kept, up to a little over the limit; of the body nothing is kept, only the hashes
-that its DKIM signatures speak of.
+Its header is kept, up to a little over the limit, within the memory that all connections share:
+a thousand strangers may send one at a time. Of the body nothing is kept, only the hashes that its
+DKIM signatures speak of.
 """
 
 from functools import cached_property
 
 from twisted.logger import Logger
 
+from fe_mail.budget import Budget, Share
 from fe_mail.mailauth.dkim import Examination, Examined
 from fe_mail.message.headers import (
     MAX_FIELDS,
@@ -28,6 +30,7 @@ __all__ = ["HeaderTap", "Letter"]
 log = Logger()
 
 MAX_MESSAGE_ID_OCTETS = 998
+FIELD_OCTETS = 300  # what a field costs as an object, besides its own
 
 
 class HeaderTap:
@@ -50,14 +53,20 @@ class HeaderTap:
         elif (found := self._kept.find(b"\r\n\r\n", start)) >= 0:
             self._end = found + 4
         if self._end >= 0:
-            return len(self._kept) - self._end
+            body_octets = len(self._kept) - self._end
+            del self._kept[self._end :]
+            return body_octets
         del self._kept[MAX_HEADER_OCTETS + 1 :]
         return 0
+
+    def __len__(self) -> int:
+        """How many octets are kept."""
+        return len(self._kept)
 
     @property
     def header(self) -> bytes:
         """The header with its empty line, as far as it was seen."""
-        return bytes(self._kept[: self._end] if self._end >= 0 else self._kept)
+        return bytes(self._kept)
 
     @property
     def has_end(self) -> bool:
@@ -67,28 +76,51 @@ class HeaderTap:
     @property
     def is_complete(self) -> bool:
         """False when it is longer than the limit; a message may lack the empty line."""
-        return len(self.header) <= MAX_HEADER_OCTETS
+        return len(self) <= MAX_HEADER_OCTETS
 
 
 class Letter:
-    """``examines``: look at the signatures, which our own users' mail has none of."""
+    """
+    ``examines``: look at the signatures, which our own users' mail has none of. Whoever began a
+    letter closes it, to give its share of ``memory`` back.
+    """
 
-    def __init__(self, envelope: Envelope, now: float, *, examines: bool) -> None:
+    def __init__(self, envelope: Envelope, now: float, *, examines: bool, memory: Budget) -> None:
         self.envelope = envelope
         self._now = now
+        self._share = Share(memory)
         self._tap = HeaderTap()
         self._examines = examines
         self._examination: Examination | None = None
 
     def feed(self, data: bytes) -> None:
-        """Look at more octets. Nothing that goes wrong here stops a message."""
+        """Look at more octets. ``Unavailable`` when there is no memory to keep the header."""
         body_octets = self._tap.feed(data)
-        if not self._examines or not self._tap.has_end:
-            return
+        if self._examines and self._tap.has_end:
+            self._examine(memoryview(data)[len(data) - body_octets :])
+        if not self._share.resize(self._kept_octets()):
+            self.close()
+            raise Unavailable("Too much mail at once.")
+
+    def _kept_octets(self) -> int:
+        """The header as it came; and its fields, once somebody wanted them."""
+        if "fields" not in self.__dict__:
+            return len(self._tap)
+        return 2 * len(self._tap) + FIELD_OCTETS * len(self.fields)
+
+    def close(self) -> None:
+        """Nothing is kept any longer; more than once does nothing."""
+        self._tap = HeaderTap()
+        self._examines, self._examination = False, None
+        self.__dict__.pop("fields", None)
+        self._share.release()
+
+    def _examine(self, body: memoryview) -> None:
+        """Nothing that goes wrong here stops a message."""
         try:
             if self._examination is None:
                 self._examination = Examination(self.fields, self._now)
-            self._examination.update(memoryview(data)[len(data) - body_octets :])
+            self._examination.update(body)
         except Exception:
             self._examines, self._examination = False, None
             log.failure("the signatures of a message cannot be examined")
@@ -117,7 +149,7 @@ class Letter:
         return MessageFacts(
             envelope=self.envelope,
             received_count=len(field_values(self.fields, b"received")),
-            header_octets=len(self._tap.header),
+            header_octets=len(self._tap),
             # What stands behind so many fields would be seen by readers and not by the rules.
             has_header_end=self._tap.is_complete and len(self.fields) < MAX_FIELDS,
             verdicts=verdicts,

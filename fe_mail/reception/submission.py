@@ -10,10 +10,13 @@ name of the user's machine: where somebody writes from is nobody's business.
 RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
 """
 
+from typing import Protocol
+
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.budget import Budget
 from fe_mail.mailauth.dkim import SigningKey, sign
 from fe_mail.message.addresses import sole_author
 from fe_mail.message.compose import new_message_id
@@ -30,6 +33,7 @@ from fe_mail.model.queue import Target
 from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.model.verdicts import Verdicts
+from fe_mail.policy.allowance import Allowance
 from fe_mail.policy.limits import DAILY_MESSAGES, MAX_RECIPIENTS
 from fe_mail.policy.outbound import (
     RECIPIENT,
@@ -38,10 +42,11 @@ from fe_mail.policy.outbound import (
     SubmissionFacts,
     SubmittedRecipient,
     SubmittedSender,
+    allowance_table,
     message_table,
 )
 from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
-from fe_mail.ports import AccountStore, BodyWriter, Cache, Keyring, Offload
+from fe_mail.ports import AliasStore, BodyWriter, Counters, DomainStore, Keyring, Offload
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
@@ -57,6 +62,10 @@ OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
 
 
+class SenderRecords(AliasStore, DomainStore, Protocol):
+    """What is asked about a sender."""
+
+
 class SubmissionReception:
     """
     ``hold`` gives the reason to hold mail to an outside address, empty for none. With
@@ -66,9 +75,9 @@ class SubmissionReception:
     def __init__(
         self,
         router: Routing,
-        accounts: AccountStore,
+        accounts: SenderRecords,
         intake: Intake,
-        cache: Cache,
+        counters: Counters,
         keyring: Keyring,
         clock: IReactorTime,
         *,
@@ -79,6 +88,7 @@ class SubmissionReception:
         loopback: bool = False,
         daily_messages: int = DAILY_MESSAGES,
         max_recipients: int = MAX_RECIPIENTS,
+        memory: Budget | None = None,
     ) -> None:
         self.intake = intake
         self.clock = clock
@@ -86,7 +96,10 @@ class SubmissionReception:
         self.run = run
         self.hold = hold
         self.count = count
-        self.message_table = message_table(cache, daily_messages, max_recipients)
+        self.allowance = Allowance(counters, daily_messages)
+        self.message_table = message_table(max_recipients)
+        self.allowance_table = allowance_table(self.allowance)
+        self.memory = memory or Budget()
         self.octets_in_hand = 0
         self._router = router
         self._accounts = accounts
@@ -198,7 +211,7 @@ class _SubmissionSpooling:
         self._id = new_id(self._now)
         self._chunks: list[bytes] = []
         self._octets = 0
-        self._letter = Letter(envelope, self._now, examines=False)
+        self._letter = Letter(envelope, self._now, examines=False, memory=reception.memory)
         self._error: MailError | None = None
 
     async def write(self, data: bytes) -> None:
@@ -212,12 +225,17 @@ class _SubmissionSpooling:
         self._reception.octets_in_hand += len(data)
         self._octets += len(data)
         self._chunks.append(data)
-        self._letter.feed(data)
+        try:
+            self._letter.feed(data)
+        except Unavailable as error:
+            self._error = error
+            self._let_go()
 
     def _let_go(self) -> None:
         self._reception.octets_in_hand -= self._octets
         self._octets = 0
         self._chunks = []
+        self._letter.close()
 
     async def abort(self) -> None:
         """Forget it."""
@@ -260,7 +278,24 @@ class _SubmissionSpooling:
             author=_author(self._letter.fields),
         )
         judgment = await judge(reception.message_table, submission, reception.count)
-        return judgment.refusal or await self._queue(identity, routed, judgment)
+        refusal = judgment.refusal or await first_refusal(
+            reception.allowance_table, submission, reception.count
+        )
+        if refusal is not None:
+            return refusal
+        try:
+            return await self._queue(identity, routed, judgment)
+        except BaseException:
+            if not rights.is_unlimited:
+                await self._give_back(identity)
+            raise
+
+    async def _give_back(self, identity: Identity) -> None:
+        """The message is refused after all, so it must not count."""
+        try:
+            await self._reception.allowance.give_back(identity.alias)
+        except MailError:
+            log.failure("{message_id} counts though it was refused", message_id=self._id)
 
     async def _queue(
         self, identity: Identity, routed: list[tuple[Recipient, Route]], judgment: Judgment

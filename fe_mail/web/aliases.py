@@ -1,7 +1,6 @@
 """Aliases: the list, the form, the password, and where an address goes."""
 
-from typing import TYPE_CHECKING
-
+from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.accounts.domains import is_admin
 from fe_mail.model.account import Alias, Domain
 from fe_mail.model.address import parse_address
@@ -11,9 +10,6 @@ from fe_mail.web.i18n import N_
 from fe_mail.web.lists import Listing, listing_query
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit, account_path
-
-if TYPE_CHECKING:
-    from fe_mail.accounts.aliases import GeneratedPassword
 
 __all__ = [
     "CHANGES",
@@ -231,7 +227,7 @@ async def new_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
     return Page("aliases/generated.html", values, script=_for_script(visit, generated))
 
 
-def _for_script(visit: Visit, generated: "GeneratedPassword") -> dict[str, object]:
+def _for_script(visit: Visit, generated: GeneratedPassword) -> dict[str, object]:
     shown: dict[str, object] = {"username": generated.username, "password": generated.password}
     if generated.recovery_code:
         shown["recovery_code"] = generated.recovery_code

@@ -29,7 +29,7 @@ _SOURCES = (
     *("accounts/*.py", "api/*.py", "http/*.py", "web/*.py", "model/address.py"),
     *("adapters/dns.py", "adapters/keyring.py", "adapters/threads.py"),
     "adapters/sqlite/account*.py",
-    "adapters/*/site_records.py",
+    *(f"adapters/sqlite/{name}.py" for name in ("users", "domains", "aliases", "sessions")),
 )
 # Sentences that only mail programs hear.
 _UNSEEN = frozenset({"sasl.py", "scram.py"})

@@ -99,7 +99,7 @@ async def _visit(visit: Visit, methods: Methods, names: Mapping[str, str]) -> Re
         return _sign_in_first(visit)
     for each in candidates:
         if each.limit is not None:
-            await refuse_spent(visit.services.cache, each.limit, visit.network)
+            await refuse_spent(visit.services.counters, each.limit, visit.network)
     visit.query = request.query
     visit.form = await request.fields(max(each.max_octets for each in candidates))
     route = _meant(visit, methods) if is_open else candidates[0]

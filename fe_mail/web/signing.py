@@ -31,7 +31,7 @@ async def register(visit: Visit) -> Result:
     is_new = not await users.has_admin()
     email, password = visit.field("email"), visit.secret("password")
     try:
-        await take_account(visit.services.cache, visit.network)
+        await take_account(visit.services.counters, visit.network)
         user = await _register_or_sign_in(visit, email, password)
     except MailError as error:
         return visit.refused("register.html", error, is_new=is_new)
@@ -46,7 +46,7 @@ async def _register_or_sign_in(visit: Visit, email: str, password: str) -> User:
     try:
         return await users.register(email, password, visit.language)
     except MailError as error:
-        await undo_account(visit.services.cache, visit.network)
+        await undo_account(visit.services.counters, visit.network)
         if not isinstance(error, AlreadyExists):
             raise
         try:

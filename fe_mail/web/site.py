@@ -37,4 +37,4 @@ def create_web_resource(
         default_quota_octets=default_quota_octets,
         app_name=app_name,
     )
-    return WebResource(web, ROUTES, Gatekeeper(gate, services.users, services.cache))
+    return WebResource(web, ROUTES, Gatekeeper(gate, services.users, services.counters))

@@ -11,14 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
-from fe_mail.ports import AccountStore, MailboxStore
+from fe_mail.ports import MailboxStore
+from tests.contracts.account_case import AccountStores
 from tests.fakes import (
     MemoryAccountStore,
     MemoryBus,
-    MemoryCache,
-    MemoryMailboxStore,
+    MemoryJournal,
     QuickKeyring,
     give_keys,
+    mailbox_store,
+    memory_counters,
 )
 
 __all__ = ["AccountsTestCase"]
@@ -36,7 +38,8 @@ class AccountsTestCase(SynchronousTestCase):
         self.clock.advance(START)
         self.keyring = self.make_keyring()
         self.accounts = self.make_accounts()
-        self.cache = MemoryCache(self.clock)
+        self.counters = memory_counters(self.clock)
+        self.log_book = MemoryJournal()
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
         self.admin = self.add_user("admin@example.com")
@@ -46,13 +49,13 @@ class AccountsTestCase(SynchronousTestCase):
         """A keyring; ``tests.accounts.test_durable`` makes the real one."""
         return QuickKeyring()
 
-    def make_accounts(self) -> AccountStore:
+    def make_accounts(self) -> AccountStores:
         """An empty store."""
         return MemoryAccountStore()
 
     def make_mailboxes(self) -> MailboxStore:
         """A store of mailboxes."""
-        return MemoryMailboxStore(self.bus, self.clock)
+        return mailbox_store(self, self.bus, self.clock)
 
     def now(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
         """The result of a coroutine that needs no waiting."""

@@ -29,7 +29,7 @@ from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from tests.adapters.later import LaterThreads
-from tests.fakes import MemoryBus, MemoryCache, QuickKeyring, queue_in_memory
+from tests.fakes import MemoryBus, MemoryJournal, QuickKeyring, memory_counters, queue_in_memory
 
 __all__ = ["SITE", "Process", "ProcessesTestCase"]
 
@@ -58,7 +58,9 @@ class Process:
         self.aftermath = Aftermath(self.accounts, self.mailboxes, bus)
         self.aliases = Aliases(self.accounts, self.keyring, self.mailboxes, bus, clock, SITE)
         self.webhook_keys = WebhookKeys(self.accounts, self.keyring, clock)
-        self.login = Login(self.accounts, self.keyring, MemoryCache(clock), clock)
+        self.login = Login(
+            self.accounts, self.keyring, memory_counters(clock), clock, MemoryJournal()
+        )
         self.courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
 
     @property

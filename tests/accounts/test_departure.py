@@ -15,7 +15,7 @@ class DepartureTests(AccountsTestCase):
     def setUp(self) -> None:
         """An account with a known password."""
         super().setUp()
-        self.users = Users(self.accounts, self.keyring, self.cache, self.clock)
+        self.users = Users(self.accounts, self.keyring, self.counters, self.clock)
         self.departure = Departure(self.accounts, self.users, self.mailboxes, self.bus)
         self.eva = self.now(self.users.register("eva@example.net", PASSWORD))
 

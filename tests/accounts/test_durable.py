@@ -11,7 +11,7 @@ from fe_mail.adapters.keyring import ServerKeyring
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.mailbox.store import SQLiteMailboxStore
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.ports import AccountStore, MailboxStore
+from fe_mail.ports import MailboxStore
 from tests.accounts import test_aliases, test_login, test_routing
 
 
@@ -41,7 +41,7 @@ class _Durable:
         """The real one."""
         return CountingKeyring()
 
-    def make_accounts(self) -> AccountStore:
+    def make_accounts(self) -> SQLiteAccountStore:
         """SQLite."""
         accounts = SQLiteAccountStore(":memory:", InlineThreads())
         self.now(accounts.start())

@@ -37,7 +37,7 @@ class LoginTestCase(AccountsTestCase):
     def setUp(self) -> None:
         """One alias that works."""
         super().setUp()
-        self.login = Login(self.accounts, self.keyring, self.cache, self.clock)
+        self.login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
         self.domain = self.add_domain("example.org")
         self.alice = self.add_alias(self.domain, "alice", has_imap=True)
         self.credential = self.add_credential(self.alice, PASSWORD)
@@ -233,7 +233,7 @@ class RecordTests(LoginTestCase):
         """A failed login is in the domain's log, without the password."""
         self.refused()
         self.clock.advance(0)
-        (entry,) = self.now(self.accounts.logs(self.domain.id, Query())).items
+        (entry,) = self.now(self.log_book.logs(self.domain.id, Query())).items
         self.assertEqual((entry.kind, entry.remote), ("login-failed", HERE.ip))
         self.assertEqual(entry.alias_id, self.alice.id)
         self.assertNotIn("wrong", repr(entry))
@@ -255,7 +255,7 @@ class RecordTests(LoginTestCase):
 
     def test_failing_log_is_reported(self) -> None:
         """A log that cannot be written changes no answer."""
-        self.patch(self.accounts, "log", self._broken)
+        self.patch(self.log_book, "log", self._broken)
         self.refused()
         self.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

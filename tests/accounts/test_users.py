@@ -26,7 +26,7 @@ class UsersTestCase(AccountsTestCase):
     def setUp(self) -> None:
         """``eva@example.net``."""
         super().setUp()
-        self.users = Users(self.accounts, self.keyring, self.cache, self.clock)
+        self.users = Users(self.accounts, self.keyring, self.counters, self.clock)
         self.eva = self.now(self.users.register("Eva@Example.net", PASSWORD, "da"))
 
 
@@ -202,7 +202,7 @@ class SignInTests(UsersTestCase):
             ran.append(work)
             return work()
 
-        users = Users(self.accounts, self.keyring, self.cache, self.clock, run=run)
+        users = Users(self.accounts, self.keyring, self.counters, self.clock, run=run)
         self.fails(Invalid, users.register("new@example.net", "password"))
         self.now(users.set_password(self.eva, "another fine 77 quilt"))
         self.assertEqual(2, len(ran))

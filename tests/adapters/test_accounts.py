@@ -1,4 +1,4 @@
-"""The contract of ``AccountStore`` on its adapters, and what only SQLite can do."""
+"""The contracts of the accounts on their adapters, and what only SQLite can do."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -12,20 +12,20 @@ from fe_mail.adapters.sqlite import account_rows
 from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS, LOG, SESSIONS, USERS
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.database import Cursor
+from fe_mail.adapters.sqlite.purging import PURGED_AT_ONCE
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, open_connection
-from fe_mail.adapters.sqlite.site_records import PURGED_AT_ONCE
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model.errors import AlreadyExists, Conflict
-from fe_mail.ports import AccountStore
 from tests.adapters.later import LaterThreads
-from tests.contracts.accounts import AccountsContract, alias, credential, domain, user
+from tests.contracts.account_case import AccountStores, alias, credential, domain, user
+from tests.contracts.accounts import AccountsContract
 from tests.fakes import MemoryAccountStore
 
 
 class MemoryAccountsTests(AccountsContract, SynchronousTestCase):
     """SQLite without a file, as other tests have it."""
 
-    def store(self) -> AccountStore:
+    def store(self) -> AccountStores:
         accounts = MemoryAccountStore()
         self.addCleanup(lambda: self.get(accounts.stop()))
         return accounts
@@ -34,7 +34,7 @@ class MemoryAccountsTests(AccountsContract, SynchronousTestCase):
 class RememberingAccountsTests(AccountsContract, SynchronousTestCase):
     """With a clock, so that answers are kept for a moment: nobody must notice."""
 
-    def store(self) -> AccountStore:
+    def store(self) -> AccountStores:
         accounts = SQLiteAccountStore(":memory:", InlineThreads(), Clock())
         self.get(accounts.start())
         self.addCleanup(lambda: self.get(accounts.stop()))
@@ -73,7 +73,7 @@ class AbandonedChangeTests(SynchronousTestCase):
 class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
     """SQLite on disk."""
 
-    def store(self) -> AccountStore:
+    def store(self) -> AccountStores:
         self.path = Path(self.mktemp()) / "accounts.sqlite"
         return self.open()
 
@@ -118,15 +118,15 @@ class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
             (count,),
         )
         groups: list[int] = []
-        original = self.accounts._database.write  # type: ignore[attr-defined]
+        original = self.accounts.database.write  # type: ignore[attr-defined]
 
         async def write(work: Any) -> Any:
             groups.append(await original(work))
             return groups[-1]
 
-        self.patch(self.accounts._database, "write", write)  # type: ignore[attr-defined]
-        self.get(self.accounts.purge(9.0, 1e9))
-        self.assertEqual(groups, [PURGED_AT_ONCE, PURGED_AT_ONCE, 1, 0])
+        self.patch(self.accounts.database, "write", write)  # type: ignore[attr-defined]
+        self.get(self.accounts.purge_sessions(9.0))
+        self.assertEqual(groups, [PURGED_AT_ONCE, PURGED_AT_ONCE, 1])
         left = connection.execute("SELECT count(*) FROM web_sessions").fetchall()
         self.assertEqual(left, [(0,)])
 
@@ -190,7 +190,6 @@ class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
             "SELECT * FROM alias_rows WHERE domain_id = 'x' AND name >= '/' AND name < '0'",
             "SELECT * FROM credentials WHERE alias_id = 'x'",
             "SELECT * FROM web_sessions WHERE id = 'x' AND expires_at > 1",
-            "SELECT * FROM log WHERE domain_id = 'x' ORDER BY created_at DESC",
         ):
             plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
             scans = [row[3] for row in plan if row[3].startswith("SCAN")]

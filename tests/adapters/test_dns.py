@@ -12,14 +12,16 @@ import dns.rrset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.internet.task import Clock
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from fe_mail.adapters.dns import DNSResolver, _matching, read_resolv_conf
+from fe_mail.adapters.dns import DNSResolver, read_resolv_conf
+from fe_mail.adapters.dns_answers import matching
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.model.dns import MX, TXT, HostAddress
 from fe_mail.model.errors import Unavailable
 from fe_mail.ports import Resolver
 from tests.contracts.resolver import AUTHENTIC, FAILING, TABLE, ResolverContract
@@ -45,7 +47,7 @@ def answer_to(query: dns.message.Message) -> dns.message.Message:
     response = dns.message.make_response(query, recursion_available=True)
     name = question.name.to_text(omit_final_dot=True).lower()
     kind = dns.rdatatype.to_text(question.rdtype)
-    if name in FAILING:
+    if name in FAILING or (name, kind) in FAILING:
         response.set_rcode(dns.rcode.SERVFAIL)
         return response
     owner = question.name
@@ -149,7 +151,7 @@ class TransportTests(ServedCase):
         """A truncated answer is asked again over TCP."""
 
         async def scenario() -> None:
-            answer = await self.resolver().txt("long.test")
+            answer = await self.resolver().query("long.test", TXT)
             self.assertEqual(len(answer.records[0]), 600)
             self.assertEqual(self.tcp.count, 1)  # type: ignore[attr-defined]
 
@@ -166,7 +168,7 @@ class TransportTests(ServedCase):
 
         async def scenario() -> None:
             self.udp.twist = twist
-            answer = await self.resolver().mx("example.test")
+            answer = await self.resolver().query("example.test", MX)
             self.assertEqual(len(answer.records), 2)
 
         return ensureDeferred(scenario())
@@ -183,7 +185,7 @@ class TransportTests(ServedCase):
 
         async def scenario() -> None:
             self.udp.twist = twist
-            answer = await self.resolver().mx("example.test")
+            answer = await self.resolver().query("example.test", MX)
             self.assertEqual(len(answer.records), 2)
             self.assertEqual(self.tcp.count, 1)  # type: ignore[attr-defined]
 
@@ -195,7 +197,7 @@ class TransportTests(ServedCase):
         async def scenario() -> None:
             resolver = self.resolver()
             for number in range(8):
-                await resolver.mx(f"abcdefghijkl{number}.test")
+                await resolver.query(f"abcdefghijkl{number}.test", MX)
             ids = {query.id for query in self.udp.asked}
             names = {query.question[0].name.labels[0] for query in self.udp.asked}
             self.assertGreater(len(ids), 6)
@@ -211,11 +213,11 @@ class TransportTests(ServedCase):
         async def scenario() -> None:
             losses = [1]
             self.udp.twist = lambda query, wire: [] if losses and losses.pop() else [wire]
-            answer = await self.resolver().mx("example.test")
+            answer = await self.resolver().query("example.test", MX)
             self.assertEqual(len(answer.records), 2)
             self.udp.twist = lambda query, wire: []
             with self.assertRaises(Unavailable):
-                await self.resolver().mx("example.test")
+                await self.resolver().query("example.test", MX)
 
         return ensureDeferred(scenario())
 
@@ -224,7 +226,7 @@ class TransportTests(ServedCase):
 
         async def scenario() -> None:
             resolver = self.resolver(servers=[("127.0.0.1", 1), self.server])
-            answer = await resolver.mx("example.test")
+            answer = await resolver.query("example.test", MX)
             self.assertEqual(len(answer.records), 2)
 
         return ensureDeferred(scenario())
@@ -234,20 +236,20 @@ class TransportTests(ServedCase):
 
         async def scenario() -> None:
             resolver = self.resolver()
-            await resolver.mx("example.test")
-            await resolver.mx("nowhere.test")
+            await resolver.query("example.test", MX)
+            await resolver.query("nowhere.test", MX)
             self.clock.advance(50)
-            answer = await resolver.mx("EXAMPLE.test.")
+            answer = await resolver.query("EXAMPLE.test.", MX)
             self.assertEqual((len(self.udp.asked), answer.ttl), (2, 250))
             self.clock.advance(15)
-            await resolver.mx("nowhere.test")
+            await resolver.query("nowhere.test", MX)
             self.assertEqual(len(self.udp.asked), 3)
             self.clock.advance(240)
-            await resolver.mx("example.test")
+            await resolver.query("example.test", MX)
             self.assertEqual(len(self.udp.asked), 4)
             for _ in range(2):
                 with self.assertRaises(Unavailable):
-                    await resolver.mx("broken.test")
+                    await resolver.query("broken.test", MX)
             self.assertEqual(len(self.udp.asked), 8)
 
         return ensureDeferred(scenario())
@@ -257,9 +259,9 @@ class TransportTests(ServedCase):
 
         async def run() -> None:
             resolver = self.resolver(max_cached=0)
-            await resolver.mx("example.test")
+            await resolver.query("example.test", MX)
             first = len(self.udp.asked)
-            await resolver.mx("example.test")
+            await resolver.query("example.test", MX)
             self.assertEqual(len(self.udp.asked), 2 * first)
 
         return ensureDeferred(run())
@@ -268,7 +270,7 @@ class TransportTests(ServedCase):
         """The AD bit counts only from a resolver that we trust."""
 
         async def scenario() -> None:
-            answer = await self.resolver(trust_authentic=False).mx("example.test")
+            answer = await self.resolver(trust_authentic=False).query("example.test", MX)
             self.assertFalse(answer.authentic)
 
         return ensureDeferred(scenario())
@@ -281,7 +283,7 @@ class TransportTests(ServedCase):
 
         async def scenario() -> None:
             self.udp.twist = twist
-            answer = await self.resolver().addresses("four.example.test")
+            answer = await self.resolver().query("four.example.test", HostAddress)
             self.assertEqual(answer.records, ("192.0.2.4",))
 
         return ensureDeferred(scenario())
@@ -299,7 +301,7 @@ class OneFamilyFailsTests(ServedCase):
         async def scenario() -> None:
             self.udp.twist = twist
             with self.assertRaises(Unavailable):
-                await self.resolver().addresses("null.test")
+                await self.resolver().query("null.test", HostAddress)
 
         return ensureDeferred(scenario())
 
@@ -331,5 +333,23 @@ class ParsingTests(SynchronousTestCase):
         """Nothing that arrives raises."""
         query = dns.message.make_query("example.test", "MX")
         start = query.to_wire()[:12]
-        self.assertIsNone(_matching(query, octets))
-        _matching(query, start + octets)
+        self.assertIsNone(matching(query, octets))
+        matching(query, start + octets)
+
+
+class LateTableTests(SynchronousTestCase):
+    """The fake that takes its time."""
+
+    def test_late(self) -> None:
+        """Answers come one by one, as the table is then; a question may be given up."""
+        resolver = TableResolver({("a.test", "TXT"): ("old",)})
+        resolver.is_late = True
+        asked = [Deferred.fromCoroutine(resolver.query("a.test", TXT)) for _ in range(3)]
+        asked[0].cancel()
+        self.failureResultOf(asked[0], CancelledError)
+        resolver.answer_next()
+        self.assertEqual(self.successResultOf(asked[1]).records, ("old",))
+        self.assertNoResult(asked[2])
+        resolver.table["a.test", "TXT"] = ("new",)
+        resolver.answer_next()
+        self.assertEqual(self.successResultOf(asked[2]).records, ("new",))

@@ -1,5 +1,6 @@
 """The server's keyring keeps the contract, and leaves costly work to its threads."""
 
+import hashlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -32,6 +33,14 @@ class ServerKeyringTests(KeyringContract, SynchronousTestCase):
     def keyring(self, secret: bytes = b"s" * 32) -> ServerKeyring:
         """One that hashes at once."""
         return ServerKeyring(secret, InlineThreads())
+
+    def test_every_iteration(self) -> None:
+        """As many rounds as were asked for: they are what guessing costs."""
+        for iterations in (4095, 4096, 15_000):
+            work = self.keyring().salted_password("pencil", b"salt", iterations)
+            salted = self.successResultOf(Deferred.fromCoroutine(work))
+            expected = hashlib.pbkdf2_hmac("sha256", b"pencil", b"salt", iterations)
+            self.assertEqual(salted, expected, iterations)
 
     def test_short_secret(self) -> None:
         """A secret that could be guessed is refused at start."""

@@ -14,6 +14,8 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from fe_mail.adapters.local_bus import MAX_OCTETS, LocalBus
+from fe_mail.model.change import Change, ChangeKind
+from fe_mail.model.ids import AliasId
 from fe_mail.ports import Bus
 from tests.contracts.bus import BusContract
 
@@ -65,6 +67,19 @@ class BetweenProcessesTests(LocalBusCase):
         buses[1].publish("sealed:1")
         await self.until(lambda: all(len(here) > 1 for here in seen))
         self.assertEqual(seen, [[{"folder": "7"}, {}]] * 3)
+
+    async def test_changes_travel(self) -> None:
+        """A typed change arrives as it was, and what is none is read as none."""
+        first, second = self.start(reactor), self.start(reactor)
+        change = Change(
+            alias_id=AliasId("a1"), kind=ChangeKind.COLLECTION, id=7, modseq=9_007_199_254_740_993
+        )
+        seen: list[Mapping[str, str]] = []
+        second.subscribe(Change.topic(change.alias_id), seen.append)
+        first.publish(Change.topic(change.alias_id), change.payload())
+        first.publish(Change.topic(change.alias_id), {"kind": "folder", "id": "x"})
+        await self.until(lambda: len(seen) > 1)
+        self.assertEqual([Change.read(payload) for payload in seen], [change, None])
 
     async def test_a_killed_process_is_forgotten(self) -> None:
         """Its socket goes with the first hint; those that live hear it all the same."""

@@ -17,10 +17,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, sealing
 from fe_mail.adapters.sqlite.mailbox import store as store_module
-from fe_mail.adapters.sqlite.mailbox.file import DELIVERIES_REMEMBERED_SECONDS
+from fe_mail.adapters.sqlite.mailbox.dream import BELIEVED_SECONDS
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair
 from fe_mail.adapters.sqlite.mailbox.spool import ENDED_KEPT_SECONDS, Spool
 from fe_mail.adapters.sqlite.mailbox.store import UNFINISHED_SECONDS
+from fe_mail.adapters.sqlite.mailbox.upkeep import DELIVERIES_REMEMBERED_SECONDS
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, migrate, open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.model import search
@@ -34,6 +35,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import NewMessage
+from fe_mail.model.records import NewItem
 from fe_mail.ports import OpenMailbox
 from tests.contracts.mailbox_case import ALICE, BOB, KEY, NOW, delivery, letter, new
 from tests.contracts.mailbox_messages import with_attachment
@@ -102,7 +104,7 @@ class FilesCase(SynchronousTestCase):
 
     def uids(self, mailbox: OpenMailbox) -> tuple[int, ...]:
         """The UIDs of INBOX."""
-        return self.now(mailbox.select("INBOX")).uids
+        return tuple(self.now(mailbox.select("INBOX")).uids)
 
 
 class AtRestTests(FilesCase):
@@ -445,6 +447,42 @@ class OpenFilesTests(FilesCase):
         self.now(mailbox.append("INBOX", [new()]))
         self.assertEqual(self.now(mailbox.check()), ())
 
+    def test_looking_while_it_sleeps(self) -> None:
+        """Who only looks every minute does not open the file, until another process wrote."""
+        mailbox = self.unlock()
+        view = self.now(mailbox.select("INBOX"))
+        inbox, modseq = view.folder.id, view.highest_modseq
+        for _ in range(3):
+            self.clock.advance(70)
+        for _ in range(10):
+            self.clock.advance(60)
+            found = self.now(mailbox.changes(inbox, modseq))
+            self.assertEqual((found.messages, found.vanished, found.gone), ((), (), False))
+            self.assertFalse(self.has_connections())
+        deaf = SQLiteMailboxStore(
+            self.directory, MemoryBus(self.clock), InlineThreads(), self.clock, key=SERVER_KEY
+        )
+        self.now(deaf.start())
+        self.addCleanup(lambda: self.now(deaf.stop()))
+        elsewhere = self.now(deaf.unlock(ALICE, KEY))
+        self.now(elsewhere.append("INBOX", [new()]))
+        self.assertEqual(len(self.now(mailbox.changes(inbox, modseq)).messages), 1)
+        for _ in range(3):
+            self.clock.advance(70)
+        self.now(elsewhere.append("INBOX", [new()]))
+        elsewhere.close()
+        self.clock.advance(120)
+        self.assertEqual(len(self.now(mailbox.changes(inbox, modseq)).messages), 2)
+
+    def test_dreams_end(self) -> None:
+        """What was known when the file was closed is not believed for ever."""
+        mailbox = self.unlock()
+        view = self.now(mailbox.select("INBOX"))
+        for seconds in (70, 70, 70, BELIEVED_SECONDS + 1):
+            self.clock.advance(seconds)
+        self.now(mailbox.changes(view.folder.id, view.highest_modseq))
+        self.assertTrue(self.has_connections())
+
     def test_limit(self) -> None:
         """Files without a handle are closed earlier when there are too many."""
         self.patch(store_module, "OPEN_FILES_MAX", 1)
@@ -560,6 +598,7 @@ class SealedTests(FilesCase):
         self.clock.advance(DELIVERIES_REMEMBERED_SECONDS + 1)
         self.deliver("new")
         self.lock(self.unlock())
+        self.clock.advance(2)
         ids = self.file().execute("SELECT id FROM delivery").fetchall()
         self.assertEqual(ids, [("new",)])
 
@@ -633,6 +672,8 @@ class CheckTests(FilesCase):
         mailbox = self.unlock()
         self.now(mailbox.append("INBOX", [new(), new(with_attachment("a", 9000))]))
         self.now(mailbox.append("Junk", [new()]))
+        collection = self.now(mailbox.records.create("k", "n")).id
+        self.now(mailbox.records.update(collection, [NewItem(name="x", octets=b"y")]))
         self.clock.advance(2)
         connection = self.file()
         connection.execute("PRAGMA foreign_keys=OFF")
@@ -653,7 +694,14 @@ class CheckTests(FilesCase):
             ("DELETE FROM piece WHERE id = 1 << 20", "octets"),
             ("UPDATE attachment SET refs = 2", "Attachment"),
             ("UPDATE folder SET name = 'x/y' WHERE id = 2", "parent"),
-            ("UPDATE message SET flagset_id = 77 WHERE uid = 1", "refers"),
+            ("UPDATE message SET flagset_id = 77 WHERE uid = 1", "flags"),
+            ("INSERT INTO vanished VALUES (77, 1, 1)", "refers"),
+            ("UPDATE mailbox SET last_content_id = 0", "given again"),
+            ("UPDATE content SET is_digested = 0 WHERE id = 1", "digest"),
+            ("UPDATE content SET thread_id = 0 WHERE id = 1", "digest"),
+            ("UPDATE collection SET items = 7", "counts are not those of its items"),
+            ("UPDATE collection SET highest_modseq = 0", "above the highest"),
+            ("INSERT INTO gone VALUES (1, 'x', 0)", "is there and gone"),
         ):
             self.assertEqual(self.now(mailbox.check()), ())
             self.damage(connection, damage, expected, mailbox)
@@ -663,7 +711,7 @@ class CheckTests(FilesCase):
     ) -> None:
         """Do it on a copy of the rows, look, and put them back."""
         tables = ("mailbox", "folder", "message", "vanished", "content", "content_text")
-        tables += ("piece", "attachment", "attachment_piece")
+        tables += ("piece", "attachment", "attachment_piece", "collection", "gone")
         for table in tables:
             connection.execute(f"CREATE TEMP TABLE kept_{table} AS SELECT * FROM {table}")
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")

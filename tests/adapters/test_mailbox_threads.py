@@ -57,7 +57,7 @@ class ThreadsTests(TestCase):
         yield self.deliveries("open")
         yield Deferred.fromCoroutine(mailbox.take_in())
         view = yield Deferred.fromCoroutine(mailbox.select("INBOX"))
-        self.assertEqual(view.uids, tuple(range(1, 121)))
+        self.assertEqual(tuple(view.uids), tuple(range(1, 121)))
         self.assertEqual((yield Deferred.fromCoroutine(mailbox.check())), ())
 
     @inlineCallbacks

@@ -59,7 +59,7 @@ class AccountTests(APITestCase):
     def test_both_doors(self) -> None:
         """Accounts that were made in the web UI count here too."""
         for _ in range(ACCOUNTS_PER_DAY):
-            self.now(take_account(self.cache, REMOTE))
+            self.now(take_account(self.counters, REMOTE))
         fields = {"email": "a@example.com", "password": PASSWORD}
         stranger = self.client_of(None)
         answer = stranger.request("POST", "/v1/account", json.dumps(fields).encode())

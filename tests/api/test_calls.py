@@ -9,12 +9,13 @@ from twisted.python.failure import Failure
 from fe_mail.api.routes import BODY_OCTETS
 from fe_mail.api.site import create_api_resource
 from fe_mail.http.gate import Gate
-from fe_mail.http.limits import limit_key
+from fe_mail.http.limits import limit_counter
 from fe_mail.http.proxies import Proxies
 from fe_mail.http.routes import SMALL_OCTETS
 from fe_mail.http.site import HTTPSite
 from fe_mail.http.work import Work
 from fe_mail.model.account import User
+from fe_mail.model.counting import Claim, Window
 from fe_mail.web.i18n import Catalogs
 from tests.http.raw import room
 from tests.http.world import Answer, Client, HTTPTestCase
@@ -205,7 +206,8 @@ class AccessTests(APITestCase):
         first = self.client.get("/v1/account")
         self.assertEqual("1000", first.header("X-RateLimit-Limit"))
         self.assertEqual("999", first.header("X-RateLimit-Remaining"))
-        self.now(self.cache.increment(limit_key("calls", self.kim.id), 60, 1000))
+        counter = limit_counter("calls", self.kim.id, Window.MINUTE)
+        self.now(self.counters.take(Claim(counter, 1000)))
         refused = self.client.get("/v1/account")
         self.assert_error(refused, 429)
         self.assertTrue(0 < int(refused.header("Retry-After")) <= 60)
@@ -216,10 +218,10 @@ class AccessTests(APITestCase):
         """A route has its own limit, from which admins of the server are exempt."""
         other = self.add_user("alex@example.com")
         client = self.client_of(other)
-        self.now(self.cache.increment(limit_key("domains", other.id), 86_400, 50))
+        self.now(self.counters.take(Claim(limit_counter("domains", other.id), 50)))
         body = b'{"domain":"example.org"}'
         self.assert_error(client.request("POST", "/v1/domains", body), 429)
-        self.now(self.cache.increment(limit_key("domains", self.kim.id), 86_400, 50))
+        self.now(self.counters.take(Claim(limit_counter("domains", self.kim.id), 50)))
         self.assertEqual(200, self.client.request("POST", "/v1/domains", body).status)
 
 

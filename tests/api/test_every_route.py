@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from fe_mail.api.access import Access
 from fe_mail.api.routes import BODY_OCTETS, ROUTES
-from fe_mail.http.limits import limit_key
+from fe_mail.http.limits import limit_counter
 from fe_mail.http.routes import SMALL_OCTETS, Route, table
+from fe_mail.model.counting import Claim
 from tests.api.test_calls import APITestCase, basic
 from tests.http.raw import exchange
 from tests.http.world import Answer
@@ -123,8 +124,8 @@ class CallerTests(APITestCase):
                 continue
             self.clock.advance(86_401)
             for who in (self.kim.id, "127.0.0.1"):
-                key = limit_key(route.limit.name, who)
-                self.now(self.cache.increment(key, 2 * 86_400, route.limit.calls))
+                counter = limit_counter(route.limit.name, who)
+                self.now(self.counters.take(Claim(counter, route.limit.calls)))
             answer = self.announce(route, "token", HUGE_OCTETS)
             self.assertTrue(answer.startswith(b"HTTP/1.1 429 "), (route.path, answer))
 

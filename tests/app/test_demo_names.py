@@ -8,6 +8,7 @@ from fe_mail.accounts.dns_records import domain_records
 from fe_mail.accounts.site import Site
 from fe_mail.app.demo_names import DemoResolver
 from fe_mail.model.account import Domain, Member, User
+from fe_mail.model.dns import CNAME, MX, TXT
 from fe_mail.model.ids import DomainId, UserId
 from tests.fakes import MemoryAccountStore
 
@@ -47,7 +48,7 @@ class DemoResolverTests(SynchronousTestCase):
 
     def test_nothing_else_exists(self) -> None:
         """Neither foreign domains nor other names below a hosted one."""
-        for ask in (self.resolver.mx, self.resolver.txt, self.resolver.cname):
+        for kind in (MX, TXT, CNAME):
             for name in ("elsewhere.example", "www.new.test", "test"):
-                answer = self.now(ask(name))
+                answer = self.now(self.resolver.query(name, kind))
                 self.assertFalse(answer.records)  # type: ignore[attr-defined]

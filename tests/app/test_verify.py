@@ -17,9 +17,9 @@ from tests.fakes import (
     MemoryAccountStore,
     MemoryBlobs,
     MemoryBus,
-    MemoryMailboxStore,
     QuickKeyring,
     give_keys,
+    mailbox_store,
     queue_in_memory,
 )
 
@@ -39,7 +39,7 @@ class VerifyTests(SynchronousTestCase):
         self.stores: Any = SimpleNamespace(
             accounts=MemoryAccountStore(),
             queue=queue,
-            mailboxes=MemoryMailboxStore(MemoryBus(clock), clock),
+            mailboxes=mailbox_store(self, MemoryBus(clock), clock),
             keyring=QuickKeyring(),
         )
 

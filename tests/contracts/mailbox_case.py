@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.model.change import Change, ChangeKind
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery, NewMessage
 from fe_mail.ports import MailboxStore, OpenMailbox
@@ -81,7 +82,7 @@ class MailboxCase:
 
     def uids(self: Any, name: str = "INBOX") -> tuple[int, ...]:
         """The UIDs of a folder."""
-        return self.now(self.mailbox.select(name, claim_recent=False)).uids
+        return tuple(self.now(self.mailbox.select(name, claim_recent=False)).uids)
 
     def names(self: Any) -> list[str]:
         """The names of all folders."""
@@ -95,13 +96,19 @@ class MailboxCase:
     def flags(self: Any, uid: int) -> frozenset[str]:
         """The flags of a message in INBOX."""
         view = self.now(self.mailbox.select("INBOX", claim_recent=False))
-        return view.flags[view.uids.index(uid)]
+        return view.flags_of(view.uids.index(uid))
 
     def hints(self: Any, topic: str) -> list[dict[str, str]]:
         """A list that fills with what is published from now on."""
         received: list[dict[str, str]] = []
         self.addCleanup(self.bus.subscribe(topic, lambda payload: received.append(dict(payload))))
         return received
+
+    def told(self: Any, hints: list[dict[str, str]]) -> list[tuple[ChangeKind, int]]:
+        """Of what the hints tell that it changed."""
+        changes = [Change.read(hint) for hint in hints]
+        self.assertEqual({change.alias_id for change in changes}, {ALICE})
+        return [(change.kind, change.id) for change in changes]
 
     def is_sound(self: Any) -> None:
         """No invariant is broken."""

@@ -1,12 +1,14 @@
 """What every open mailbox must find (RFC 9051 §6.4.4): substrings, without case, decoded."""
 
 import datetime
+import math
 from typing import Any
 
 from fe_mail.model import search
 from fe_mail.model.errors import NotFound
 from fe_mail.model.mailbox import FlagAction
 from tests.contracts.mailbox_case import MailboxCase, letter, new
+from tests.mailboxes.test_view import Counted
 
 __all__ = ["MailboxSearchContract"]
 
@@ -52,6 +54,17 @@ class MailboxSearchContract(MailboxCase):
         """Four letters in INBOX."""
         super().setUp()
         self.append(*LETTERS)
+
+    def test_single_uids_cost_little(self: Any) -> None:
+        """A search among thousands of single UIDs bisects them (a set is no list to walk)."""
+        count = 600
+        self.append(*[new() for _ in range(count)])
+        ranges = tuple((Counted(uid), Counted(uid)) for uid in range(1, count, 2))
+        key = search.And((search.InUIDs(ranges), search.Larger(1)))
+        Counted.comparisons = 0
+        found = self.now(self.mailbox.search(self.inbox, key))
+        self.assertEqual([uid for uid, _ in found], list(range(1, count, 2)))
+        self.assertLess(Counted.comparisons, 2 * count * math.log2(count))
 
     def found(self: Any, key: search.Key) -> tuple[int, ...]:
         """The UIDs that match, the same before and after the mailbox was quiet for a while."""

@@ -68,6 +68,7 @@ class WebhookTestCase(PostOfficeTestCase):
             self.keys,
             self.clock,
             InlineThreads().run,
+            self.log_book,
             hostname="mx.example.net",
             version="1.2",
             random=lambda: 0.0,
@@ -253,7 +254,7 @@ class AnswerTests(WebhookTestCase):
     def test_log(self) -> None:
         """The domain's owner reads what the service said: little of it, and escaped."""
         self.answer(WebAnswer(status=400, body=b"no\r\n\x1b[31m \xff" + b"x" * 5000))
-        logged = self.now(self.accounts.logs(self.domain.id, Query(), kind="webhook"))
+        logged = self.now(self.log_book.logs(self.domain.id, Query(), kind="webhook"))
         (entry,) = logged.items
         self.assertEqual(entry.alias_id, self.hook.id)
         self.assertEqual(entry.detail["status"], "HTTP 400")

@@ -29,13 +29,17 @@ from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.memory.cache import MemoryCache
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
-from tests.fakes import MemoryAccountStore, QuickKeyring
+from tests.fakes import (
+    MemoryAccountStore,
+    MemoryJournal,
+    QuickKeyring,
+    mailbox_store,
+    memory_counters,
+)
 
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
@@ -168,9 +172,9 @@ class HTTPTestCase(SynchronousTestCase):
         self.clock.advance(START)
         self.keyring = QuickKeyring()
         self.accounts = MemoryAccountStore()
-        self.cache = MemoryCache(self.clock)
+        self.counters = memory_counters(self.clock)
         self.bus = MemoryBus(self.clock)
-        self.mailboxes = MemoryMailboxStore(self.bus, self.clock)
+        self.mailboxes = mailbox_store(self, self.bus, self.clock)
         self.resolver = TableResolver(HOST)
         self.site_values = Site(
             hostname="mail.example.net",
@@ -181,7 +185,7 @@ class HTTPTestCase(SynchronousTestCase):
 
     def _services(self) -> Services:
         site, keyring, accounts, clock = self.site_values, self.keyring, self.accounts, self.clock
-        users = Users(accounts, keyring, self.cache, clock)
+        users = Users(accounts, keyring, self.counters, clock)
         return Services(
             users=users,
             departure=Departure(accounts, users, self.mailboxes, self.bus),
@@ -189,11 +193,11 @@ class HTTPTestCase(SynchronousTestCase):
                 accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key, self.bus
             ),
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
-            login=Login(accounts, keyring, self.cache, clock),
+            login=Login(accounts, keyring, self.counters, clock, MemoryJournal()),
             router=Router(accounts),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
             accounts=accounts,
-            cache=self.cache,
+            counters=self.counters,
             clock=clock,
         )
 

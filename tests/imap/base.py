@@ -1,8 +1,9 @@
 """
-An IMAP server in memory: real factory, real login, the memory stores, a clock.
+An IMAP server in memory: real factory, real login, real mailboxes, a clock.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import ISSLTransport
@@ -11,6 +12,7 @@ from zope.interface import directlyProvides
 
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import new_credential
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.imap.server import IMAPServer
 from fe_mail.model.mailbox import NewMessage
@@ -57,11 +59,17 @@ class IMAPTestCase(AccountsTestCase):
                 self.keyring, self.alice.id, PASSWORD, KEY, self.clock.seconds(), iterations=4096
             )
         )
-        sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
-        self.now(give_keys(self.accounts, self.alice.id, [credential], sealing_key))
-        self.login = Login(self.accounts, self.keyring, self.cache, self.clock)
+        self.sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
+        self.now(give_keys(self.accounts, self.alice.id, [credential], self.sealing_key))
+        self.login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
         self.factory = self.make_factory()
         self.mailbox: OpenMailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))
+
+    @property
+    def directory(self) -> Path:
+        """Where the mailboxes are."""
+        assert isinstance(self.mailboxes, SQLiteMailboxStore)
+        return self.mailboxes._directory
 
     def make_factory(self, **more: object) -> IMAPFactory:
         """A listener's factory."""

@@ -1,20 +1,18 @@
 """
 Plays every ``tests/dialogues/imap_*.txt``; those named ``imap_clear_*`` begin without TLS.
 
-``${m}`` is INBOX's highest mod-sequence, ``${m1}`` and ``${m2}`` the next two.
+``${m}`` is INBOX's highest mod-sequence, ``${m1}`` and ``${m2}`` the next two; ``${o}`` is what
+all object ids of the mailbox have in common.
 INBOX holds three messages: ``one`` (seen), ``two`` with repeated and folded header fields, and a
 multipart with a message inside.
 """
 
 from collections.abc import Callable
 
-from fe_mail.adapters.sqlite.mailbox.store import SQLiteMailboxStore
-from fe_mail.adapters.threads import InlineThreads
-from fe_mail.ports import MailboxStore
 from tests.dialogue import SCRIPTS
 from tests.imap.base import IMAPTestCase, message
 
-__all__ = ["DialogueTests", "SQLiteDialogueTests"]
+__all__ = ["DialogueTests"]
 
 FOLDED = message(
     "two",
@@ -44,23 +42,11 @@ def _test(name: str, docstring: str) -> Callable[[DialogueTests], None]:
     def test(case: DialogueTests) -> None:
         (inbox,) = case.now(case.mailbox.status(("INBOX",)))
         names = {f"m{n or ''}": str(inbox.highest_modseq + n) for n in range(3)}
+        names["o"] = inbox.folder.object_id[1:9]
         case.play(name, names, secure=not name.startswith("imap_clear_"))
 
     test.__doc__ = docstring
     return test
-
-
-class SQLiteDialogueTests(DialogueTests):
-    """The same on the real store: sessions cannot tell the adapters apart."""
-
-    def make_mailboxes(self) -> MailboxStore:
-        """An encrypted mailbox in a file."""
-        store = SQLiteMailboxStore(
-            self.mktemp(), self.bus, InlineThreads(), self.clock, key=b"s" * 32
-        )
-        self.now(store.start())
-        self.addCleanup(lambda: self.now(store.stop()))
-        return store
 
 
 for path in sorted(SCRIPTS.glob("imap_*.txt")):

@@ -7,6 +7,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.imap import formatting
 from fe_mail.imap.folder_pattern import matches
 from fe_mail.imap.framing import Framer, Request
+from fe_mail.imap.header_index import (
+    MAX_INDEXED_OCTETS,
+    are_common,
+    index_fields,
+    pick_indexed,
+)
 from fe_mail.imap.scanner import Scanner
 from fe_mail.imap.sections import pick_fields
 from fe_mail.imap.utf7 import decode_name, encode_name
@@ -15,6 +21,10 @@ from tests.growth import assert_linear
 
 __all__ = ["FormattingTests", "PatternTests", "SectionTests", "UTF7Tests"]
 
+LINES = (
+    b"From: a\r\n|TO : b\r\n|\tfolded\r\n|nonsense\r\n| x\n|x: y\n|Subject:\r\n|"
+    b"Subject: \xff\0\r|to|:|\r\n|Date: d|\n"
+).split(b"|")
 TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=40)
 
 
@@ -114,6 +124,28 @@ class SectionTests(SynchronousTestCase):
         self.assertEqual(pick_fields(header, (b"a",), False), b"A: 1\r\na: 3\r\n\r\n")
         self.assertEqual(pick_fields(header, (b"a",), True), b"B : 2\r\n\tfolded\r\n\r\n")
         self.assertEqual(pick_fields(b"A: 1", (b"a",), False), b"A: 1\r\n\r\n")
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.sampled_from(LINES),
+            max_size=12,
+        ),
+        st.sets(st.sampled_from([b"from", b"to", b"subject", b"date"]), min_size=1),
+    )
+    def test_indexed_like_picked(self, lines: list[bytes], names: set[bytes]) -> None:
+        """What the index gives is octet by octet what the header would."""
+        header = b"".join(lines)
+        blob = index_fields(header)
+        assert blob is not None
+        asked = tuple(names)
+        self.assertTrue(are_common(asked))
+        self.assertEqual(pick_indexed(blob, asked), pick_fields(header, asked, False))
+
+    def test_too_much_to_index(self) -> None:
+        """Fields without end are not kept twice; other fields are not there."""
+        self.assertIsNone(index_fields(b"To: x\r\n" * MAX_INDEXED_OCTETS))
+        self.assertFalse(are_common((b"to", b"x-other")))
 
     def test_linear_time(self) -> None:
         """A megabyte of nonsense costs no more than its length."""

@@ -21,12 +21,12 @@ from twisted.trial.unittest import TestCase
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.memory.cache import MemoryCache
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
-from tests.fakes import MemoryAccountStore, QuickKeyring, give_keys
+from tests.fakes import MemoryAccountStore, MemoryJournal, QuickKeyring, give_keys, memory_counters
 from tests.imap.base import KEY, PASSWORD, message
 
 __all__ = ["ImaplibTests"]
@@ -71,7 +71,9 @@ class ImaplibTests(TestCase):
 
         clock: Any = reactor
         bus, keyring, accounts = MemoryBus(clock), QuickKeyring(), MemoryAccountStore()
-        mailboxes = MemoryMailboxStore(bus, clock)
+        mailboxes = SQLiteMailboxStore(self.mktemp(), bus, InlineThreads(), clock, key=b"s" * 32)
+        await mailboxes.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(mailboxes.stop()))
         user = User(id=UserId("u"), email="u@example.com", password_hash="")
         await accounts.add_user(user)
         domain = Domain(
@@ -92,7 +94,7 @@ class ImaplibTests(TestCase):
         )
         await give_keys(accounts, alias.id, [credential], sealing_key)
         self.factory = IMAPFactory(
-            Login(accounts, keyring, MemoryCache(clock), clock),
+            Login(accounts, keyring, memory_counters(clock), clock, MemoryJournal()),
             mailboxes,
             bus,
             hostname="localhost",

@@ -11,9 +11,9 @@ from twisted.internet.interfaces import ISSLTransport, ITLSTransport
 from twisted.logger import globalLogPublisher
 from zope.interface import directlyProvides, implementer
 
-from fe_mail.adapters.memory.mailbox_open import MemoryOpenMailbox
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import FetchedMessage, Folder, Want
+from fe_mail.ports import OpenMailbox
 from tests.dialogue import Connection
 from tests.imap.base import IMAPTestCase, Transport, message
 
@@ -23,7 +23,7 @@ __all__ = ["DefectTests"]
 class SlowMailbox:
     """Passes everything on to a mailbox, but ``select`` and ``fetch`` wait for ``gate``."""
 
-    def __init__(self, mailbox: MemoryOpenMailbox) -> None:
+    def __init__(self, mailbox: OpenMailbox) -> None:
         self._mailbox = mailbox
         self.gates: list[Deferred[None]] = []
         self.error: Exception | None = None

@@ -8,6 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from fe_mail.adapters.memory.bus import MemoryBus
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.sqlite.schema import open_connection
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.imap.conversation import MAX_MESSAGE_OCTETS_IN_HAND, SMALL_OCTETS
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS, MAX_WAITING_OCTETS
@@ -15,7 +19,7 @@ from fe_mail.imap.server import IMAPServer
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
 from tests.dialogue import Connection
-from tests.imap.base import PASSWORD, IMAPTestCase, message
+from tests.imap.base import KEY, PASSWORD, IMAPTestCase, message
 
 __all__ = ["EndingTests", "FlowTests", "LimitTests", "ScramTests"]
 
@@ -96,7 +100,8 @@ class FlowTests(IMAPTestCase):
         server.connectionLost(GONE)
         self.assertIsNone(server.session._mailbox)
         self.assertEqual(self.factory.connections, 0)
-        self.assertEqual([], [call for call in self.clock.getDelayedCalls() if call.active()])
+        ours = [call for call in self.clock.getDelayedCalls() if "Mailbox" not in str(call)]
+        self.assertEqual([str(call) for call in ours if "Spool" not in str(call)], [])
 
     def test_input_is_paused(self) -> None:
         """A client that sends while its command waits is stopped, and nothing is lost."""
@@ -137,6 +142,19 @@ class FlowTests(IMAPTestCase):
         self.turn()
         self.assertIn(b"a OK", connection.rest())
 
+    def test_usual_fields_need_no_body(self) -> None:
+        """They are answered out of their index, octet by octet like out of the header."""
+        self.add(message("one", more="X-Other: x\r\nCc: a,\r\n\tb\r\ncc: c\r\n"))
+        connection = self.logged_in("INBOX")
+        usual = b"fetch 1 body.peek[header.fields (cc Subject X-Mailer)]"
+        more = b"fetch 1 body.peek[header.fields (cc Subject X-Mailer X-None)]"
+        answer = self.ask(connection, usual)
+        self.assertEqual(self.ask(connection, more)[1:], answer[1:])
+        file = open_connection(self.directory / f"{self.alice.id}.sqlite", KEY)
+        file.execute("DELETE FROM piece")
+        file.close()
+        self.assertEqual(self.ask(connection, usual), answer)
+
     def test_second_fetch_needs_no_store(self) -> None:
         """Sizes and dates are remembered in the view."""
         self.add(message("one"))
@@ -159,14 +177,19 @@ class EndingTests(IMAPTestCase):
         self.assertEqual(idle.rest(), b"* BYE [AUTHENTICATIONFAILED] The password was changed.\r\n")
         self.assertTrue(idle.is_closed)
 
+    def seal_elsewhere(self, bus: MemoryBus) -> None:
+        """Another process, which has not opened the mailbox, seals a message."""
+        other = SQLiteMailboxStore(self.directory, bus, InlineThreads(), self.clock, key=b"s" * 32)
+        self.now(other.start())
+        new = Delivery(id="d1", message=NewMessage(raw=message("sealed"), received_at=0.0))
+        self.now(other.deliver(self.alice.id, self.sealing_key, new))
+        self.now(other.stop())
+
     def test_sealed_mail_is_taken_in(self) -> None:
         """Mail that another process sealed shows up in IDLE."""
         connection = self.logged_in("INBOX")
         self.ask(connection, b"idle")
-        new = NewMessage(raw=message("sealed"), received_at=0.0)
-        state = self.mailboxes._states[self.alice.id]
-        state.sealed["d1"] = Delivery(id="d1", message=new)
-        self.bus.publish(f"sealed:{self.alice.id}")
+        self.seal_elsewhere(self.bus)
         self.turn()
         self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
 
@@ -175,7 +198,8 @@ class EndingTests(IMAPTestCase):
         connection = self.logged_in("INBOX")
         self.ask(connection, b"idle")
         new = NewMessage(raw=message("new"), received_at=0.0)
-        self.now(self.mailboxes.deliver(self.alice.id, b"", Delivery(id="d2", message=new)))
+        key = self.now(self.accounts.alias(self.alice.id)).sealing_key
+        self.now(self.mailboxes.deliver(self.alice.id, key, Delivery(id="d2", message=new)))
         self.turn()
         self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
 
@@ -183,9 +207,7 @@ class EndingTests(IMAPTestCase):
         """IDLE looks once a minute without being told, also for sealed mail."""
         connection = self.logged_in("INBOX")
         self.ask(connection, b"idle")
-        new = NewMessage(raw=message("sealed"), received_at=0.0)
-        state = self.mailboxes._states[self.alice.id]
-        state.sealed["d1"] = Delivery(id="d1", message=new)
+        self.seal_elsewhere(MemoryBus(self.clock))
         self.clock.advance(59)
         self.assertEqual(connection.rest(), b"")
         self.clock.advance(2)
@@ -194,10 +216,7 @@ class EndingTests(IMAPTestCase):
     def test_sealed_mail_is_counted(self) -> None:
         """STATUS without a selected folder takes in what a hint told of."""
         connection = self.logged_in()
-        new = NewMessage(raw=message("sealed"), received_at=0.0)
-        state = self.mailboxes._states[self.alice.id]
-        state.sealed["d1"] = Delivery(id="d1", message=new)
-        self.bus.publish(f"sealed:{self.alice.id}")
+        self.seal_elsewhere(self.bus)
         self.turn()
         self.assertEqual(
             self.ask(connection, b"status inbox (messages)")[0], b'* STATUS "INBOX" (MESSAGES 1)'
@@ -275,7 +294,7 @@ class EndingTests(IMAPTestCase):
 
     def test_handles_are_given_back(self) -> None:
         """Every way out closes the mailbox."""
-        state = self.mailboxes._states[self.alice.id]
+        state = self.mailboxes._open[self.alice.id]
         before = state.handles
         for end in (b"logout", b"noop"):
             connection = self.logged_in("INBOX")

@@ -10,19 +10,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.accounts.site import Site
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.adapters.memory.cache import MemoryCache
-from fe_mail.adapters.memory.mailboxes import MemoryMailboxStore
-from fe_mail.jobs.runner import FIRST_RUN_SECONDS, JobRunner
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_bodies
-from fe_mail.jobs.table import Job
 from fe_mail.jobs.verify import RECHECK_SECONDS, verify_domains
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.ports import Acceptance, BodyWriter
 from tests.contracts.queue import LARGE, delivery, message
-from tests.fakes import MemoryAccountStore, give_keys, queue_in_memory
+from tests.fakes import MemoryAccountStore, give_keys, mailbox_store, queue_in_memory
 
 SITE = Site(hostname="mx.host.test", exchange_domains=("mx.host.test",), web_host="host.test")
 T = TypeVar("T")
@@ -123,7 +119,7 @@ class StorageTests(SynchronousTestCase):
         run(store.add_domain(domain))
         alias = Alias(id=AliasId("a"), domain_id=domain.id, user_id=owner.id, name="a")
         run(store.add_alias(alias))
-        mailboxes = MemoryMailboxStore(MemoryBus(clock), clock)
+        mailboxes = mailbox_store(self, MemoryBus(clock), clock)
         run(give_keys(store, alias.id, [], run(mailboxes.create(alias.id, b"k" * 32))))
         run(store.update_domain(domain.id, 1.0, max_quota_per_alias=12345))
         run(record_storage(store, mailboxes, SITE, 1.0))
@@ -149,79 +145,18 @@ class StorageTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(store.add_alias(alias)))
         asked: list[str] = []
 
-        class Mailboxes(MemoryMailboxStore):
+        class Mailboxes:
             async def used_octets(self, alias_id: AliasId) -> int:
                 asked.append(alias_id)
                 if len(asked) == 1:
                     raise Corrupt()
                 return 17
 
-        clock = Clock()
-        mailboxes = Mailboxes(MemoryBus(clock), clock)
+            async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
+                """As if it were stored."""
+
+        mailboxes: Any = Mailboxes()
         self.successResultOf(Deferred.fromCoroutine(record_storage(store, mailboxes, SITE, 1.0)))
         self.assertEqual(sorted(asked), ["x", "y"])
         recorded = self.successResultOf(Deferred.fromCoroutine(store.alias(AliasId(asked[1]))))
         self.assertEqual(recorded.storage_used, 17)
-
-
-class RunnerTests(SynchronousTestCase):
-    """When jobs run."""
-
-    def setUp(self) -> None:
-        """A clock and a cache."""
-        self.clock = Clock()
-        self.cache = MemoryCache(self.clock)
-        self.runs: list[float] = []
-
-    def runner(self, job: Job) -> JobRunner:
-        """A started runner of one job."""
-        runner = JobRunner([job], self.cache, self.clock)
-        runner.start()
-        return runner
-
-    async def note(self) -> None:
-        """A job."""
-        self.runs.append(self.clock.seconds())
-
-    def test_at_the_interval(self) -> None:
-        """Soon after the start, then at every interval, until stopped."""
-        runner = self.runner(Job(name="note", interval_seconds=100.0, run=self.note))
-        self.clock.pump([10.0] * 25)
-        self.assertEqual(self.runs, [FIRST_RUN_SECONDS, FIRST_RUN_SECONDS + 100, 220.0])
-        self.successResultOf(Deferred.fromCoroutine(runner.stop()))
-        self.clock.pump([10.0] * 25)
-        self.assertEqual(len(self.runs), 3)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_a_failure_is_logged_and_not_the_last_run(self) -> None:
-        """The job comes again at its time."""
-
-        async def fail() -> None:
-            self.runs.append(self.clock.seconds())
-            raise Unavailable()
-
-        self.runner(Job(name="fail", interval_seconds=100.0, run=fail))
-        self.clock.pump([10.0] * 13)
-        self.assertEqual(len(self.runs), 2)
-        self.assertEqual(len(self.flushLoggedErrors(Unavailable)), 2)
-
-    def test_two_processes_take_turns(self) -> None:
-        """The lease lets only one of them run a job."""
-        for _ in range(2):
-            self.runner(Job(name="note", interval_seconds=100.0, run=self.note))
-        self.clock.pump([10.0] * 25)
-        self.assertEqual(len(self.runs), 3)
-
-    def test_stop_waits_for_what_runs(self) -> None:
-        """A job in the middle is not cut off."""
-        middle: Deferred[None] = Deferred()
-
-        async def slow() -> None:
-            await middle
-
-        runner = self.runner(Job(name="slow", interval_seconds=100.0, run=slow))
-        self.clock.advance(FIRST_RUN_SECONDS)
-        stopping = Deferred.fromCoroutine(runner.stop())
-        self.assertNoResult(stopping)
-        middle.callback(None)
-        self.successResultOf(stopping)

@@ -53,7 +53,7 @@ class Table:
         """What the name of the key says."""
         self.records[NAME] = records
 
-    async def txt(self, name: str) -> Answer[str]:
+    async def query(self, name: str, kind: object) -> Answer[str]:
         """Answer from the table."""
         self.asked.append(name)
         found = self.records.get(name, ())

@@ -7,11 +7,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.memory.cache import MemoryCache
-from fe_mail.model.envelope import Peer
 from fe_mail.model.queue import Handling
 from fe_mail.policy import inbound, outbound
-from fe_mail.policy.limits import TARPIT_AFTER, TARPIT_MAX_SECONDS, UNKNOWN_MAX
+from fe_mail.policy.allowance import Allowance
 from fe_mail.policy.rules import (
     Accept,
     Action,
@@ -25,6 +23,7 @@ from fe_mail.policy.rules import (
     judge,
     refuse,
 )
+from tests.fakes import memory_counters
 
 NO = refuse(550, "5.7.1", "No.")
 
@@ -101,14 +100,19 @@ class TableTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """Every rule has a name of its own, with its table, and a sentence."""
-        cache = MemoryCache(Clock())
+        counters = memory_counters(Clock())
+
+        async def never(ip: str) -> bool:
+            return False
+
         tables: tuple[Any, ...] = (
-            inbound.connect_table(cache),
-            inbound.RECIPIENT,
+            inbound.connect_table(never),
+            inbound.recipient_table(never),
             inbound.MESSAGE,
             outbound.SENDER,
             outbound.RECIPIENT,
-            outbound.message_table(cache),
+            outbound.message_table(),
+            outbound.allowance_table(Allowance(counters)),
         )
         rules = [rule for table in tables for rule in table]
         self.assertEqual(len({rule.name for rule in rules}), len(rules))
@@ -116,30 +120,3 @@ class TableTests(SynchronousTestCase):
             self.assertRegex(each.name, r"(inbound|outbound)\.[a-z]+\.[a-z-]+\Z")
             self.assertTrue(each.description.endswith("."))
             self.assertTrue(attrs.has(type(each)))
-
-    def test_tarpit(self) -> None:
-        """Delays grow to a limit, then the address is shut out until the window ends."""
-        clock = Clock()
-        cache = MemoryCache(clock)
-        delays = [self.now(inbound.note_unknown(cache, "192.0.2.1")) for _ in range(UNKNOWN_MAX)]
-        self.assertEqual(delays[:TARPIT_AFTER], [0.0] * TARPIT_AFTER)
-        self.assertEqual(delays[-1], TARPIT_MAX_SECONDS)
-        facts = inbound.ConnectFacts(peer=Peer(ip="192.0.2.1"))
-        table = inbound.connect_table(cache)
-        self.assertIsNotNone(self.now(first_refusal(table, facts, ignore)))
-        clock.advance(3601)
-        self.assertIsNone(self.now(first_refusal(table, facts, ignore)))
-
-    def test_one_subscriber_is_one_guesser(self) -> None:
-        """Another address of the same IPv6 network has no allowance of its own."""
-        cache = MemoryCache(Clock())
-        for number in range(UNKNOWN_MAX):
-            self.now(inbound.note_unknown(cache, f"2001:db8:1:2::{number:x}"))
-        table = inbound.connect_table(cache)
-        for ip, is_refused in (("2001:db8:1:2:ffff::1", True), ("2001:db8:1:3::1", False)):
-            refusal = self.now(first_refusal(table, inbound.ConnectFacts(peer=Peer(ip=ip)), ignore))
-            self.assertEqual(refusal is not None, is_refused, ip)
-
-    def test_own_mail_is_not_counted(self) -> None:
-        """Mail of our own making has no address."""
-        self.assertEqual(self.now(inbound.note_unknown(MemoryCache(Clock()), "")), 0.0)

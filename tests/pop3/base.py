@@ -39,7 +39,7 @@ class POP3TestCase(AccountsTestCase):
 
     def make_factory(self, **more: object) -> POP3Factory:
         """A listener over the stores of this test."""
-        login = Login(self.accounts, self.keyring, self.cache, self.clock)
+        login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
         return POP3Factory(
             login,
             self.mailboxes,
@@ -59,7 +59,7 @@ class POP3TestCase(AccountsTestCase):
     def inbox(self) -> tuple[int, ...]:
         """The UIDs that are in INBOX now."""
         mailbox = self.now(self.mailboxes.unlock(self.alias.id, KEY))
-        uids = self.now(mailbox.select("INBOX")).uids
+        uids = tuple(self.now(mailbox.select("INBOX")).uids)
         mailbox.close()
         return uids
 

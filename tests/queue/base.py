@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fe_mail.accounts.routing import Router
+from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.account import LogEntry
@@ -25,6 +26,7 @@ from fe_mail.model.queue import (
 from fe_mail.model.status import Status
 from fe_mail.ports import Acceptance
 from fe_mail.queue.intake import Intake
+from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.interface import Reception
 from tests.accounts.fakes import AccountsTestCase
@@ -79,9 +81,12 @@ class PostOfficeTestCase(AccountsTestCase):
         self.alice = self.now(self.accounts.alias(self.alice.id))
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
+        self.cache = MemoryCache(self.clock)
+        self.harvesting = Harvesting(self.counters, self.cache)
         self.reception = InboundReception(
             self.router,
             self.intake,
+            self.harvesting,
             self.cache,
             self.clock,
             hostname="mx.example.net",

@@ -350,4 +350,4 @@ class LateTests(PostOfficeTestCase):
         stopping = Deferred.fromCoroutine(runner.stop())
         self.run_threads()
         self.successResultOf(stopping)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual((runner.active_count, runner._calls), (0, {}))

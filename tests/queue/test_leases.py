@@ -240,6 +240,14 @@ class TwoRunnersTests(LeasesTestCase):
         self.assertEqual((self.entries(), self.kinds()), ((), ["delivered"]))
         self.assertEqual(self.inbox(), [])
 
+    def test_too_late_is_over(self) -> None:
+        """Nothing waits for an outcome that nobody wants any more: the first stops at once."""
+        self.take_over()
+        self.remote.release(DELIVERED)
+        self.successResultOf(Deferred.fromCoroutine(self.first.stop()))
+        self.other_courier.release(DELIVERED)
+        self.assertEqual((self.entries(), self.kinds()), ((), ["delivered"]))
+
     def test_given_back(self) -> None:
         """A first that ends while the other has it gives nothing back that is not its own."""
         self.take_over()

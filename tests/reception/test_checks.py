@@ -6,6 +6,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.budget import Budget
 from fe_mail.mailauth.dkim import SigningKey, generate_key, sign
 from fe_mail.model.envelope import Envelope
 from fe_mail.model.errors import Unavailable
@@ -26,7 +27,7 @@ from fe_mail.reception.letter import Letter
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
 PASS: Found = (Verdict(result=Result.PASS, domain="elsewhere.test"),)
-LETTER = Letter(Envelope(reverse_path=None), 0.0, examines=False)
+LETTER = Letter(Envelope(reverse_path=None), 0.0, examines=False, memory=Budget())
 
 
 class ChecksTestCase(PostOfficeTestCase):
@@ -158,6 +159,7 @@ class ReceptionTests(ChecksTestCase):
         reception = InboundReception(
             self.router,
             self.intake,
+            self.harvesting,
             self.cache,
             self.clock,
             hostname="mx.example.net",
@@ -202,7 +204,9 @@ class ReceptionTests(ChecksTestCase):
         name = "s._domainkey.elsewhere.test"
         failing = () if records is not None else (name,)
         resolver = TableResolver({(name, "TXT"): records or ()}, failing=failing)
-        letter = Letter(self.envelope("alice@example.org"), self.clock.seconds(), examines=True)
+        letter = Letter(
+            self.envelope("alice@example.org"), self.clock.seconds(), examines=True, memory=Budget()
+        )
         letter.feed(message)
         verdicts = self.now(collect(check_table(resolver), letter, self.clock))
         assert verdicts.dkim is not None

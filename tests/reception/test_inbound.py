@@ -12,6 +12,7 @@ from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.address import parse_address
+from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import DeliveryState, OutcomeKind, Target
@@ -68,6 +69,14 @@ class RecipientTests(PostOfficeTestCase):
         assert refusal is not None
         self.assertEqual((refusal.code, refusal.enhanced), (421, "4.7.1"))
         self.assertIsNone(self.now(self.reception.connected(self.evolve(PEER, ip="192.0.2.8"))))
+        for address in ("guess@example.org", "alice@example.org"):
+            self.assertEqual(self.answer(address), (450, "4.7.1"), address)
+
+    def test_harvesting_by_a_crowd(self) -> None:
+        """Questions that were asked before the limit was reached are answered like all after it."""
+        self.now(self.reception.connected(PEER))
+        self.now(self.counters.take(Claim(Counter("unknown:192.0.2.7", Window.HOUR), UNKNOWN_MAX)))
+        self.assertEqual(self.answer("guess@example.org"), (450, "4.7.1"))
 
     def test_srs_report(self) -> None:
         """A report to an address that our forwarding made goes back to the sender."""

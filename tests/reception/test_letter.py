@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.budget import Budget
 from fe_mail.mailauth import dkim
 from fe_mail.mailauth.dkim import SigningKey, examine, generate_key, sign
 from fe_mail.model.envelope import Envelope
@@ -23,7 +24,7 @@ SIGNED = sign(MESSAGE, KEY, domain="elsewhere.test", selector="s", now=NOW) + ME
 
 def fed(message: bytes, cuts: list[int] | None = None, *, examines: bool = True) -> Letter:
     """A letter that saw a message in pieces."""
-    seen = Letter(Envelope(reverse_path=None), NOW, examines=examines)
+    seen = Letter(Envelope(reverse_path=None), NOW, examines=examines, memory=Budget())
     edges = [0, *sorted(cut % (len(message) + 1) for cut in cuts or []), len(message)]
     for start, end in itertools.pairwise(edges):
         seen.feed(message[start:end])

@@ -15,7 +15,7 @@ from fe_mail.model.queue import DeliveryState
 from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_RECIPIENTS
 from fe_mail.policy.outbound import SubmissionFacts
-from fe_mail.policy.rules import Action, Discard, Hold, Rule, Tag
+from fe_mail.policy.rules import Accept, Action, Discard, Hold, Rule, Tag
 from fe_mail.reception import submission
 from fe_mail.reception.submission import SubmissionReception
 from tests.queue.base import KEY, PEER, PostOfficeTestCase
@@ -50,7 +50,7 @@ class SubmissionTestCase(PostOfficeTestCase):
             self.router,
             self.accounts,
             self.intake,
-            self.cache,
+            self.counters,
             self.keyring,
             self.clock,
             hostname="mx.example.net",
@@ -203,6 +203,43 @@ class RightsTests(SubmissionTestCase):
         mail = b"From: a@third.test\r\n\r\nx\r\n"
         self.assertEqual(self.submit(mail, sender="a@third.test").code, 250)
 
+    def test_refused_later(self) -> None:
+        """A message that is not queued after all costs nothing."""
+        self.reception = self.make(daily_messages=1)
+        key = self.domain.dkim_private_key
+        self.update_domain(dkim_private_key=b"x" * 64)
+        self.assertEqual([self.submit().code for _ in range(3)], [451, 451, 451])
+        self.update_domain(dkim_private_key=key)
+        self.assertEqual([self.submit().code for _ in range(2)], [250, 550])
+
+    def test_users_and_domains(self) -> None:
+        """Whichever is used up first; what one refuses costs the other nothing."""
+        self.reception = self.make(daily_messages=2)
+        other = self.add_domain("other.test", has_smtp=True)
+        aliases = [
+            self.add_alias(self.domain, "guest", user_id=self.admin.id),
+            self.add_alias(other, "alice"),
+        ]
+        self.assertEqual([self.submit().code for _ in range(3)], [250, 250, 550])
+        codes = []
+        for alias, domain in zip(aliases, (self.domain, other), strict=True):
+            self.identity = self.evolve(self.identity_of(alias), domain=domain)
+            address = f"{alias.name}@{domain.name}"
+            mail = b"From: " + address.encode() + b"\r\n\r\nx\r\n"
+            codes.append(self.submit(mail, sender=address).code)
+        self.assertEqual(codes, [550, 550])
+        third = self.add_alias(other, "guest", user_id=self.admin.id)
+        self.identity = self.evolve(self.identity_of(third), domain=other)
+        mail = b"From: guest@other.test\r\n\r\nx\r\n"
+        codes = [self.submit(mail, sender="guest@other.test").code for _ in range(3)]
+        self.assertEqual(codes, [250, 250, 550])
+
+    def test_counters_that_fail(self) -> None:
+        """Nobody sends without limit because a disk is full."""
+        self.now(self.counters.stop())
+        self.assertEqual(self.submit().code, 451)
+        self.assertEqual(self.entries(), ())
+
     def test_recipients_of_one_message(self) -> None:
         """As many as the operator allows, by default those that the listener takes."""
         many = [f"r{number}@elsewhere.test" for number in range(MAX_RECIPIENTS + 1)]
@@ -318,6 +355,12 @@ class ActionTests(SubmissionTestCase):
         self.reception.message_table = (Rule("outbound.message.test", "A test.", check),)
         self.assertEqual(self.submit().code, 250)
         self.assertEqual(self.counted, ["outbound.message.test"])
+
+    def test_accept(self) -> None:
+        """What is taken whatever the rules behind it say takes of the allowance all the same."""
+        self.reception = self.make(daily_messages=1)
+        self.act(Accept())
+        self.assertEqual([self.submit().code for _ in range(2)], [550, 550])
 
     def test_hold(self) -> None:
         """It waits for an operator."""

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.policy.limits import ACQUAINTANCE_SECONDS, GREETING_SECONDS
+from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.server import SMTPServer
@@ -44,6 +45,7 @@ class GreetingCase(PostOfficeTestCase):
         self.reception = InboundReception(
             self.router,
             self.intake,
+            Harvesting(self.counters, self.cache),
             self.cache,
             self.clock,
             hostname="mx.test",

@@ -6,8 +6,9 @@ in the path that mean something to a file system, a database or a terminal.
 import re
 from urllib.parse import quote, unquote
 
-from fe_mail.http.limits import limit_key
+from fe_mail.http.limits import limit_counter
 from fe_mail.http.routes import SMALL_OCTETS, Route, table
+from fe_mail.model.counting import Claim
 from fe_mail.web.access import Access
 from fe_mail.web.front import CONTENT_POLICY
 from fe_mail.web.routes import FORM_OCTETS, ROUTES
@@ -108,8 +109,8 @@ class ListTests(WebTestCase):
         """So is who made too many accounts."""
         for route in ROUTES:
             if route.limit is not None:
-                key = limit_key(route.limit.name, "127.0.0.1")
-                self.now(self.cache.increment(key, 86_400, route.limit.calls))
+                counter = limit_counter(route.limit.name, "127.0.0.1")
+                self.now(self.counters.take(Claim(counter, route.limit.calls)))
                 refuses = self.announce(route, {}, SMALL_OCTETS)
                 self.assertTrue(refuses.startswith(b"HTTP/1.1 429 "), refuses)
 

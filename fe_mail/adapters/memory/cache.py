@@ -11,8 +11,6 @@ import itertools
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.model.errors import Invalid
-
 __all__ = ["MAX_ENTRIES", "MemoryCache"]
 
 MAX_ENTRIES = 200_000
@@ -27,7 +25,7 @@ class _Entry:
 
 
 class MemoryCache:
-    """Counters and leases in the memory of this process."""
+    """Values in the memory of this process."""
 
     def __init__(self, clock: IReactorTime, max_entries: int = MAX_ENTRIES) -> None:
         self._clock = clock
@@ -44,19 +42,6 @@ class MemoryCache:
         self._entries.clear()
         self._expiries.clear()
 
-    async def increment(self, key: str, ttl_seconds: float, by: int = 1) -> int:
-        """Add to a counter and return it; the TTL starts with the first increment."""
-        entry = self._find(key)
-        if entry is None:
-            self._put(key, str(by).encode("ascii"), self._clock.seconds() + ttl_seconds)
-            return by
-        try:
-            count = int(entry.value) + by
-        except ValueError:
-            raise Invalid("The cached value is no counter.") from None
-        self._entries[key] = attrs.evolve(entry, value=str(count).encode("ascii"))
-        return count
-
     async def get(self, key: str) -> bytes | None:
         """A value that has not run out."""
         entry = self._find(key)
@@ -65,22 +50,6 @@ class MemoryCache:
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
         """Store a value."""
         self._put(key, value, self._clock.seconds() + ttl_seconds)
-
-    async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
-        """Store only if absent; True if stored (a lease)."""
-        if self._find(key) is not None:
-            return False
-        self._put(key, value, self._clock.seconds() + ttl_seconds)
-        return True
-
-    async def ttl(self, key: str) -> float:
-        """Seconds left, 0.0 if absent."""
-        entry = self._find(key)
-        return entry.expires_at - self._clock.seconds() if entry else 0.0
-
-    async def delete(self, key: str) -> None:
-        """Forget."""
-        self._entries.pop(key, None)
 
     def _find(self, key: str) -> _Entry | None:
         entry = self._entries.get(key)

@@ -8,7 +8,7 @@ lists, mappings and small values are JSON, flags are 0 or 1, everything else is 
 import collections.abc
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar, get_origin
 
 import attrs
@@ -35,9 +35,6 @@ T = TypeVar("T", bound=attrs.AttrsInstance)
 
 _Decode = Callable[[Any], object]
 
-OLDEST_FIRST = "created_at, serial"
-NEWEST_FIRST = "created_at DESC, serial DESC"
-
 
 @attrs.frozen(kw_only=True)
 class Table(Generic[T]):
@@ -53,12 +50,14 @@ class Table(Generic[T]):
     view: str
     missing: Sentence = Sentence("The row does not exist.")
     filled_in: frozenset[str] = frozenset()
-    order: str = OLDEST_FIRST
+    key: tuple[str, ...] = ("created_at", "serial")  # of the default order, unique
+    is_descending: bool = False
 
     @property
-    def is_newest_first(self) -> bool:
-        """Does the default order begin at the end?"""
-        return self.order == NEWEST_FIRST
+    def order(self) -> str:
+        """The default order, as a clause."""
+        direction = " DESC" if self.is_descending else ""
+        return ", ".join(f"{name}{direction}" for name in self.key)
 
     @property
     def columns(self) -> str:
@@ -83,9 +82,8 @@ class Table(Generic[T]):
         }
         columns.update(more)
         names = ", ".join(f'"{name}"' for name in columns)
-        places = ", ".join("?" * len(columns))
         cursor.execute(
-            f"INSERT INTO {self.name} ({names}) VALUES ({places})",  # noqa: S608  # our names
+            f"INSERT INTO {self.name} ({names}) VALUES ({_places(columns)})",  # noqa: S608
             tuple(columns.values()),
         )
 
@@ -142,18 +140,19 @@ class Table(Generic[T]):
     ) -> Page[T]:
         """The rows behind a place in the default order, named by the columns of that order."""
         limit = max(1, query.limit)
+        key = ", ".join(self.key)
         if after:
-            created_at, serial = after.split()
-            where += f" AND (created_at, serial) {'<' if self.is_newest_first else '>'} (?, ?)"
-            given = (*given, float(created_at), int(serial))
+            place = json.loads(after)
+            where += f" AND ({key}) {'<' if self.is_descending else '>'} ({_places(place)})"
+            given = (*given, *place)
         rows = cursor.execute(
-            f"SELECT {self.columns}, created_at, serial FROM {self.view} WHERE {where} "  # noqa: S608
+            f"SELECT {self.columns}, {key} FROM {self.view} WHERE {where} "  # noqa: S608
             f"ORDER BY {self.order} LIMIT ?",
             (*given, limit + 1),
         ).fetchall()
         here = rows[:limit]
-        place = f"{here[-1][-2]!r} {here[-1][-1]}" if len(rows) > limit else ""
-        return Page(items=tuple(self.value(row) for row in here), limit=limit, next=place)
+        last = json.dumps(here[-1][-len(self.key) :]) if len(rows) > limit else ""
+        return Page(items=tuple(self.value(row) for row in here), limit=limit, next=last)
 
     def _order(self, sort: str) -> str:
         order = sort_order(self.row_class, sort)
@@ -181,6 +180,10 @@ class Table(Generic[T]):
         if getattr(attrs.fields(self.row_class), name).type is str:
             return f"instr(fold({name}), ?)"
         return f"EXISTS (SELECT 1 FROM json_each({name}) WHERE instr(fold(value), ?))"  # noqa: S608
+
+
+def _places(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _encode(value: object) -> Value:
@@ -244,6 +247,6 @@ SESSIONS = Table(
     name="web_sessions",
     view="web_sessions",
     missing=Sentence("The session does not exist."),
-    order="created_at",
+    key=("id",),
 )
-LOG = Table(row_class=LogEntry, name="log", view="log", order=NEWEST_FIRST)
+LOG = Table(row_class=LogEntry, name="log", view="log", key=("id",), is_descending=True)

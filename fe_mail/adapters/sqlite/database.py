@@ -72,6 +72,8 @@ class Database:
     """
     A SQLite file with the schema of this name, or ``:memory:``; encrypted if it has a key.
 
+    Without ``is_synced`` no commit waits for the disk: a power cut may undo the last ones
+    (``synchronous=NORMAL``), a killed process none.
     Without ``overwrites`` what is deleted may stay in the file for a while: for files whose key
     never leaves the server. ``page_octets`` is for a new encrypted file.
     """
@@ -84,6 +86,7 @@ class Database:
         *,
         schema_directory: Path = SCHEMA_DIRECTORY,
         key: bytes | None = None,
+        is_synced: bool = True,
         overwrites: bool = True,
         page_octets: int = ENCRYPTED_PAGE_OCTETS,
     ) -> None:
@@ -93,6 +96,7 @@ class Database:
         self._schema = schema
         self._schema_directory = schema_directory
         self._key = key
+        self._is_synced = is_synced
         self._threads = threads
         self._writes: Batch[Preparation] = Batch(threads, self._write_group)
         self._writer: apsw.Connection | None = None
@@ -139,6 +143,8 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
+            if not self._is_synced:
+                connection.pragma("synchronous", 1)
         self._writer = connection
 
     def _connect(self) -> apsw.Connection:
@@ -215,8 +221,9 @@ def _prepared(preparation: Preparation) -> Work | Failure:
 def _call_in_savepoint(connection: apsw.Connection, work: Work) -> Result:
     """The result of ``work``, or its Failure with everything undone that it did."""
     connection.execute("SAVEPOINT work")
+    cursor = connection.cursor()
     try:
-        result: Result = work(cast(Cursor, connection.cursor()))
+        result: Result = work(cast(Cursor, cursor))
     except Exception as error:
         if not connection.in_transaction:
             raise  # SQLite gave up the whole transaction (disk full, I/O error)
@@ -225,5 +232,7 @@ def _call_in_savepoint(connection: apsw.Connection, work: Work) -> Result:
         if ours is not None:
             ours.__cause__ = error
         result = Failure(ours or error)
+    finally:
+        cursor.close(True)  # the rest of a SELECT would keep this snapshot for ever
     connection.execute("RELEASE work")
     return result

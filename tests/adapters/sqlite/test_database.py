@@ -237,6 +237,27 @@ class GroupTests(DatabaseTestCase):
         self.successResultOf(third)
         self.assertEqual(self.get(self.reader.read(names)), ["a", "b"])
 
+    def test_half_read(self) -> None:
+        """
+        Work that fails with rows left to read keeps no snapshot, though its traceback lives on:
+        with it the next write would be refused as soon as another process wrote.
+        """
+
+        def work(cursor: Cursor) -> None:
+            cursor.execute("SELECT name FROM things").fetchone()
+            raise Conflict
+
+        first, second = self.database(), self.database()
+        for each in (first, second):
+            self.get(each.open())
+            self.addCleanup(lambda each=each: self.get(each.close()))
+        for name in ("a", "b"):
+            self.get(first.write(add(name)))
+        kept = self.fails(first.write(work), Conflict)
+        self.get(second.write(add("c")))
+        self.get(first.write(add("d")))
+        self.assertIsNotNone(kept.__traceback__)
+
     def test_transaction_lost(self) -> None:
         """When the transaction is gone, nobody is told that his work is durable."""
 

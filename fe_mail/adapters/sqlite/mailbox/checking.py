@@ -48,11 +48,25 @@ _QUERIES: tuple[tuple[str, str], ...] = (
         "Content {}: it is not used as often as it counts.",
         "SELECT id FROM content WHERE refs <> coalesce((SELECT used FROM"
         " (SELECT content_id, count(*) AS used FROM message GROUP BY content_id)"
-        " WHERE content_id = content.id), 0) OR refs = 0",
+        " WHERE content_id = content.id), 0)",
     ),
     (
         "Content {}: a message has it and it is missing.",
         "SELECT DISTINCT content_id FROM message WHERE content_id NOT IN (SELECT id FROM content)",
+    ),
+    (
+        "Content {}: its number may be given again.",
+        "SELECT id FROM content WHERE id > (SELECT last_content_id FROM mailbox)",
+    ),
+    (
+        "Message {}: its flags are missing.",
+        "SELECT uid FROM message WHERE flagset_id NOT IN (SELECT id FROM flagset)",
+    ),
+    (
+        "Content {}: its digest is not what it should be.",
+        "SELECT id FROM content WHERE (is_digested, is_digested, is_digested) IS NOT"
+        " (EXISTS (SELECT 1 FROM digest WHERE content_id = content.id),"
+        " EXISTS (SELECT 1 FROM structure WHERE content_id = content.id), thread_id > 0)",
     ),
     (
         "Content {}: its text is missing.",
@@ -70,9 +84,26 @@ _QUERIES: tuple[tuple[str, str], ...] = (
         " WHERE message.size_octets <> content.size_octets",
     ),
     (
-        "The quota counts {} octets, which the messages do not have.",
+        "The quota counts {} octets, which messages and records do not have.",
         "SELECT used_octets FROM mailbox WHERE used_octets <>"
-        " (SELECT coalesce(sum(size_octets), 0) FROM message)",
+        " (SELECT coalesce(sum(size_octets), 0) FROM message)"
+        " + (SELECT coalesce(sum(size_octets), 0) FROM item)",
+    ),
+    (
+        "Collection {}: its counts are not those of its items.",
+        "SELECT id FROM collection WHERE (items, size_octets) IS NOT (SELECT count(*),"
+        " coalesce(sum(size_octets), 0) FROM item WHERE collection_id = collection.id)",
+    ),
+    (
+        "Collection {}: a ModSeq is above the highest.",
+        "SELECT id FROM collection WHERE highest_modseq < max("
+        "coalesce((SELECT max(modseq) FROM item WHERE collection_id = collection.id), 0),"
+        "coalesce((SELECT max(modseq) FROM gone WHERE collection_id = collection.id), 0))"
+        " OR highest_modseq > (SELECT modseq FROM mailbox)",
+    ),
+    (
+        "Collection {}: an item is there and gone.",
+        "SELECT DISTINCT collection_id FROM item JOIN gone USING (collection_id, name)",
     ),
     (
         "Piece {} belongs to no content.",

@@ -16,17 +16,32 @@ from collections.abc import Sequence
 import attrs
 
 from fe_mail.adapters.mailbox_rules import fold
-from fe_mail.adapters.sqlite.mailbox.codec import encode_envelope, encode_structure
+from fe_mail.adapters.sqlite.mailbox import digests
+from fe_mail.adapters.sqlite.mailbox.digests import Summary, summary
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.message.digest import digest
 from fe_mail.model.errors import Corrupt
 from fe_mail.model.mailbox import NewMessage
 
-__all__ = ["PIECE_OCTETS", "Prepared", "prepare", "read_octets", "remove_unused", "store"]
+__all__ = [
+    "PIECE_OCTETS",
+    "Prepared",
+    "digest_some",
+    "inflate",
+    "prepare",
+    "read_octets",
+    "remove_unused",
+    "store",
+    "summarized",
+]
 
 PIECE_OCTETS = 256 * 1024
 PIECE_SHIFT = 20  # piece id = owner id << PIECE_SHIFT | number
 COMPRESSION_LEVEL = 3
+DIGEST_BATCH = 50
+REMOVE_BATCH = 200  # of one transaction; the rest goes when the mailbox is quiet
+REMOVE_OCTETS = 64 * 1024 * 1024
+DIGEST_OCTETS = 1024 * 1024  # of messages in one batch, which other writers wait for
 
 _RAW, _ZLIB = 0, 1
 
@@ -54,8 +69,7 @@ class Prepared:
     sent_day: int
     has_attachment: bool
     subject: str = attrs.field(repr=False)
-    envelope: str = attrs.field(repr=False)
-    structure: str = attrs.field(repr=False)
+    summary: Summary = attrs.field(repr=False)
     text: bytes = attrs.field(repr=False)
     own_lengths: list[int]  # one more than attachments
     own: list[Piece] = attrs.field(repr=False)
@@ -83,8 +97,7 @@ def prepare(message: NewMessage) -> Prepared:
         sent_day=made.sent_day,
         has_attachment=made.has_attachment,
         subject=_storable(made.subject),
-        envelope=encode_envelope(made.envelope),
-        structure=encode_structure(made.structure),
+        summary=summary(raw, made),
         text=_compressed_text(made.header, made.text),
         own_lengths=lengths,
         own=_pieces(memoryview(own)),
@@ -124,18 +137,22 @@ def store(tx: Transaction, prepared: Prepared) -> int:
     for attachment, length in zip(prepared.attachments, prepared.own_lengths[1:], strict=True):
         layout += [_store_attachment(tx, attachment), attachment.size_octets, length]
     content_id: int = tx.value(
-        "INSERT INTO content (size_octets, header_octets, sent_at, sent_day, has_attachment,"
-        " subject, layout, envelope, structure) VALUES (?,?,?,?,?,?,?,?,?) RETURNING id",
+        "UPDATE mailbox SET last_content_id = last_content_id + 1 RETURNING last_content_id"
+    )
+    tx.run(
+        "INSERT INTO content (id, size_octets, header_octets, sent_at, sent_day, has_attachment,"
+        " thread_id, subject, layout) VALUES (?,?,?,?,?,?,?,?,?)",
+        content_id,
         prepared.size_octets,
         prepared.header_octets,
         float(prepared.sent_at),
         prepared.sent_day,
         int(prepared.has_attachment),
+        digests.thread_of(tx, content_id, prepared.summary),
         prepared.subject,
         json.dumps(layout),
-        prepared.envelope,
-        prepared.structure,
     )
+    digests.store(tx, content_id, prepared.summary)
     _store_pieces(tx, "piece", content_id, prepared.own)
     tx.run("INSERT INTO content_text VALUES (?, ?)", content_id, prepared.text)
     return content_id
@@ -188,24 +205,68 @@ def _read(tx: Transaction, table: str, owner: int, low: int, high: int) -> bytes
         owner << PIECE_SHIFT | first,
         owner << PIECE_SHIFT | last,
     )
-    octets = b"".join(zlib.decompress(body) if codec == _ZLIB else body for codec, body in rows)
+    octets = b"".join(inflate(codec, body) for codec, body in rows)
     result = octets[low - first * PIECE_OCTETS : high - first * PIECE_OCTETS]
     if len(result) != high - low:
         raise Corrupt("A piece of a message is missing.")
     return result
 
 
-def remove_unused(tx: Transaction) -> None:
-    """Remove every content that no message has any more, and what only it needed."""
-    unused = tx.rows("SELECT id, layout, is_indexed FROM content WHERE refs = 0")
-    for content_id, layout, is_indexed in unused:
+def inflate(codec: int, octets: bytes) -> bytes:
+    """A piece as it was."""
+    return zlib.decompress(octets) if codec == _ZLIB else octets
+
+
+def summarized(tx: Transaction, content_id: int) -> Summary:
+    """What is not kept of a content yet, from its octets."""
+    row = tx.row("SELECT layout, size_octets FROM content WHERE id = ?", content_id)
+    if row is None:
+        raise Corrupt("A content is missing.")
+    raw = read_octets(tx, content_id, row[0], 0, row[1])
+    return summary(raw, digest(raw))
+
+
+def digest_some(tx: Transaction) -> int:
+    """Digest contents that are not; returns how many. They may be big, so a few at a time."""
+    rows = tx.rows(
+        "SELECT id, size_octets FROM content WHERE is_digested = 0 ORDER BY id LIMIT ?",
+        DIGEST_BATCH,
+    )
+    octets = count = 0
+    for content_id, size in rows:
+        made = summarized(tx, content_id)
+        tx.run(
+            "UPDATE content SET thread_id = ?, is_digested = 1 WHERE id = ?",
+            digests.thread_of(tx, content_id, made),
+            content_id,
+        )
+        digests.store(tx, content_id, made)
+        octets, count = octets + size, count + 1
+        if octets > DIGEST_OCTETS:
+            break
+    return count
+
+
+def remove_unused(tx: Transaction) -> int:
+    """Remove some contents that no message has any more, and what only they needed."""
+    unused = tx.rows(
+        "SELECT id, layout, is_indexed, size_octets FROM content WHERE refs = 0 LIMIT ?",
+        REMOVE_BATCH,
+    )
+    octets = count = 0
+    for content_id, layout, is_indexed, size in unused:
+        octets, count = octets + size, count + 1
         if is_indexed:
             tx.run("DELETE FROM trigram WHERE rowid = ?", content_id)
+        digests.remove(tx, content_id)
         tx.run("DELETE FROM content_text WHERE content_id = ?", content_id)
         _remove_pieces(tx, "piece", content_id)
         tx.run("DELETE FROM content WHERE id = ?", content_id)
         for attachment_id in json.loads(layout)[1::3]:
             _release_attachment(tx, attachment_id)
+        if octets > REMOVE_OCTETS:
+            break
+    return count
 
 
 def _release_attachment(tx: Transaction, attachment_id: int) -> None:

@@ -3,14 +3,15 @@ One unlocked mailbox file, shared by all its sessions in this process.
 
 Every write is one function in a group commit; when it is durable, the folders that it touched
 are published on the bus. Mail that other processes sealed for us meanwhile is taken in when the
-bus says so. New texts are put into the search index when the mailbox has been quiet for a
-moment, so that arriving mail does not wait for it.
+bus says so. New texts are put into the search index, and other upkeep is done, when the mailbox
+has been quiet for a moment, so that arriving mail does not wait for it.
 
 A mailbox that nobody uses for ``SLEEP_SECONDS`` gives its connections back though it stays
 unlocked: a session in IDLE costs no memory here. The next call opens them again in a
 millisecond.
 """
 
+import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -23,27 +24,28 @@ from twisted.python.failure import Failure
 
 from fe_mail.adapters.batch import Batch, Results
 from fe_mail.adapters.sqlite.database import Cursor, Database
-from fe_mail.adapters.sqlite.mailbox import folders, messages, searching
+from fe_mail.adapters.sqlite.mailbox import folders, messages
 from fe_mail.adapters.sqlite.mailbox.contents import Prepared, prepare
+from fe_mail.adapters.sqlite.mailbox.dream import Dream, Folders, known_folders
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
 from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
+from fe_mail.adapters.sqlite.mailbox.upkeep import CHORES
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import Corrupt, NotFound, Unavailable
+from fe_mail.model.change import Change
+from fe_mail.model.errors import Corrupt, MailError, NotFound, Unavailable
 from fe_mail.model.ids import AliasId
-from fe_mail.model.mailbox import DEFAULT_FOLDERS, Delivery, NewMessage
+from fe_mail.model.mailbox import DEFAULT_FOLDERS, Changes, Delivery, NewMessage
 from fe_mail.ports import Bus
 
 __all__ = ["MailboxFile", "fill_new"]
 
 SCHEMA = "mailbox"
-INDEX_DELAY_SECONDS = 1.0
-INDEX_DELAY_MAX_SECONDS = 30.0
+UPKEEP_DELAY_SECONDS = 1.0
+UPKEEP_DELAY_MAX_SECONDS = 30.0
 SLEEP_SECONDS = 60.0
 _NO_FILE = (0, 0)
-DELIVERIES_REMEMBERED_SECONDS = 7 * 86_400.0  # longer than any sender tries
-
 ARRIVALS_AT_ONCE = 20
 
 T = TypeVar("T")
@@ -85,11 +87,13 @@ class MailboxFile:
         self._taking_in = DeferredLock()
         self._take_in_waits = False
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._index_timer: IDelayedCall | None = None
-        self._unindexed_since = 0.0
+        self._upkeep_timer: IDelayedCall | None = None
+        self._neglected_since = 0.0
         self._door = DeferredLock()  # whoever opens or closes the connections
         self._identity = _NO_FILE  # device and inode of the file that was opened
         self._is_asleep = True
+        self._dream: Dream | None = None
+        self._is_leaving = False
         self._is_closed = False
         self._running = 0
         self._used_at = 0.0
@@ -116,16 +120,17 @@ class MailboxFile:
         self._unsubscribe = self._bus.subscribe(
             f"sealed:{self.alias_id}", lambda _: self._take_in_hinted()
         )
-        self._index_later()
+        self._tend_later()
 
     async def close(self) -> None:
         """Finish what was started and close the file; once is enough."""
         if self._is_closed:
             return
         self._unsubscribe()
-        if self._index_timer is not None:
-            self._index_timer.cancel()
-            self._index_timer = None
+        self._is_leaving = True
+        if self._upkeep_timer is not None:
+            self._upkeep_timer.cancel()
+            self._upkeep_timer = None
         for running in tuple(self._background):
             await running
         if self._sleep_timer is not None:
@@ -158,6 +163,7 @@ class MailboxFile:
                     raise NotFound("There is no such mailbox.")  # nor may opening make one
                 await self._database.open()
                 self._is_asleep = False
+                self._dream = None
                 self._used_at = self._clock.seconds()
                 self._sleep_timer = self._clock.callLater(SLEEP_SECONDS, self._tired)
         finally:
@@ -176,11 +182,25 @@ class MailboxFile:
     async def _sleep(self) -> None:
         await self._door.acquire()
         try:
+            known = await self._known_folders()
             if not self._running:
                 self._is_asleep = True
                 await self._database.close()
+                self._dream = Dream(self._path, self._clock.seconds(), known)
         finally:
             self._door.release()
+
+    async def _known_folders(self) -> Folders:
+        try:
+            return await self._database.read(known_folders)
+        except MailError:
+            return {}  # whoever looks next hears of it
+
+    def nothing_new(self, folder_id: int, since: int) -> Changes | None:
+        """What changed in a folder, if that can be known without opening the file: nothing."""
+        if self._dream is None or not self._is_asleep:
+            return None
+        return self._dream.nothing_new(folder_id, since, self._clock.seconds())
 
     async def refresh_limit(self) -> None:
         """Read the quota, which any process may have set."""
@@ -190,44 +210,51 @@ class MailboxFile:
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a snapshot."""
+        now = self._clock.seconds()
         try:
             await self._enter()
             return await self._database.read(
-                lambda cursor: work(Transaction(cursor, limit_octets=self.limit_octets))
+                lambda cursor: work(Transaction(cursor, now, self.limit_octets))
             )
         finally:
             self._leave()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a transaction; when it is durable, say which folders changed."""
-        now, limit, touched = self._clock.seconds(), self.limit_octets, set[int]()
+        now, limit = self._clock.seconds(), self.limit_octets
 
-        def run(cursor: Cursor) -> tuple[T, int]:
-            tx = Transaction(cursor, now, limit, touched)
-            return work(tx), tx.value("SELECT used_octets FROM mailbox")
+        def run(cursor: Cursor) -> tuple[T, int, tuple[Change, ...]]:
+            tx = Transaction(cursor, now, limit)
+            result = work(tx)
+            return result, tx.value("SELECT used_octets FROM mailbox"), self._changes(tx)
 
         try:
             await self._enter()
-            result, used = await self._database.write(run)
+            result, used, changes = await self._database.write(run)
         finally:
             self._leave()
         if used != self.used_octets:
             self.used_octets = used
             self._spool.note_used(self.alias_id, used, self.epoch)
-        for folder_id in sorted(touched):
-            self._bus.publish(f"mailbox:{self.alias_id}", {"folder": str(folder_id)})
+        if changes:
+            self._tend_later()
+        for change in changes:
+            self._bus.publish(Change.topic(self.alias_id), change.payload())
         return result
+
+    def _changes(self, tx: Transaction) -> tuple[Change, ...]:
+        return tuple(
+            Change(alias_id=self.alias_id, kind=kind, id=number, modseq=tx.modseq())
+            for kind, number in tx.touched
+        )
 
     async def prepare(self, new: Sequence[NewMessage]) -> list[Prepared]:
         """Digest and compress in a thread."""
-        prepared = await self._threads.run(lambda: [prepare(message) for message in new])
-        self._index_later()
-        return prepared
+        return await self._threads.run(lambda: [prepare(message) for message in new])
 
     async def deliver(self, delivery: Delivery) -> None:
         """Append, unless it arrived before. ``OverQuota``."""
         prepared = cast(Prepared, await self._arrivals.add(delivery.message))
-        self._index_later()
 
         def work(tx: Transaction) -> None:
             if not tx.row("SELECT 1 FROM delivery WHERE id = ?", delivery.id):
@@ -260,9 +287,6 @@ class MailboxFile:
             )
 
         def work(tx: Transaction) -> int:
-            tx.run(
-                "DELETE FROM delivery WHERE arrived_at < ?", tx.now - DELIVERIES_REMEMBERED_SECONDS
-            )
             arrivals = [
                 messages.deliver(tx, delivery.id, delivery.folder, prepared)
                 for _, delivery, prepared in ready
@@ -271,7 +295,6 @@ class MailboxFile:
 
         arrived = await self.write(work)
         await self._spool.discard([item for item, _, _ in ready])
-        self._index_later()
         return arrived
 
     def _opened(self, item: SealedItem) -> tuple[Delivery, Prepared] | None:
@@ -288,25 +311,27 @@ class MailboxFile:
             self._take_in_waits = True
             self._start(self.take_in())
 
-    def _index_later(self) -> None:
+    def _tend_later(self) -> None:
         """When nothing arrived for a moment, or has arrived without end for a while."""
         now = self._clock.seconds()
-        if self._index_timer is None:
-            self._unindexed_since = now
-            self._index_timer = self._clock.callLater(INDEX_DELAY_SECONDS, self._index_now)
-        elif now - self._unindexed_since < INDEX_DELAY_MAX_SECONDS:
-            self._index_timer.reset(INDEX_DELAY_SECONDS)
+        if self._is_leaving:
+            return
+        if self._upkeep_timer is None:
+            self._neglected_since = now
+            self._upkeep_timer = self._clock.callLater(UPKEEP_DELAY_SECONDS, self._tend_now)
+        elif now - self._neglected_since < UPKEEP_DELAY_MAX_SECONDS:
+            self._upkeep_timer.reset(UPKEEP_DELAY_SECONDS)
 
-    def _index_now(self) -> None:
-        self._index_timer = None
-        self._start(self.index())
+    def _tend_now(self) -> None:
+        self._upkeep_timer = None
+        self._start(self._tend())
 
-    async def index(self) -> None:
-        """Put what is not indexed yet into the index, a group at a time."""
-        while await self.read(
-            lambda tx: tx.row("SELECT 1 FROM content WHERE is_indexed = 0 LIMIT 1")
-        ):
-            await self.write(searching.index_some)
+    async def _tend(self) -> None:
+        """Every chore that is due, a bounded transaction at a time, until we are to close."""
+        for chore in CHORES:
+            while not self._is_leaving and await self.read(chore.is_due):
+                if not await self.write(chore.work):
+                    break
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         done: Deferred[object] = Deferred.fromCoroutine(work)
@@ -341,7 +366,8 @@ def fill_new(connection: apsw.Connection, now: float) -> bytes:
     public, private = new_key_pair()
     connection.execute("BEGIN IMMEDIATE")
     tx = Transaction(connection.cursor(), now)
-    tx.run("INSERT INTO mailbox VALUES (1, 0, 0, 0, ?, ?)", public, private)
+    prefix = secrets.token_hex(4)
+    tx.run("INSERT INTO mailbox VALUES (1, 0, 0, 0, ?, ?, ?, 0)", public, private, prefix)
     for name, use in DEFAULT_FOLDERS:
         folders.add(tx, name, special_use=use)
     connection.execute("COMMIT")

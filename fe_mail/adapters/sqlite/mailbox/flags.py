@@ -1,8 +1,8 @@
 """
 Flags: each combination that occurs has one row, and each message only its number.
 
-Rows of ``flagset`` never change and never go, so what a snapshot saw may be kept for good. What
-an open write transaction sees may not: it can still be rolled back.
+Rows of ``flagset`` never change and their numbers are never used again, so what a snapshot saw
+may be kept for good. What an open write transaction sees may not: it can still be rolled back.
 """
 
 from collections.abc import Iterable
@@ -22,11 +22,12 @@ class FlagSets:
 
     def of(self, tx: Transaction, ids: Iterable[int]) -> dict[int, frozenset[str]]:
         """The flags of these numbers at least."""
-        missing = set(ids).difference(self._known)
-        if len(missing) > 0:
+        known = self._known
+        if not known.keys() >= set(ids):
             numbers, texts = tx.columns(("id", "flags"), "FROM flagset")
-            self._known.update(zip(numbers, map(_parse, texts), strict=True))
-        return self._known
+            known = dict(zip(numbers, map(_parse, texts), strict=True))
+            self._known = known  # without those that went meanwhile
+        return known
 
 
 def _parse(text: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ under a new id, and goes with its last child. Ids and UIDVALIDITY values are nev
 a name that is used again is never taken for the old folder. RFC 9051 §6.3.
 """
 
-from bisect import bisect_left
+from array import array
 from typing import Any
 
 import attrs
@@ -24,6 +24,7 @@ from fe_mail.adapters.mailbox_rules import (
 from fe_mail.adapters.sqlite.mailbox.contents import remove_unused
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
+from fe_mail.model.change import ChangeKind
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, TooBig
 from fe_mail.model.mailbox import Folder, FolderStatus, FolderView
 
@@ -47,7 +48,8 @@ __all__ = [
 _FOLDER = (
     "SELECT id, name, uidvalidity, special_use, subscribed, selectable,"
     " EXISTS (SELECT 1 FROM folder AS child"
-    " WHERE child.name > folder.name || '/' AND child.name < folder.name || '0') FROM folder"
+    " WHERE child.name > folder.name || '/' AND child.name < folder.name || '0'),"
+    " (SELECT object_prefix FROM mailbox) FROM folder"
 )  # "0" is the character after "/"
 
 
@@ -60,6 +62,7 @@ def _value(row: tuple[Any, ...]) -> Folder:
         subscribed=bool(row[4]),
         selectable=bool(row[5]),
         has_children=bool(row[6]),
+        object_id=f"F{row[7]}-{row[0]}",
     )
 
 
@@ -112,7 +115,7 @@ def add(tx: Transaction, name: str, special_use: str = "", selectable: bool = Tr
         int(selectable),
         tx.modseq(),
     )
-    tx.touched.add(folder_id)
+    tx.touched.add((ChangeKind.FOLDER, folder_id))
     return folder_id
 
 
@@ -167,7 +170,7 @@ def delete(tx: Transaction, name: str) -> None:
     tx.run("DELETE FROM message WHERE folder_id = ?", folder.id)
     tx.run("DELETE FROM folder WHERE id = ?", folder.id)
     tx.modseq()
-    tx.touched.add(folder.id)
+    tx.touched.add((ChangeKind.FOLDER, folder.id))
     remove_unused(tx)
     if folder.has_children:
         add(tx, name, selectable=False)
@@ -194,7 +197,7 @@ def rename(tx: Transaction, old: str, new: str) -> None:
         tx.run("UPDATE folder SET name = ? WHERE id = ?", name, folder_id)
     _prune_parents(tx, old)
     tx.modseq()
-    tx.touched.add(folder.id)
+    tx.touched.add((ChangeKind.FOLDER, folder.id))
 
 
 def subscribe(tx: Transaction, name: str, subscribed: bool) -> None:
@@ -239,14 +242,17 @@ def select(tx: Transaction, name: str, flagsets: FlagSets) -> FolderView:
         ("uid", "flagset_id", "modseq"), "FROM message WHERE folder_id = ? ORDER BY uid", folder.id
     )
     known = flagsets.of(tx, flagset_ids)
+    used = sorted(set(flagset_ids))
+    place = {number: index for index, number in enumerate(used)}
     return FolderView(
         folder=folder,
         uidnext=uidnext,
         highest_modseq=highest_modseq,
-        uids=tuple(uids),
-        flags=tuple([known[number] for number in flagset_ids]),
-        modseqs=tuple(modseqs),
-        recent=frozenset(uids[bisect_left(uids, recent_from) :]),
+        uids=array("I", uids),
+        flags=array("I", map(place.__getitem__, flagset_ids)),
+        flag_sets=tuple(known[number] for number in used),
+        modseqs=array("Q", modseqs),
+        recent_from=recent_from,
     )
 
 
@@ -260,4 +266,4 @@ def claim_recent(tx: Transaction, view: FolderView) -> FolderView:
         view.uidnext,
         view.folder.id,
     )
-    return attrs.evolve(view, recent=frozenset(uid for uid in view.recent if uid >= row[0]))
+    return attrs.evolve(view, recent_from=row[0])

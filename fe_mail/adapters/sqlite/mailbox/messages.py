@@ -1,5 +1,5 @@
 """
-Messages: arriving, being fetched, flagged, copied, moved and removed; the change log.
+Messages: arriving, being flagged, copied, moved and removed; the change log.
 
 Sets of UIDs go to SQLite as one JSON array. Each mutation takes one ModSeq for all messages that
 it changes. RFC 9051 §6.4; RFC 7162 §3.1; RFC 6851; RFC 4315.
@@ -10,23 +10,19 @@ from collections.abc import Iterable, Sequence
 
 from fe_mail.adapters.mailbox_rules import INBOX, folder_name, parents
 from fe_mail.adapters.sqlite.mailbox import contents, folders
-from fe_mail.adapters.sqlite.mailbox.codec import decode_envelope, decode_structure
 from fe_mail.adapters.sqlite.mailbox.contents import Prepared
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets, flagset_id, spelled
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.model.errors import AlreadyExists, NotFound, OverQuota
 from fe_mail.model.mailbox import (
-    INLINE_BODY_OCTETS,
     Appended,
     Changes,
     CopyResult,
     ExpungeResult,
-    FetchedMessage,
     FlagAction,
     FlagResult,
     Folder,
     Quota,
-    Want,
 )
 
 __all__ = [
@@ -36,10 +32,8 @@ __all__ = [
     "copy",
     "deliver",
     "expunge",
-    "fetch",
     "move",
     "quota",
-    "read",
     "remove",
     "rename_inbox",
     "store_flags",
@@ -119,67 +113,6 @@ def _highest_modseq(tx: Transaction, folder_id: int) -> int:
     return modseq
 
 
-def fetch(
-    tx: Transaction, folder_id: int, uids: Sequence[int], want: Want, flagsets: FlagSets
-) -> tuple[FetchedMessage, ...]:
-    """The messages that exist, in UID order."""
-    if folders.by_id(tx, folder_id) is None:
-        return ()
-    rows = tx.rows(
-        "SELECT uid, modseq, flagset_id, received_at, message.size_octets, content_id,"
-        " iif(?, envelope, NULL), iif(?, structure, NULL), header_octets, layout"
-        " FROM message JOIN content ON content.id = content_id"
-        " WHERE folder_id = ? AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid",
-        Want.ENVELOPE in want,
-        Want.STRUCTURE in want,
-        folder_id,
-        _json(uids),
-    )
-    flags = flagsets.of(tx, {row[2] for row in rows})
-    return tuple(
-        FetchedMessage(
-            uid=uid,
-            modseq=modseq,
-            flags=flags[flagset],
-            received_at=received_at,
-            size_octets=size,
-            envelope=None if envelope is None else decode_envelope(envelope),
-            structure=None if structure is None else decode_structure(structure),
-            header=contents.read_octets(tx, content, layout, 0, header_octets)
-            if Want.HEADER in want
-            else None,
-            raw=contents.read_octets(tx, content, layout, 0, size)
-            if Want.BODY in want and size <= INLINE_BODY_OCTETS
-            else None,
-        )
-        for (
-            uid,
-            modseq,
-            flagset,
-            received_at,
-            size,
-            content,
-            envelope,
-            structure,
-            header_octets,
-            layout,
-        ) in rows
-    )
-
-
-def read(tx: Transaction, folder_id: int, uid: int, start: int, end: int) -> bytes:
-    """Raw octets ``start:end`` of a message (clipped)."""
-    row = tx.row(
-        "SELECT content_id, layout FROM message JOIN content ON content.id = content_id"
-        " WHERE folder_id = ? AND uid = ?",
-        folder_id,
-        uid,
-    )
-    if row is None:
-        raise NotFound("The message is gone.")
-    return contents.read_octets(tx, row[0], row[1], max(0, start), end)
-
-
 def store_flags(
     tx: Transaction,
     folder_id: int,
@@ -190,6 +123,7 @@ def store_flags(
 ) -> FlagResult:
     """Change flags. A message whose flags are as wished already keeps its ModSeq."""
     folders.existing(tx, folder_id)
+    since = _highest_modseq(tx, folder_id)
     flags = spelled(tx, flags)
     columns = ("uid", "flagset_id", "modseq")
     asked = zip(
@@ -222,7 +156,10 @@ def store_flags(
             _json(uids_of_new),
         )
     return FlagResult(
-        modseq=_highest_modseq(tx, folder_id), changed=tuple(changed), modified=tuple(modified)
+        since=since,
+        modseq=_highest_modseq(tx, folder_id),
+        changed=tuple(changed),
+        modified=tuple(modified),
     )
 
 
@@ -246,7 +183,7 @@ def copy(tx: Transaction, folder_id: int, uids: Sequence[int], to: str) -> CopyR
 
 
 def _copy(tx: Transaction, folder_id: int, uids: Sequence[int], target: Folder) -> CopyResult:
-    source = _present(tx, folder_id, uids)
+    source, since = _present(tx, folder_id, uids), _highest_modseq(tx, folder_id)
     first = _take_uids(tx, target.id, len(source))
     if source:
         tx.run(
@@ -261,6 +198,7 @@ def _copy(tx: Transaction, folder_id: int, uids: Sequence[int], target: Folder) 
         )
     return CopyResult(
         folder=target,
+        since=since,
         source=tuple(source),
         target=tuple(range(first, first + len(source))),
         modseq=_highest_modseq(tx, target.id),
@@ -330,21 +268,30 @@ def remove(tx: Transaction, folder_id: int, uids: Sequence[int]) -> ExpungeResul
 
 
 def _removed(tx: Transaction, folder_id: int, uids: list[int]) -> ExpungeResult:
+    since = _highest_modseq(tx, folder_id)
     _take_out(tx, folder_id, uids)
-    return ExpungeResult(uids=tuple(uids), modseq=_highest_modseq(tx, folder_id))
+    return ExpungeResult(uids=tuple(uids), since=since, modseq=_highest_modseq(tx, folder_id))
 
 
 def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> Changes:
     """What happened in the folder after ModSeq ``since``."""
     row = tx.row(
-        "SELECT highest_modseq, uidnext FROM folder WHERE id = ? AND selectable", folder_id
+        "SELECT highest_modseq, uidnext, vanished_horizon FROM folder WHERE id = ? AND selectable",
+        folder_id,
     )
     if row is None:
         return Changes(modseq=tx.value("SELECT modseq FROM mailbox"), uidnext=0, gone=True)
     after = "WHERE folder_id = ? AND modseq > ? ORDER BY uid"
     names = ("uid", "flagset_id", "modseq")
     uids, flagset_ids, modseqs = tx.columns(names, f"FROM message {after}", folder_id, since)
-    (vanished,) = tx.columns(("uid",), f"FROM vanished {after}", folder_id, since)
+    vanished: list[int] = []
+    present: list[int] | None = None
+    if since < row[2]:  # the list of what vanished is not complete any more
+        (present,) = tx.columns(
+            ("uid",), "FROM message WHERE folder_id = ? ORDER BY uid", folder_id
+        )
+    else:
+        (vanished,) = tx.columns(("uid",), f"FROM vanished {after}", folder_id, since)
     known = flagsets.of(tx, flagset_ids)
     flags = [known[number] for number in flagset_ids]
     return Changes(
@@ -352,4 +299,5 @@ def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> 
         uidnext=row[1],
         messages=tuple(zip(uids, flags, modseqs, strict=True)),
         vanished=tuple(vanished),
+        present=None if present is None else tuple(present),
     )

@@ -5,10 +5,11 @@
 from collections.abc import Callable, Sequence
 
 from fe_mail.adapters.mailbox_rules import INBOX, check_size, folder_name, wanted_folder
-from fe_mail.adapters.sqlite.mailbox import folders, searching
+from fe_mail.adapters.sqlite.mailbox import fetching, folders, searching
 from fe_mail.adapters.sqlite.mailbox import messages as mail
 from fe_mail.adapters.sqlite.mailbox.checking import broken_invariants
 from fe_mail.adapters.sqlite.mailbox.file import MailboxFile
+from fe_mail.adapters.sqlite.mailbox.records import SQLiteRecords
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.model.errors import Locked
 from fe_mail.model.ids import AliasId
@@ -50,6 +51,11 @@ class SQLiteOpenMailbox:
         if self._shared is None:
             raise Locked
         return self._shared
+
+    @property
+    def records(self) -> SQLiteRecords:
+        """Calendars, contacts and the like, beside the messages."""
+        return SQLiteRecords(lambda: self._file)
 
     def close(self) -> None:
         """Give the handle back; the last one closes the file after a while."""
@@ -113,11 +119,11 @@ class SQLiteOpenMailbox:
     ) -> tuple[FetchedMessage, ...]:
         """The messages that exist, in UID order; those that are gone are left out."""
         file = self._file
-        return await file.read(lambda tx: mail.fetch(tx, folder_id, uids, want, file.flagsets))
+        return await file.read(lambda tx: fetching.fetch(tx, folder_id, uids, want, file.flagsets))
 
     async def read(self, folder_id: int, uid: int, start: int, end: int) -> bytes:
         """Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone."""
-        return await self._file.read(lambda tx: mail.read(tx, folder_id, uid, start, end))
+        return await self._file.read(lambda tx: fetching.read(tx, folder_id, uid, start, end))
 
     async def store_flags(
         self,
@@ -156,6 +162,9 @@ class SQLiteOpenMailbox:
     async def changes(self, folder_id: int, since: int) -> Changes:
         """What happened in the folder after ModSeq ``since``."""
         file = self._file
+        nothing = file.nothing_new(folder_id, since)
+        if nothing is not None:
+            return nothing
         return await file.read(lambda tx: mail.changes(tx, folder_id, since, file.flagsets))
 
     async def quota(self) -> Quota:

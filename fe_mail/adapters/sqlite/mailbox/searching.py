@@ -9,6 +9,7 @@ RFC 9051 §6.4.4; RFC 7162 §3.1.5.
 
 import json
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ INDEX_BATCH = 100
 INDEX_OCTETS = 1024 * 1024  # of text in one batch, which other writers wait for
 TRIGRAMS_MAX = 48  # of one needle: more would not narrow the candidates any further
 TEXTS_AT_ONCE = 64
+NUMBER_DIGITS_MAX = 19  # that SQLite can keep
 TEXT_OCTETS_AT_ONCE = 512 * 1024  # compressed
 
 _COLUMNS = ("uid", "modseq", "flagset_id", "content_id", "size_octets", "received_at")
@@ -93,6 +95,14 @@ class _Search:
         inner = {row[_UID] for row in self.narrow(key.key, rows)}
         return [row for row in rows if row[_UID] not in inner]
 
+    def among(self, key: keys.InUIDs, rows: list[Row]) -> list[Row]:
+        """Both ascend, so that each range costs two bisections however many rows there are."""
+        uids = [row[_UID] for row in rows]
+        found: list[Row] = []
+        for low, high in key.ranges:
+            found += rows[bisect_left(uids, low) : bisect_right(uids, high)]
+        return found
+
     def flagged(self, key: keys.Flagged, rows: list[Row]) -> list[Row]:
         numbers = {row[_FLAGS] for row in rows}
         known, flag = self._flagsets.of(self._tx, numbers), key.flag.lower()
@@ -112,6 +122,24 @@ class _Search:
             for row in rows
             if row[_CONTENT] in day_by_content and compare(day_by_content[row[_CONTENT]], key.day)
         ]
+
+    def email(self, key: keys.EmailIs, rows: list[Row]) -> list[Row]:
+        number = self._number("M", key.email_id)
+        return [row for row in rows if row[_CONTENT] == number]
+
+    def thread(self, key: keys.ThreadIs, rows: list[Row]) -> list[Row]:
+        number = self._number("T", key.thread_id)
+        source = "FROM content WHERE thread_id = ? AND thread_id > 0"
+        contents = set(self._tx.columns(("id",), source, number)[0])
+        return [row for row in rows if row[_CONTENT] in contents]
+
+    def _number(self, kind: str, object_id: str) -> int:
+        """What an object id of this mailbox stands for, 0 for any other."""
+        common = self._tx.value("SELECT object_prefix FROM mailbox")
+        prefix = f"{kind}{common}-"
+        number = object_id.removeprefix(prefix)
+        is_ours = object_id.startswith(prefix) and number.isascii() and number.isdecimal()
+        return int(number) if is_ours and len(number) < NUMBER_DIGITS_MAX else 0
 
     def header(self, key: keys.HeaderContains, rows: list[Row]) -> list[Row]:
         name, needle = fold(key.name), fold(key.text)
@@ -201,7 +229,7 @@ def _cost(key: Key) -> int:
     """Columns of the rows first, then one more query, then text."""
     if type(key) in _COLUMN_TESTS:
         return 0
-    if isinstance(key, keys.Flagged):
+    if isinstance(key, keys.Flagged | keys.InUIDs | keys.EmailIs | keys.ThreadIs):
         return 1
     if isinstance(key, keys.And):
         return max(map(_cost, key.keys), default=0)
@@ -214,7 +242,6 @@ def _cost(key: Key) -> int:
 
 _COLUMN_TESTS: dict[type, Callable[[Any, Row], bool]] = {
     keys.All: lambda key, row: True,
-    keys.InUIDs: lambda key, row: any(low <= row[_UID] <= high for low, high in key.ranges),
     keys.Before: lambda key, row: day_of(row[_RECEIVED]) < key.day,
     keys.On: lambda key, row: day_of(row[_RECEIVED]) == key.day,
     keys.Since: lambda key, row: day_of(row[_RECEIVED]) >= key.day,
@@ -233,7 +260,10 @@ _NARROWING: dict[type, Callable[[_Search, Any, list[Row]], list[Row]]] = {
     keys.And: _Search.all_of,
     keys.Or: _Search.one_of,
     keys.Not: _Search.none_of,
+    keys.InUIDs: _Search.among,
     keys.Flagged: _Search.flagged,
+    keys.EmailIs: _Search.email,
+    keys.ThreadIs: _Search.thread,
     keys.SentBefore: _Search.sent,
     keys.SentOn: _Search.sent,
     keys.SentSince: _Search.sent,

@@ -1,5 +1,5 @@
 """
-One transaction on a mailbox file: its cursor, its ModSeq, and the folders that it changed.
+One transaction on a mailbox file: its cursor, its ModSeq, and what it changed.
 
 Long columns of numbers come back as one row of JSON arrays: SQLite's driver gives up the
 interpreter lock at each row, and on a busy server that would cost a thread switch for every
@@ -7,12 +7,13 @@ message of a folder.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
 
 from fe_mail.adapters.sqlite.database import Cursor
+from fe_mail.model.change import ChangeKind
 
 __all__ = ["Transaction"]
 
@@ -24,7 +25,7 @@ class Transaction:
     cursor: Cursor
     now: float = 0.0
     limit_octets: int = 0  # the quota; 0: none
-    touched: set[int] = attrs.field(factory=set)  # ids of the folders that changed
+    touched: set[tuple[ChangeKind, int]] = attrs.field(factory=set)  # what changed
     _modseq: int = 0
 
     def run(self, sql: str, *values: Any) -> None:
@@ -51,6 +52,24 @@ class Transaction:
         sql = f"SELECT {arrays} FROM (SELECT {', '.join(names)} {source})"  # noqa: S608  # our own
         return [json.loads(array) for array in self.row(sql, *values) or ()]
 
+    def table(
+        self, numbers: Sequence[str], blobs: Sequence[str], source: str, *values: Any
+    ) -> list[list[Any]]:
+        """The like with columns of octets after those of numbers; all of it is one row."""
+        picked = [f"json_group_array(n{at})" for at in range(len(numbers))]
+        picked += [f"json_group_array(length(b{at}))" for at in range(len(blobs))]
+        # Joined as text, because only text can be, but no octet is looked at.
+        picked += [
+            f"CAST(group_concat(CAST(b{at} AS TEXT), '') AS BLOB)" for at in range(len(blobs))
+        ]
+        named = [f"{name} AS n{at}" for at, name in enumerate(numbers)]
+        named += [f"{name} AS b{at}" for at, name in enumerate(blobs)]
+        sql = f"SELECT {', '.join(picked)} FROM (SELECT {', '.join(named)} {source})"  # noqa: S608
+        row = self.row(sql, *values) or ()
+        columns = [json.loads(array) for array in row[: len(picked) - len(blobs)]]
+        lengths, joined = columns[len(numbers) :], row[len(picked) - len(blobs) :]
+        return columns[: len(numbers)] + list(map(_split, joined, lengths))
+
     def modseq(self) -> int:
         """The ModSeq of this transaction, one more than the last one's."""
         if not self._modseq:
@@ -59,8 +78,28 @@ class Transaction:
 
     def touch(self, folder_id: int) -> int:
         """The folder changes in this transaction; returns the ModSeq."""
+        return self._touch(ChangeKind.FOLDER, folder_id)
+
+    def touch_collection(self, collection_id: int) -> int:
+        """The like of a collection of records."""
+        return self._touch(ChangeKind.COLLECTION, collection_id)
+
+    def _touch(self, kind: ChangeKind, number: int) -> int:
         modseq = self.modseq()
-        if folder_id not in self.touched:
-            self.touched.add(folder_id)
-            self.run("UPDATE folder SET highest_modseq = ? WHERE id = ?", modseq, folder_id)
+        if (kind, number) not in self.touched:
+            self.touched.add((kind, number))
+            table = kind.value
+            self.run(f"UPDATE {table} SET highest_modseq = ? WHERE id = ?", modseq, number)  # noqa: S608
         return modseq
+
+
+def _split(joined: bytes | None, lengths: list[int | None]) -> list[bytes | None]:
+    found: list[bytes | None] = []
+    at = 0
+    for length in lengths:
+        if length is None:
+            found.append(None)
+        else:
+            found.append((joined or b"")[at : at + length])
+            at += length
+    return found

@@ -1,4 +1,4 @@
--- accounts, version 2: users, domains, members, aliases, credentials, sessions, settings, log.
+-- accounts, version 2: users, domains, members, aliases, credentials, sessions, the outbox.
 --
 -- Columns have the names of the attributes in fe_mail/model/account.py. Times are seconds since
 -- the epoch, 0 means never; lists and mappings are JSON; flags are 0 or 1. "serial" is the order
@@ -164,12 +164,7 @@ CREATE TABLE web_sessions (
 CREATE INDEX web_sessions_by_user ON web_sessions (user_id);
 CREATE INDEX web_sessions_by_end ON web_sessions (expires_at);
 
-CREATE TABLE settings (
-    name TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-) WITHOUT ROWID;
-
--- Refers to nothing: an entry outlives what it is about.
+-- Entries of version 1, until they are moved to the file of the queue.
 CREATE TABLE log (
     serial INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -181,9 +176,6 @@ CREATE TABLE log (
     remote TEXT NOT NULL,
     detail TEXT NOT NULL                   -- JSON object
 );
-CREATE INDEX log_by_age ON log (created_at);
-CREATE INDEX log_by_domain ON log (domain_id, created_at);
-CREATE INDEX log_by_alias ON log (alias_id, created_at) WHERE alias_id <> '';
 
 -- Rows as the store hands them out, with what it fills in.
 CREATE VIEW domain_rows AS

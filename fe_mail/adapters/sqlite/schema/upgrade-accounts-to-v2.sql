@@ -12,3 +12,9 @@ CREATE TABLE first_user (
     user_id TEXT NOT NULL
 );
 INSERT INTO first_user SELECT 1, id FROM users ORDER BY serial LIMIT 1;
+
+-- The log moves to the file of the queue, see adapters/sqlite/journal.py. Nothing used the settings.
+DROP INDEX log_by_age;
+DROP INDEX log_by_domain;
+DROP INDEX log_by_alias;
+DROP TABLE settings;

@@ -1,0 +1,57 @@
+"""What SEARCH means, said as plainly as possible: the reference that the store is compared to."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fe_mail.adapters.mailbox_rules import day_of, fold
+from fe_mail.message.digest import digest
+from fe_mail.model import search
+from fe_mail.model.mailbox import FetchedMessage
+from fe_mail.model.search import Key
+from fe_mail.model.structure import Digest
+
+__all__ = ["matches"]
+
+
+def matches(key: Key, message: FetchedMessage) -> bool:
+    """Does the message, fetched with its octets, match?"""
+    return _TESTS[type(key)](key, message)
+
+
+def _digest(message: FetchedMessage) -> Digest:
+    assert message.raw is not None
+    return digest(message.raw)
+
+
+def _header(key: Any, message: FetchedMessage) -> bool:
+    name, needle = fold(key.name), fold(key.text)
+    lines = fold(_digest(message).header).split("\n")
+    fields = (line.split(":", 1) for line in lines if ":" in line)
+    return any(field.strip() == name and needle in value.strip() for field, value in fields)
+
+
+def _body(key: Any, message: FetchedMessage) -> bool:
+    return fold(key.text) in fold(_digest(message).text)
+
+
+def _text(key: Any, message: FetchedMessage) -> bool:
+    return fold(key.text) in fold(_digest(message).header) or _body(key, message)
+
+
+_TESTS: dict[type, Callable[[Any, FetchedMessage], bool]] = {
+    search.All: lambda key, m: True,
+    search.InUIDs: lambda key, m: any(low <= m.uid <= high for low, high in key.ranges),
+    search.Flagged: lambda key, m: key.flag.lower() in {flag.lower() for flag in m.flags},
+    search.HeaderContains: _header,
+    search.BodyContains: _body,
+    search.TextContains: _text,
+    search.Before: lambda key, m: day_of(m.received_at) < key.day,
+    search.On: lambda key, m: day_of(m.received_at) == key.day,
+    search.Since: lambda key, m: day_of(m.received_at) >= key.day,
+    search.Larger: lambda key, m: m.size_octets > key.octets,
+    search.Smaller: lambda key, m: m.size_octets < key.octets,
+    search.ModSeqSince: lambda key, m: m.modseq >= key.modseq,
+    search.And: lambda key, m: all(matches(part, m) for part in key.keys),
+    search.Or: lambda key, m: matches(key.left, m) or matches(key.right, m),
+    search.Not: lambda key, m: not matches(key.key, m),
+}

@@ -1,0 +1,113 @@
+"""\\Seen of messages that are read one by one is stored behind the client's back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+
+from fe_mail.model.errors import Unavailable
+from fe_mail.model.mailbox import FlagResult
+from fe_mail.ports import OpenMailbox
+from tests.dialogue import Connection
+from tests.imap.base import IMAPTestCase, message
+
+__all__ = ["SeenTests"]
+
+COUNT = 6
+
+
+class LateMailbox:
+    """Passes everything on to a mailbox, but ``store_flags`` waits for a gate."""
+
+    def __init__(self, mailbox: OpenMailbox) -> None:
+        self._mailbox = mailbox
+        self.gates: list[Deferred[None]] = []
+        self.asked: list[list[int]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mailbox, name)
+
+    async def store_flags(self, folder_id: int, uids: Sequence[int], *more: Any) -> FlagResult:
+        """Later, or it fails."""
+        self.asked.append(list(uids))
+        self.gates.append(Deferred())
+        await self.gates[-1]
+        return await self._mailbox.store_flags(folder_id, uids, *more)
+
+
+class SeenTests(IMAPTestCase):
+    """One session, whose store takes its time."""
+
+    def setUp(self) -> None:
+        """Six unseen messages."""
+        super().setUp()
+        self.add(*[message(f"m{number}") for number in range(COUNT)])
+        self.session: Connection = self.logged_in("INBOX")
+        session = self.session.protocol.session  # type: ignore[attr-defined]
+        self.late = LateMailbox(session._mailbox)
+        session._mailbox = session._seen._mailbox = self.late
+
+    def read_all(self) -> None:
+        """Read one after the other; each is told at once."""
+        for number in range(1, COUNT + 1):
+            told = self.ask(self.session, b"fetch %d body[]<0.1>" % number)
+            self.assertIn(b"FLAGS (\\Seen \\Recent)", told[1])
+            self.assertEqual(told[-1], b"t OK Fetched.")
+
+    def stored(self) -> int:
+        """How many messages are seen in the store."""
+        (status,) = self.now(self.mailbox.status(["INBOX"]))
+        return status.messages - status.unseen
+
+    def test_many_share_a_write(self) -> None:
+        """Two writes for six messages; other commands begin when both are done."""
+        self.read_all()
+        self.session.send(b"s SEARCH UNSEEN\r\n")
+        self.assertEqual(self.late.asked, [[1]])
+        self.late.gates[0].callback(None)
+        self.assertEqual(self.late.asked, [[1], [2, 3, 4, 5, 6]])
+        self.assertEqual(self.session.rest(), b"")
+        self.late.gates[1].callback(None)
+        self.assertEqual(self.session.rest(), b"* SEARCH\r\ns OK Searched.\r\n")
+        self.assertEqual(self.stored(), COUNT)
+
+    def test_each_is_stored_once(self) -> None:
+        """What was read again while it is under way is not written again."""
+        self.read_all()
+        self.assertEqual(len(self.ask(self.session, b"fetch 1 body[]<0.1>")), 2 + 1)
+        self.late.gates[0].callback(None)
+        self.late.gates[1].callback(None)
+        asked = [uid for uids in self.late.asked for uid in uids]
+        self.assertEqual(asked, list(range(1, COUNT + 1)))
+
+    def test_what_fails_is_taken_back(self) -> None:
+        """The client hears that the flag was not set after all, and reading went on."""
+        self.read_all()
+        self.late.gates[0].errback(Unavailable())
+        self.late.gates[1].callback(None)
+        told = self.ask(self.session, b"noop")
+        self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Recent))")
+        self.assertEqual(self.stored(), COUNT - 1)
+
+    def test_client_that_goes(self) -> None:
+        """What it read is stored all the same, and then the mailbox given back."""
+        file = self.mailboxes._open[self.alice.id]  # type: ignore[attr-defined]
+        self.read_all()
+        handles = file.handles
+        self.session.protocol.connectionLost(  # type: ignore[attr-defined]
+            Failure(ConnectionDone())
+        )
+        self.late.gates[0].callback(None)
+        self.assertEqual(file.handles, handles)
+        self.late.gates[1].callback(None)
+        self.assertEqual((self.stored(), file.handles), (COUNT, handles - 1))
+
+    def test_condstore(self) -> None:
+        """A client that wants ModSeqs waits for them."""
+        self.ask(self.session, b"enable condstore")
+        self.session.send(b"f FETCH 1 BODY[]<0.1>\r\n")
+        self.assertEqual(self.session.rest(), b"")
+        self.late.gates[0].callback(None)
+        self.assertIn(b"FLAGS (\\Seen \\Recent) MODSEQ (", self.session.rest())
