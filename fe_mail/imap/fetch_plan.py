@@ -114,9 +114,10 @@ def _column(item: FetchItem) -> tuple[bytes, Column]:
         form, column = COLUMNS[item]
         return item.value + b" " + form, column
     section = item
+    is_indexed = _is_indexed(section)
 
     def literals(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[bytes]:
-        found = [header_section(section, row) for row in rows]
+        found = [_header_section(section, row, is_indexed) for row in rows]
         return [b"{%d}\r\n%s" % (len(octets), octets) for octets in found]
 
     return section.label.replace(b"%", b"%%") + b" %s", literals
@@ -192,7 +193,11 @@ COLUMNS: Final[dict[Attribute, tuple[bytes, Column]]] = {
 
 def header_section(section: Section, row: FetchedMessage) -> bytes:
     """A section of the message's own header."""
-    if row.fields is not None and _is_indexed(section):
+    return _header_section(section, row, _is_indexed(section))
+
+
+def _header_section(section: Section, row: FetchedMessage, is_indexed: bool) -> bytes:
+    if row.fields is not None and is_indexed:
         return cut(section, pick_indexed(row.fields, section.fields))
     return cut(section, picked(section, row.header or b""))
 

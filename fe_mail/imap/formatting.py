@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 MAX_QUOTED_OCTETS: Final = 1000
+DAY_SECONDS: Final = 86_400
 MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 QUOTABLE: Final = bytes(octet for octet in range(0x20, 0x7F) if octet not in b'"\\')
@@ -70,18 +71,18 @@ def flag_list(flags: frozenset[str], recent: bool = False) -> bytes:
     return b"(%s)" % " ".join(names).encode("ascii", "replace")
 
 
-@lru_cache(maxsize=256)
 def internal_date(seconds: int) -> bytes:
     """``"17-Jul-1996 02:44:25 +0000"``, in UTC."""
-    at = time.gmtime(max(0, seconds))
-    return b'"%2d-%s-%04d %02d:%02d:%02d +0000"' % (
-        at.tm_mday,
-        MONTHS[at.tm_mon - 1],
-        at.tm_year,
-        at.tm_hour,
-        at.tm_min,
-        at.tm_sec,
-    )
+    days, second = divmod(max(0, seconds), DAY_SECONDS)
+    minute, second = divmod(second, 60)
+    return b'"%s %02d:%02d:%02d +0000"' % (_day(days), *divmod(minute, 60), second)
+
+
+@lru_cache(maxsize=4096)
+def _day(days: int) -> bytes:
+    """A day since the epoch; messages share few of them."""
+    at = time.gmtime(days * DAY_SECONDS)
+    return b"%2d-%s-%04d" % (at.tm_mday, MONTHS[at.tm_mon - 1], at.tm_year)
 
 
 def object_id(number: str | None) -> bytes:

@@ -10,6 +10,7 @@ RFC 9051 §6.4.5.1 (HEADER.FIELDS).
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from fe_mail.imap.sections import FIELD
@@ -51,9 +52,14 @@ def index_fields(header: bytes) -> bytes | None:
     return index + b"".join(fields)
 
 
-def pick_indexed(blob: bytes, names: Iterable[bytes]) -> bytes:
+@lru_cache(maxsize=256)
+def _codes(names: tuple[bytes, ...]) -> frozenset[int]:
+    return frozenset(_CODES[name] for name in names)
+
+
+def pick_indexed(blob: bytes, names: tuple[bytes, ...]) -> bytes:
     """The fields of these names, then the empty line."""
-    wanted = {_CODES[name] for name in names}
+    wanted = _codes(names)
     count = blob[0] << 8 | blob[1]
     lengths = struct.unpack_from(f">{count}I", blob, 2 + count)
     picked: list[bytes] = []

@@ -53,6 +53,8 @@ class FormattingTests(SynchronousTestCase):
     def test_internal_date(self) -> None:
         """In UTC, with the day padded by a space."""
         self.assertEqual(formatting.internal_date(800_000_000), b'" 9-May-1995 06:13:20 +0000"')
+        self.assertEqual(formatting.internal_date(-5), b'" 1-Jan-1970 00:00:00 +0000"')
+        self.assertEqual(formatting.internal_date(951_868_799), b'"29-Feb-2000 23:59:59 +0000"')
 
     def test_sequence_set(self) -> None:
         """Only ascending neighbors join; order is kept."""
