@@ -44,12 +44,15 @@ DEAD_SECONDS = 300.0
 
 
 def next_attempt_at(message: QueuedMessage, now: float, random: float) -> float:
-    """When to try again; ``random`` from 0 to 1 is the jitter. Never after the lifetime's end."""
+    """
+    When to try again; ``random`` from 0 to 1 is the jitter. Not after the lifetime's end, unless
+    that is over already and what failed could not be reported.
+    """
     age = max(0.0, now - message.created_at)
     interval = min(MAX_RETRY_SECONDS, max(MIN_RETRY_SECONDS, age * RETRY_GROWTH))
     interval *= 1.0 + JITTER * (2.0 * random - 1.0)
     end = message.created_at + LIFETIME_SECONDS
-    return max(now + 1.0, min(now + interval, end)) if now < end else now
+    return max(now + 1.0, min(now + interval, end)) if now < end else now + interval
 
 
 def is_expired(message: QueuedMessage, now: float) -> bool:

@@ -49,17 +49,18 @@ class BacklogTestCase(RunnerTestCase):
         self.remote = BySilence()
         self.calls: Counter[str] = Counter()
         for name in ("accept", "claim", "finish", "give_back", "renew", "rest"):
-            self.count(name)
+            self.count(self.queue, name)
+        self.count(self.queue.database, "write")
 
-    def count(self, name: str) -> None:
+    def count(self, whose: object, name: str) -> None:
         """The calls of a method."""
-        original = getattr(self.queue, name)
+        original = getattr(whose, name)
 
         async def counted(*arguments: Any) -> Any:
             self.calls[name] += arguments[0] != []
             return await original(*arguments)
 
-        self.patch(self.queue, name, counted)
+        self.patch(whose, name, counted)
 
     def fill(self, count: int, lane: str = "slow.test", **more: Any) -> None:
         """What another process accepted long ago; in one transaction, to be quick."""
@@ -105,11 +106,12 @@ class SlowHostTests(BacklogTestCase):
         self.put("late@slow.test")
 
         written = self.changes()
+        self.calls.clear()
         for _ in range(int(LEASE_SECONDS)):  # ten times as long, in tenths of the lease
             self.clock.advance(LEASE_SECONDS / 6)
         renewals = self.calls["renew"] * REMOTE_CONCURRENCY
         self.assertLessEqual(self.changes() - written, renewals, "nothing but leases")
-        self.assertEqual(self.calls["give_back"], 0)
+        self.assertEqual(self.calls["write"], self.calls["renew"], "no other transaction")
 
         before = self.calls["claim"]
         for _ in range(10):
@@ -124,7 +126,6 @@ class SlowHostTests(BacklogTestCase):
         self.setUp()
         many = self.wait_with(MANY)
         self.assertEqual(few, many)
-        self.assertEqual(many["accept"], 3)
 
     def test_steps_do_not_grow(self) -> None:
         """To claim for others costs SQLite as many steps with 20,000 as with 2,000."""
@@ -292,14 +293,16 @@ class SilentHostsTests(BacklogTestCase):
 
     def test_full_kind_is_looked_at_again(self) -> None:
         """When all waiting room was taken and some of it comes free, more is claimed at once."""
-        self.start(concurrency=4)
-        for number in range(40):
+        self.start(concurrency=16)
+        for number in range(100):
             self.put_elsewhere(f"x@silent{number}.test", alias_id=f"user{number}")
-        self.bus.publish("queue")
-        self.clock.advance(0)
-        for _ in range(200):
-            if not self.remote.stuck.waiting:
-                break
+        for _ in range(3):
+            self.bus.publish("queue")
+            self.clock.advance(0)
+        unclaimed = self.claims()
+        self.assertEqual(len(unclaimed), 100 - 12 - 64, "12 run, 64 may wait")
+        self.now(self.queue.give_back(unclaimed))
+        while self.remote.stuck.waiting:
             self.remote.stuck.release(DELIVERED)
             self.clock.advance(0)
         self.assertEqual(self.entries(), ())

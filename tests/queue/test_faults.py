@@ -14,7 +14,11 @@ from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import Claim, DeliveryState, Outcome
 from fe_mail.queue.runner import LEASE_SECONDS, STOP_GRACE_SECONDS, QueueRunner
-from fe_mail.queue.schedule import DELAYED_NOTICE_AFTER_SECONDS
+from fe_mail.queue.schedule import (
+    DELAYED_NOTICE_AFTER_SECONDS,
+    LIFETIME_SECONDS,
+    MAX_RETRY_SECONDS,
+)
 from fe_mail.queue.settling import DEFECT_TRIES, RETRY_SECONDS
 from fe_mail.reception.bounces import Bounces
 from tests.adapters.later import LaterThreads
@@ -223,6 +227,21 @@ class NoReportTests(RunnerTestCase):
         self.assertEqual(self.entries(), ())
         self.assertEqual(len(self.inbox()), 1)
 
+    def test_after_five_days(self) -> None:
+        """A message whose time is over, and whose report cannot be made, is tried now and then."""
+
+        async def fail(claim: Claim, failures: object) -> None:
+            raise Unavailable
+
+        self.remote = ScriptedCourier(LATER)
+        self.patch(self.bounces, "failed", fail)
+        self.start()
+        self.put("x@a.test", created_at=self.clock.seconds() - LIFETIME_SECONDS)
+        self.run_for(MAX_RETRY_SECONDS * 3, 60.0)
+        self.assertLessEqual(len(self.remote.claims), 4)
+        self.assertEqual(len(self.entries()), 1)
+        self.flushLoggedErrors(Unavailable)
+
     def test_late_and_failed(self) -> None:
         """Of one connection some are late, some failed: one report and one notice."""
 
@@ -332,4 +351,4 @@ class LateTests(PostOfficeTestCase):
         stopping = Deferred.fromCoroutine(runner.stop())
         self.run_threads()
         self.successResultOf(stopping)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual((runner.active_count, runner._calls), (0, {}))

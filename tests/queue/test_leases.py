@@ -16,12 +16,12 @@ from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.threads import InlineThreads, Threads
-from fe_mail.model.queue import DeliveryState, Target
+from fe_mail.model.queue import DeliveryState
 from fe_mail.queue.runner import LEASE_SECONDS, QueueRunner
 from fe_mail.queue.schedule import FIRST_CONCURRENCY
 from tests.adapters.later import LaterThreads
 from tests.queue.base import ROOMS
-from tests.queue.running import DELIVERED, NEVER, RunnerTestCase, StuckCourier
+from tests.queue.running import DELIVERED, NEVER, RunnerTestCase, StuckCourier, elsewhere
 
 LONG = 3 * LEASE_SECONDS
 
@@ -105,22 +105,24 @@ class PauseTests(LeasesTestCase):
         self.steady.advance(LONG)
         self.finish_all(1)
 
-    def test_ends_while_it_is_claimed(self) -> None:
-        """The outcome is on its way with the old lease while we take the new one."""
+    def start_late(self) -> tuple[SQLiteQueue, LaterThreads]:
+        """One delivery under way; from now on the runner's queue answers when the test says so."""
         threads = LaterThreads()
-        inline, self.queue = (
-            self.queue,
-            SQLiteQueue(self.path, threads, MemoryBlobs(), steady=self.steady.seconds),
-        )
+        inline = self.queue
+        self.queue = SQLiteQueue(self.path, threads, MemoryBlobs(), steady=self.steady.seconds)
         opening = Deferred.fromCoroutine(self.queue.start())
         run_all(threads)
         self.successResultOf(opening)
-        message = self.message()
-        target = Target(courier="remote", address="a@elsewhere.test")
-        self.now(inline.accept(self.acceptance(message, target)))
+        acceptance = self.acceptance(self.message(), elsewhere("a@elsewhere.test"))
+        self.now(inline.accept(acceptance))
         self.start()
         run_all(threads)
         self.assertEqual(len(self.begun()), 1)
+        return inline, threads
+
+    def test_ends_while_it_is_claimed(self) -> None:
+        """The outcome is on its way with the old lease while we take the new one."""
+        inline, threads = self.start_late()
         self.steady.advance(LONG)
         self.hint()
         threads.next()  # looked: something is due
@@ -129,11 +131,23 @@ class PauseTests(LeasesTestCase):
         self.queue = inline
         self.finish_all(1)
 
+    def test_ends_while_it_is_renewed(self) -> None:
+        """What has ended when the answer comes has lost nothing."""
+        inline, threads = self.start_late()
+        lost: list[object] = []
+        self.patch(self.runners[0], "_lose", lost.append)
+        self.remote.release(DELIVERED)
+        self.clock.advance(LEASE_SECONDS / 3)  # joins the transaction that records
+        run_all(threads)
+        self.assertEqual(lost, [])
+        self.queue = inline
+        self.finish_all(1)
+
     def test_left_over(self) -> None:
         """What was not in our hands, and is claimed with what is, goes back and has its turn."""
         self.start()
         message = self.message()
-        target = Target(courier="remote", address="x@elsewhere.test")
+        target = elsewhere("x@elsewhere.test")
         acceptance = self.acceptance(message, target, target)
         (claim,) = self.now(self.queue.accept(acceptance, LEASE_SECONDS, [1]))
         self.intake.attach(None)
@@ -294,6 +308,9 @@ class Courier:
 
 class Words(LineReceiver):
     delimiter = b"\\n"
+    def connectionLost(self, reason):
+        if reactor.running:  # whoever started us is gone
+            reactor.stop()
     def lineReceived(self, line):
         if line == b"hint":
             bus.publish("queue")
@@ -369,7 +386,9 @@ class StoppedProcessTests(LeasesTestCase):
     def line(self) -> str:
         """What it says next."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        line = self.process.stdout.readline().strip()
+        self.assertNotEqual(line, "", "it has ended")
+        return line
 
     def say(self, word: str) -> None:
         """What it does next."""
@@ -406,8 +425,8 @@ class StoppedProcessTests(LeasesTestCase):
         self.assertEqual(len(self.remote.waiting), 2)
         os.kill(self.process.pid, signal.SIGCONT)
         self.say("renew")
-        self.assertEqual({self.line(), self.line()}, {f"cancel {each}" for each in self.sent})
-        self.assertEqual(self.line(), "renewed")
+        said = set(iter(self.line, "renewed"))
+        self.assertEqual(said, {f"cancel {each}" for each in self.sent})
         self.say("stop")
         self.assertEqual(self.line(), "stopped")
         self.finish_all(2)
