@@ -1,4 +1,4 @@
-"""The spool: bodies of messages that wait."""
+"""The store of large bodies, beside the queue."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ __all__ = ["BlobReader", "BlobWriter", "Blobs"]
 
 
 class BlobWriter(Protocol):
-    """One blob being written. Small ones stay in memory until ``commit``."""
+    """One blob being written; what is still small stays in memory until ``commit``."""
 
     @property
     def size_octets(self) -> int:
@@ -39,7 +39,7 @@ class BlobReader(Protocol):
 
 
 class Blobs(Protocol):
-    """Spool: bodies that wait, encrypted with the server's key. A blob never changes."""
+    """Large bodies that wait, encrypted with the server's key. A blob never changes."""
 
     def create(self, now: float) -> BlobWriter:
         """Begin a blob; once it is committed or aborted, writing to it is a ``Conflict``."""

@@ -161,8 +161,13 @@ class QueueRunner:
             if work is not None:
                 back.append(work)
         if back:
-            self._spawn(self._give_back(back))
+            self._spawn(self._put_back(back))
         self._start_next()
+
+    async def _put_back(self, works: Sequence[Work]) -> None:
+        """And look again, so that it has its turn as soon as there is room."""
+        await self._give_back(works)
+        self._fill_soon()
 
     # -- taking claims --------------------------------------------------------------------------
 

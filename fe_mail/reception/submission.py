@@ -285,7 +285,7 @@ class _SubmissionSpooling:
             return refusal
         try:
             return await self._queue(identity, routed, judgment)
-        except BaseException:
+        except Exception:
             if not rights.is_unlimited:
                 await self._give_back(identity)
             raise

@@ -144,6 +144,14 @@ class SlowHostTests(BacklogTestCase):
 
     def steps_of(self, room: Room) -> int:
         """SQLite's steps for a claim."""
+        claiming = self.queue.claim(self.clock.seconds(), 60.0, [room])
+        steps = self.steps_taken(claiming)
+        lanes = [claim.lane for claim in self.last]
+        self.assertIn("smtp:quick.test", lanes)
+        return steps
+
+    def steps_taken(self, work: Any) -> int:
+        """SQLite's steps for what is done at once."""
         connection = self.queue.database._writer
         assert connection is not None
         taken = 0
@@ -155,11 +163,18 @@ class SlowHostTests(BacklogTestCase):
 
         connection.set_progress_handler(step, 1)
         try:
-            claims = self.now(self.queue.claim(self.clock.seconds(), 60.0, [room]))
+            self.last = self.now(work)
         finally:
             connection.set_progress_handler(None)
-        self.assertIn("smtp:quick.test", [claim.lane for claim in claims])
         return taken
+
+    def test_counting(self) -> None:
+        """What a metrics scrape asks looks at lines, and not at deliveries."""
+        steps = []
+        for more in (FEW, MANY - FEW):
+            self.fill(more)
+            steps.append(self.steps_taken(self.queue.counts()))
+        self.assertEqual(steps[0], steps[1])
 
     def test_plans(self) -> None:
         """No statement of a claim looks at all deliveries, or at all lines."""
@@ -228,6 +243,10 @@ class SilentHostsTests(BacklogTestCase):
         self.patch(self.queue, "accept", accept)
         self.put("x@new.test")
         self.assertEqual(self.remote.quick_addresses(), ["x@new.test"])
+        while self.remote.stuck.waiting:
+            self.remote.stuck.release(DELIVERED)
+            self.clock.advance(0)
+        self.assertEqual(self.entries(), (), "what went back has its turn without a hint")
 
     def test_status_is_true(self) -> None:
         """What was not tried says nothing of a destination, and counts no attempt."""
