@@ -4,16 +4,18 @@ Load generators on plain sockets: cheap for the machine that they share with the
 They speak just enough SMTP, IMAP and POP3 to ask and to know when the answer is complete.
 """
 
+import itertools
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 __all__ = ["IMAPLoad", "POP3Load", "make_message", "measure", "smtp_load"]
 
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n\Z")
+_sent = itertools.count(1_000_000)  # beyond the numbers of what is appended
 
 
 def make_message(number: int, octets: int = 4096) -> bytes:
@@ -60,37 +62,68 @@ class Connection:
 # SMTP ------------------------------------------------------------------------------------------
 
 
-def smtp_load(port: int, to: str, count: int, sessions: int, octets: int) -> float:
-    """Messages accepted per second over ``sessions`` connections, without pipelining."""
-    numbers = iter(range(count))
+class _SMTP:
+    """One session; a refusal is remembered in ``failures``."""
+
+    def __init__(self, port: int, failures: list[bytes]) -> None:
+        self._connection = Connection(port, None)
+        self._failures = failures
+        self._ask(b"")
+        self._ask(b"EHLO client.test\r\n")
+
+    def _ask(self, command: bytes) -> None:
+        self._connection.socket.sendall(command)
+        line = self._connection.line()
+        while line[3:4] == b"-":
+            line = self._connection.line()
+        if line[:1] not in b"23":
+            self._failures.append(line)
+
+    def send(self, to: str, message: bytes) -> None:
+        """One message, a command at a time."""
+        self._ask(b"MAIL FROM:<bench@client.test>\r\n")
+        self._ask(b"RCPT TO:<" + to.encode() + b">\r\n")
+        self._ask(b"DATA\r\n")
+        self._ask(message + b".\r\n")
+
+    def quit(self) -> None:
+        """Say good-bye."""
+        self._ask(b"QUIT\r\n")
+        self._connection.close()
+
+
+def smtp_load(
+    ports: Sequence[int], to: str, count: int, sessions: int, octets: int, *, is_new: bool = False
+) -> float:
+    """
+    Messages accepted per second by ``sessions`` clients at a time, shared out over ``ports``.
+
+    Each client keeps its connection, or with ``is_new`` makes one for every message.
+    """
+    # No message is like another, or a server could know it again and keep one of them.
+    numbers = iter([next(_sent) for _ in range(count)])
     lock = threading.Lock()
     failures: list[bytes] = []
 
-    def session() -> None:
-        connection = Connection(port, None)
-
-        def ask(command: bytes) -> None:
-            connection.socket.sendall(command)
-            line = connection.line()
-            while line[3:4] == b"-":
-                line = connection.line()
-            if line[:1] not in b"23":
-                failures.append(line)
-
-        ask(b"")
-        ask(b"EHLO client.test\r\n")
+    def client(port: int) -> None:
+        session: _SMTP | None = None
         while True:
             with lock:
                 number = next(numbers, None)
             if number is None:
                 break
-            ask(b"MAIL FROM:<bench@client.test>\r\n")
-            ask(b"RCPT TO:<" + to.encode() + b">\r\n")
-            ask(b"DATA\r\n")
-            ask(make_message(number, octets) + b".\r\n")
-        connection.close()
+            session = session or _SMTP(port, failures)
+            session.send(to, make_message(number, octets))
+            if is_new:
+                session.quit()
+                session = None
+        if session is not None:
+            session.quit()
 
-    threads = [threading.Thread(target=session) for _ in range(sessions)]
+    threads = [
+        threading.Thread(target=client, args=(ports[number % len(ports)],))
+        for number in range(sessions)
+    ]
 
     def run() -> int:
         for thread in threads:
@@ -141,6 +174,18 @@ class IMAPLoad:
                 if not line.startswith(tag + b"OK"):
                     raise RuntimeError(line.decode("utf-8", "replace"))
                 return octets
+
+    def messages(self, folder: str = "INBOX") -> int:
+        """How many there are."""
+        self.send(f"STATUS {folder} (MESSAGES)")
+        line = self.connection.line()
+        self.finish()
+        return int(line.rsplit(b" ", 1)[1].strip(b")\r\n"))
+
+    def logout(self) -> None:
+        """Say good-bye."""
+        self.ask("LOGOUT")
+        self.connection.close()
 
     def append(self, folder: str, numbers: range, octets: int) -> int:
         """Append one message after the other; how many."""

@@ -2,7 +2,8 @@
 Peers to compare with, run from a directory of their own: Postfix and Dovecot, where installed.
 
 Both are configured as a careful administrator would: Postfix fsyncs its queue, Dovecot fsyncs
-what it appends (``mail_fsync=always``) into a maildir, and speaks TLS as we do.
+what it appends (``mail_fsync=always``) into a maildir, and speaks TLS as we do. Postfix hands its
+mail to Dovecot's LMTP, or throws it away when it stands alone.
 """
 
 import os
@@ -13,6 +14,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from bench.usage import descendants
 
 __all__ = ["Dovecot", "Postfix"]
 
@@ -37,13 +40,8 @@ def _wait(port: int) -> None:
             time.sleep(0.05)
 
 
-def _descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for child in map(int, children) for each in (child, *_descendants(child))]
-
-
 class Dovecot:
-    """``imap`` and ``pop3`` are its ports; any user of ``demo.test``, password ``secret``."""
+    """``imap``, ``pop3`` and ``lmtp`` are its ports; any user of ``demo.test`` has one password."""
 
     password = "secret"  # of a server that lives for one benchmark
 
@@ -51,12 +49,12 @@ class Dovecot:
         """``chain`` is a certificate in PEM, with ``privkey.pem`` beside it."""
         self._chain = chain
         self.directory = Path(tempfile.mkdtemp(prefix="bench-dovecot-"))
-        self.imap, self.pop3 = _free_port(), _free_port()
+        self.imap, self.pop3, self.lmtp = _free_port(), _free_port(), _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
     def is_available() -> bool:
-        """Installed, and we may start it."""
+        """Installed, and we may start it; its LMTP comes as a package of its own."""
         return shutil.which("dovecot") is not None and os.geteuid() == 0
 
     def start(self) -> None:
@@ -71,13 +69,15 @@ class Dovecot:
             f"""
 base_dir = {self.directory}/run
 log_path = {self.directory}/log
-protocols = imap pop3
+protocols = imap pop3 lmtp
 ssl = required
 ssl_cert = <{self._chain}
 ssl_key = <{self._chain.with_name("privkey.pem")}
 mail_location = maildir:{mail}/%n
 mail_fsync = always
 mail_max_userip_connections = 10000
+auth_username_format = %n
+postmaster_address = postmaster@demo.test
 first_valid_uid = 1
 passdb {{
   driver = static
@@ -94,6 +94,14 @@ service imap-login {{
   inet_listener imaps {{
     port = {self.imap}
     ssl = yes
+  }}
+}}
+service lmtp {{
+  client_limit = 1
+  process_min_avail = 4
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {self.lmtp}
   }}
 }}
 service pop3-login {{
@@ -114,7 +122,7 @@ service pop3-login {{
     def processes(self) -> list[int]:
         """The ids of all its processes."""
         assert self._process is not None
-        return [self._process.pid, *_descendants(self._process.pid)]
+        return [self._process.pid, *descendants(self._process.pid)]
 
     def stop(self) -> None:
         """End it and remove its files."""
@@ -125,9 +133,10 @@ service pop3-login {{
 
 
 class Postfix:
-    """``port`` takes mail for ``demo.test`` and discards it after queueing."""
+    """``port`` takes mail for ``demo.test``, for the LMTP server on ``lmtp`` or for nobody (0)."""
 
-    def __init__(self) -> None:
+    def __init__(self, lmtp: int = 0) -> None:
+        self._transport = f"lmtp:inet:127.0.0.1:{lmtp}" if lmtp else "discard"
         self.directory = Path(tempfile.mkdtemp(prefix="bench-postfix-"))
         self.port = _free_port()
 
@@ -153,7 +162,7 @@ data_directory = {self.directory}/data
 myhostname = mx.demo.test
 mydestination =
 relay_domains = demo.test
-relay_transport = discard
+relay_transport = {self._transport}
 mynetworks = 127.0.0.0/8
 inet_interfaces = 127.0.0.1
 smtpd_peername_lookup = no
@@ -170,6 +179,12 @@ maillog_file_prefixes = {self.directory}
         (etc / "master.cf").write_text("\n".join(lines) + "\n")
         subprocess.run(["postfix", "-c", str(etc), "start"], check=True, capture_output=True)
         _wait(self.port)
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of all its processes."""
+        master = int((self.directory / "spool" / "pid" / "master.pid").read_text())
+        return [master, *descendants(master)]
 
     def stop(self) -> None:
         """End it and remove its files."""

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 ROOT = Path(__file__).resolve().parent.parent
 STDLIB = frozenset(sys.stdlib_module_names)
 
-VALUES = frozenset({"model", "ports"})
+VALUES = frozenset({"model", "ports", "budget"})
 PURE = frozenset({"message", "sieve"})
 RULES = frozenset({"mailauth", "policy"})
 SERVICES = frozenset(

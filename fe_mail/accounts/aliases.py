@@ -14,11 +14,11 @@ from collections.abc import Mapping
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.alias_fields import Editing
 from fe_mail.accounts.domains import is_admin
 from fe_mail.accounts.keys import GeneratedPassword, Keys
 from fe_mail.accounts.passwords import Slot, run_here
-from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.validation import is_pattern
 from fe_mail.model.account import Alias, Domain, MailboxKeys, User
@@ -57,8 +57,8 @@ class Aliases:
         run: Offload = run_here,
     ) -> None:
         self._accounts = accounts
-        self._settlement = Settlement(accounts, mailboxes, bus)
-        self._keys = Keys(accounts, keyring, mailboxes, self._settlement, clock, run=run)
+        self._aftermath = Aftermath(accounts, mailboxes, bus)
+        self._keys = Keys(accounts, keyring, mailboxes, self._aftermath, clock, run=run)
         self._mailboxes = mailboxes
         self._bus = bus
         self._clock = clock
@@ -135,7 +135,7 @@ class Aliases:
         """Remove it with its passwords and its mailbox."""
         self._require_owner(user, domain, alias)
         await self._accounts.delete_alias(alias.id)
-        await self._settlement.follow([alias.id])
+        await self._aftermath.follow([alias.id])
 
     async def generate_password(
         self,

@@ -6,7 +6,7 @@ an admin there. A server keeps at least one admin: without any, the next strange
 own it.
 """
 
-from fe_mail.accounts.settlement import Settlement
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.users import Users
 from fe_mail.model.account import User
 from fe_mail.model.errors import PermissionDenied
@@ -24,7 +24,7 @@ class Departure:
     ) -> None:
         self._accounts = accounts
         self._users = users
-        self._settlement = Settlement(accounts, mailboxes, bus)
+        self._aftermath = Aftermath(accounts, mailboxes, bus)
 
     async def leave(self, user: User, password: str) -> None:
         """Delete the account. ``AuthenticationFailed``, ``RateLimited``, ``PermissionDenied``."""
@@ -37,7 +37,7 @@ class Departure:
             raise PermissionDenied(
                 "You are the only administrator of this server, so your account has to stay."
             )
-        await self._settlement.follow(await self._accounts.delete_user(user.id))
+        await self._aftermath.follow(await self._accounts.delete_user(user.id))
 
     async def _has_other_admin(self, user: User) -> bool:
         async for other in every(self._accounts.users):

@@ -20,9 +20,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts import validation
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.dns_checks import RecordCheck, check_records
 from fe_mail.accounts.dns_records import SENDING, DNSRecord, domain_records
-from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
@@ -92,7 +92,7 @@ class Domains:
         self._clock = clock
         self._site = site
         self._keygen = keygen
-        self._settlement = Settlement(accounts, mailboxes, bus)
+        self._aftermath = Aftermath(accounts, mailboxes, bus)
 
     async def create(
         self, user: User, name: str, *, catchall: bool | str = True, **settings: object
@@ -213,7 +213,7 @@ class Domains:
     async def delete(self, user: User, domain: Domain) -> None:
         """Remove with its aliases, their passwords and mailboxes."""
         self.require_admin(user, domain)
-        await self._settlement.follow(await self._accounts.delete_domain(domain.id))
+        await self._aftermath.follow(await self._accounts.delete_domain(domain.id))
 
     def records(self, domain: Domain) -> tuple[DNSRecord, ...]:
         """What the owner has to publish."""

@@ -9,7 +9,7 @@ A mailbox is begun in three steps. The *claim* takes all keys away, so that mail
 (450), and notes that the alias is unsettled. Then whatever mailbox there was is removed, and the
 new one is made with the claim's epoch, which nobody else has. The last step sets the new keys, if
 the claim still holds: whoever claimed later makes it fail, and removed what it had made. A crash
-in between leaves an alias without a mailbox and a note, on which ``settlement`` acts.
+in between leaves an alias without a mailbox and a note, on which ``aftermath`` acts.
 """
 
 import secrets
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.passwords import (
     CHOSEN_ITERATIONS,
     GENERATED_ITERATIONS,
@@ -31,7 +32,6 @@ from fe_mail.accounts.passwords import (
     prepare,
     run_here,
 )
-from fe_mail.accounts.settlement import Settlement
 from fe_mail.model.account import Alias, Credential, MailboxKeys
 from fe_mail.model.errors import Conflict, Invalid, MailError
 from fe_mail.ports import AccountStore, Keyring, MailboxStore, Offload
@@ -67,7 +67,7 @@ class Keys:
         accounts: AccountStore,
         keyring: Keyring,
         mailboxes: MailboxStore,
-        settlement: Settlement,
+        aftermath: Aftermath,
         clock: IReactorTime,
         *,
         run: Offload = run_here,
@@ -75,7 +75,7 @@ class Keys:
         self._accounts = accounts
         self._keyring = keyring
         self._mailboxes = mailboxes
-        self._settlement = settlement
+        self._aftermath = aftermath
         self._clock = clock
         self._run = run
 
@@ -116,7 +116,7 @@ class Keys:
             recovery = [await self._recovery(alias, code, mailbox_key)]
         password = await self._credential(alias, chosen, mailbox_key)
         await self._set(keys, keys.sealing_key, (*recovery, password), self._clock.seconds())
-        await self._settlement.follow([alias.id])
+        await self._aftermath.follow([alias.id])
         return GeneratedPassword(
             username=alias.address,
             password=chosen.password,
@@ -148,7 +148,7 @@ class Keys:
             await self._accounts.set_keys(made, now, now)
         except Conflict:
             raise _changed() from None
-        await self._settlement.follow([alias.id])
+        await self._aftermath.follow([alias.id])
         return GeneratedPassword(
             username=alias.address, password=chosen.password, recovery_code=code
         )

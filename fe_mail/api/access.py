@@ -8,11 +8,10 @@ refusals is part of the contract: authentication, verified e-mail, banned, rate.
 import base64
 import binascii
 import enum
-from typing import TYPE_CHECKING
 
-import attrs
-
-from fe_mail.http.limits import DAY_SECONDS, limit_key
+from fe_mail.api.call import Call
+from fe_mail.http.gate import CLOSED
+from fe_mail.http.limits import Limit, limit_key
 from fe_mail.http.request import header
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
@@ -23,10 +22,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.network import network_of
 
-if TYPE_CHECKING:
-    from fe_mail.api.call import Call
-
-__all__ = ["CALLS", "Access", "Limit", "admit", "count"]
+__all__ = ["CALLS", "Access", "admit", "count"]
 
 MAX_AUTHORIZATION_CHARS = 4096
 
@@ -35,27 +31,22 @@ class Access(enum.Enum):
     """What a route asks of its caller."""
 
     NOBODY = "nobody"
+    GATED = "whoever passes the gate"  # before the first account
     TOKEN = "token"  # noqa: S105 - the name of a kind of access
     TOKEN_OR_ALIAS = "token or alias"  # noqa: S105 - likewise
-
-
-@attrs.frozen
-class Limit:
-    """At most ``calls`` of the routes that share ``name`` within ``seconds``."""
-
-    name: str
-    calls: int
-    seconds: int = DAY_SECONDS
 
 
 CALLS = Limit("calls", 1000, 60)
 
 
-async def admit(call: "Call", access: Access) -> None:
+async def admit(call: Call, access: Access) -> None:
     """Set ``user`` or ``identity``, or refuse."""
     if access is Access.NOBODY:
         return
     try:
+        if access is Access.GATED:
+            await _admit_through_gate(call)
+            return
         username, password = _basic(header(call.request, b"Authorization"))
         if password and access is Access.TOKEN_OR_ALIAS:
             await _admit_alias(call, username, password)
@@ -64,6 +55,12 @@ async def admit(call: "Call", access: Access) -> None:
     except AuthenticationFailed:
         await count(call, None)
         raise
+
+
+async def _admit_through_gate(call: Call) -> None:
+    authorization = header(call.request, b"Authorization")
+    if not await call.api.gatekeeper.admits(authorization, network_of(call.remote)):
+        raise AuthenticationFailed(CLOSED)
 
 
 def _basic(authorization: str) -> tuple[str, str]:
@@ -81,7 +78,7 @@ def _basic(authorization: str) -> tuple[str, str]:
     return username, password
 
 
-async def _admit_token(call: "Call", token: str) -> None:
+async def _admit_token(call: Call, token: str) -> None:
     try:
         user = await call.api.services.users.by_token(token)
     except (NotFound, AuthenticationFailed):
@@ -93,7 +90,7 @@ async def _admit_token(call: "Call", token: str) -> None:
     call.user = user
 
 
-async def _admit_alias(call: "Call", username: str, password: str) -> None:
+async def _admit_alias(call: Call, username: str, password: str) -> None:
     peer = Peer(ip=call.remote, protocol="HTTP")
     try:
         call.identity = await call.api.services.login.authenticate(username, password, peer, "api")
@@ -101,7 +98,7 @@ async def _admit_alias(call: "Call", username: str, password: str) -> None:
         raise AuthenticationFailed(error.sentence) from None
 
 
-async def count(call: "Call", limit: Limit | None) -> None:
+async def count(call: Call, limit: Limit | None) -> None:
     """
     Count the call against the limit of the whole API and that of its route.
 
@@ -114,7 +111,7 @@ async def count(call: "Call", limit: Limit | None) -> None:
         await _spend(call, limit, who)
 
 
-async def _spend(call: "Call", limit: Limit, who: str) -> None:
+async def _spend(call: Call, limit: Limit, who: str) -> None:
     cache = call.api.services.cache
     key = limit_key(limit.name, who)
     used = await cache.increment(key, limit.seconds)

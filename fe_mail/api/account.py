@@ -1,28 +1,24 @@
 """``/v1/account``: sign up, read and change one's account, or an alias's own settings."""
 
-from fe_mail.api.access import Access, Limit
-from fe_mail.api.call import Call, route
+import contextlib
+
+from fe_mail.api.call import Call
 from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
-from fe_mail.http.gate import CLOSED
-from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY
-from fe_mail.http.request import header
-from fe_mail.model.errors import AuthenticationFailed, Invalid
+from fe_mail.model.errors import Conflict, Invalid
 from fe_mail.model.identity import Identity
-from fe_mail.model.network import network_of
 from fe_mail.model.sentence import Sentence
 
-__all__ = ["change", "register", "show"]
+__all__ = ["CHANGES", "NEW", "change", "register", "show"]
 
-_CHANGEABLE = ("email", "given_name", "family_name", "avatar_url")
+MAX_TRIES = 10
+NEW = ("email", "password")
+_TEXTS = ("email", "given_name", "family_name", "avatar_url")
+CHANGES = (*_TEXTS, "settings")
 
 
-@route("POST", "/v1/account", Access.NOBODY, Limit(ACCOUNTS, ACCOUNTS_PER_DAY))
 async def register(call: Call) -> object:
-    """A new account, with its API token. Before the first one, the gate's password is needed."""
-    authorization = header(call.request, b"Authorization")
-    if not await call.api.gatekeeper.admits(authorization, network_of(call.remote)):
-        raise AuthenticationFailed(CLOSED)
+    """A new account, with its API token."""
     users = call.services.users
     user = await users.register(_text(call, "email"), _text(call, "password"))
     shown = user_object(user, call.api.default_quota_octets)
@@ -36,7 +32,6 @@ def _text(call: Call, name: str) -> str:
     return value
 
 
-@route("GET", "/v1/account", Access.TOKEN_OR_ALIAS)
 async def show(call: Call) -> object:
     """The account of the token, or the alias of the credentials."""
     if call.identity is not None:
@@ -48,20 +43,26 @@ def _alias(call: Call, identity: Identity) -> object:
     return alias_account_object(identity.alias, identity.domain, call.api.default_quota_octets)
 
 
-@route("PUT", "/v1/account", Access.TOKEN_OR_ALIAS)
 async def change(call: Call) -> object:
     """Change the account, or merge settings into the alias."""
     if call.identity is not None:
         return await _change_settings(call, call.identity)
-    fields = {name: _text(call, name) for name in _CHANGEABLE if name in call.fields}
+    fields = {name: _text(call, name) for name in _TEXTS if name in call.fields}
     fields.pop("avatar_url", None)
     user = await call.services.users.update(call.owner, **fields)
     return user_object(user, call.api.default_quota_octets)
 
 
 async def _change_settings(call: Call, identity: Identity) -> object:
-    settings = merge_settings(identity.alias.settings, call.fields.get("settings", {}))
-    alias = await call.services.accounts.update_alias(
-        identity.alias.id, call.services.clock.seconds(), settings=settings
-    )
-    return alias_account_object(alias, identity.domain, call.api.default_quota_octets)
+    """Compare and set: what another device of the user changes meanwhile stays changed."""
+    accounts, now = call.services.accounts, call.services.clock.seconds()
+    sent = call.fields.get("settings", {})
+    for _ in range(MAX_TRIES):
+        alias = await accounts.alias(identity.alias.id)
+        merged = merge_settings(alias.settings, sent)
+        with contextlib.suppress(Conflict):
+            alias = await accounts.update_alias(
+                alias.id, now, {"settings": alias.settings}, settings=merged
+            )
+            return alias_account_object(alias, identity.domain, call.api.default_quota_octets)
+    raise Conflict

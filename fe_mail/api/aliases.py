@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fe_mail.api.access import Access, Limit
-from fe_mail.api.call import Answer, Call, route
+from fe_mail.api.call import Answer, Call
 from fe_mail.api.domains import shape as domain_shape
 from fe_mail.api.objects import alias_object
 from fe_mail.api.paging import page_of, read_query
@@ -14,10 +13,40 @@ from fe_mail.model.errors import AuthenticationFailed, Invalid, RateLimited
 if TYPE_CHECKING:
     from fe_mail.accounts.aliases import GeneratedPassword
 
-__all__ = ["add", "change", "generate_password", "index", "remove", "show"]
+__all__ = [
+    "FIELDS",
+    "SECRETS",
+    "add",
+    "change",
+    "generate_password",
+    "index",
+    "remove",
+    "show",
+]
 
-_PATH = "/v1/domains/<segment:domain_id>/aliases"
-_ONE = f"{_PATH}/<segment:alias_id>"
+FIELDS = (
+    "name",
+    "recipients",
+    "description",
+    "labels",
+    "is_enabled",
+    "error_code_if_disabled",
+    "has_imap",
+    "has_recipient_verification",
+    "max_quota",
+    "retention",
+    "vacation_responder_is_enabled",
+    "vacation_responder_start_date",
+    "vacation_responder_end_date",
+    "vacation_responder_subject",
+    "vacation_responder_message",
+    # These are refused, with the reason.
+    "has_pgp",
+    "public_key",
+    "password",
+    "new_password",
+)
+SECRETS = ("new_password", "password", "is_override", "emailed_instructions")
 
 
 def _shape(call: Call, alias: Alias, domain: Domain) -> dict[str, object]:
@@ -29,7 +58,6 @@ def _shape(call: Call, alias: Alias, domain: Domain) -> dict[str, object]:
     )
 
 
-@route("GET", _PATH, Access.TOKEN)
 async def index(call: Call, domain_id: str) -> Answer:
     """The aliases of a domain that the caller may see."""
     domain = await call.services.domains.get(call.owner, domain_id)
@@ -37,7 +65,6 @@ async def index(call: Call, domain_id: str) -> Answer:
     return page_of(call, page, lambda alias: _shape(call, alias, domain))
 
 
-@route("POST", _PATH, Access.TOKEN, Limit("aliases", 300))
 async def add(call: Call, domain_id: str) -> object:
     """A new alias; the answer holds its whole domain."""
     domain = await call.services.domains.get(call.owner, domain_id)
@@ -46,14 +73,12 @@ async def add(call: Call, domain_id: str) -> object:
     return {**_shape(call, alias, domain), "domain": domain_shape(call, domain)}
 
 
-@route("GET", _ONE, Access.TOKEN)
 async def show(call: Call, domain_id: str, alias_id: str) -> object:
     """One alias, by id or name."""
     domain = await call.services.domains.get(call.owner, domain_id)
     return _shape(call, await call.services.aliases.get(call.owner, domain, alias_id), domain)
 
 
-@route("PUT", _ONE, Access.TOKEN)
 async def change(call: Call, domain_id: str, alias_id: str) -> object:
     """Change an alias."""
     domain = await call.services.domains.get(call.owner, domain_id)
@@ -62,7 +87,6 @@ async def change(call: Call, domain_id: str, alias_id: str) -> object:
     return _shape(call, changed, domain)
 
 
-@route("DELETE", _ONE, Access.TOKEN)
 async def remove(call: Call, domain_id: str, alias_id: str) -> object:
     """Remove an alias and its mailbox."""
     domain = await call.services.domains.get(call.owner, domain_id)
@@ -71,7 +95,6 @@ async def remove(call: Call, domain_id: str, alias_id: str) -> object:
     return _shape(call, alias, domain)
 
 
-@route("POST", f"{_ONE}/generate-password", Access.TOKEN, Limit("passwords", 300))
 async def generate_password(call: Call, domain_id: str, alias_id: str) -> object:
     """A new password: the mailbox is kept with ``password``, begun anew with ``is_override``."""
     domain = await call.services.domains.get(call.owner, domain_id)

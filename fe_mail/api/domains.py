@@ -3,8 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from fe_mail.accounts.dns_records import RECEIVING, SENDING
-from fe_mail.api.access import Access, Limit
-from fe_mail.api.call import Answer, Call, Text, route
+from fe_mail.api.call import Answer, Call, Text
 from fe_mail.api.objects import domain_object
 from fe_mail.api.paging import page_of, read_query
 from fe_mail.http.bodies import Fields
@@ -13,6 +12,8 @@ from fe_mail.model.errors import Invalid
 from fe_mail.model.sentence import Paragraph, Sentence
 
 __all__ = [
+    "NEW",
+    "SETTINGS",
     "add",
     "catchall_of",
     "change",
@@ -24,7 +25,7 @@ __all__ = [
     "verify_sending",
 ]
 
-_SETTINGS = (
+SETTINGS = (
     "plan",
     "has_adult_content_protection",
     "has_phishing_protection",
@@ -40,6 +41,7 @@ _SETTINGS = (
     "max_quota_per_alias",
     "max_recipients_per_alias",
 )
+NEW = ("domain", "name", "catchall", *SETTINGS)
 
 
 def shape(call: Call, domain: Domain) -> dict[str, object]:
@@ -55,7 +57,7 @@ def shape(call: Call, domain: Domain) -> dict[str, object]:
 
 def _settings(fields: Fields) -> dict[str, object]:
     """The settings among the fields; anything else is ignored, and null is as good as absent."""
-    return {name: fields[name] for name in _SETTINGS if fields.get(name) is not None}
+    return {name: fields[name] for name in SETTINGS if fields.get(name) is not None}
 
 
 def catchall_of(fields: Mapping[str, object]) -> bool | str:
@@ -70,14 +72,12 @@ def catchall_of(fields: Mapping[str, object]) -> bool | str:
     return value if isinstance(value, str) and value != "true" else True
 
 
-@route("GET", "/v1/domains", Access.TOKEN)
 async def index(call: Call) -> Answer:
     """The caller's domains."""
     page = await call.services.domains.list(call.owner, read_query(call.query))
     return page_of(call, page, lambda domain: shape(call, domain))
 
 
-@route("POST", "/v1/domains", Access.TOKEN, Limit("domains", 50))
 async def add(call: Call) -> object:
     """A new domain."""
     name = call.fields.get("domain", call.fields.get("name", ""))
@@ -89,13 +89,11 @@ async def add(call: Call) -> object:
     return shape(call, domain)
 
 
-@route("GET", "/v1/domains/<segment:domain_id>", Access.TOKEN)
 async def show(call: Call, domain_id: str) -> object:
     """One domain, by id or name."""
     return shape(call, await call.services.domains.get(call.owner, domain_id))
 
 
-@route("PUT", "/v1/domains/<segment:domain_id>", Access.TOKEN)
 async def change(call: Call, domain_id: str) -> object:
     """Change settings; what is absent stays."""
     domains = call.services.domains
@@ -104,7 +102,6 @@ async def change(call: Call, domain_id: str) -> object:
     return shape(call, await domains.update(call.owner, domain, **_settings(call.fields)))
 
 
-@route("DELETE", "/v1/domains/<segment:domain_id>", Access.TOKEN)
 async def remove(call: Call, domain_id: str) -> object:
     """Remove a domain with its aliases and their mailboxes."""
     domains = call.services.domains
@@ -114,14 +111,12 @@ async def remove(call: Call, domain_id: str) -> object:
     return shape(call, domain)
 
 
-@route("GET", "/v1/domains/<segment:domain_id>/verify-records", Access.TOKEN)
 async def verify(call: Call, domain_id: str) -> Text:
     """Look the records for receiving up now; text when all is well, else every reason."""
     await _check(call, domain_id, RECEIVING)
     return Text(Sentence("The domain's DNS records have been verified."))
 
 
-@route("GET", "/v1/domains/<segment:domain_id>/verify-smtp", Access.TOKEN)
 async def verify_sending(call: Call, domain_id: str) -> Text:
     """The same for the records for sending."""
     await _check(call, domain_id, SENDING)

@@ -3,8 +3,7 @@
 import secrets
 import string
 
-from fe_mail.api.access import Access
-from fe_mail.api.call import Call, Text, route
+from fe_mail.api.call import Call, Text
 
 __all__ = ["test"]
 
@@ -14,7 +13,6 @@ RANDOM_CHARS = 10
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
-@route("GET", "/v1/test", Access.NOBODY)
 async def test(call: Call) -> Text:
     """An address built from ``label`` and random characters, which nobody else has."""
     wanted = call.query.get("label", "")[:MAX_LABEL_CHARS].lower()

@@ -5,22 +5,24 @@ Pure. Unknown keys are ignored; what is given replaces what was stored, except t
 ``label_settings`` merges by keyword, and an empty object clears all labels.
 """
 
+import json
 import re
 from collections.abc import Mapping
 
-from fe_mail.model.errors import Invalid
+from fe_mail.model.errors import Invalid, TooBig
 
-__all__ = ["MAX_LABELS", "merge_settings"]
+__all__ = ["MAX_LABELS", "MAX_OCTETS", "merge_settings"]
 
 MAX_LABELS = 500
 MAX_TEXT_CHARS = 255
+MAX_OCTETS = 65_536  # of all settings of an alias, as JSON
 
 _FOLDERS = ("archive_folder", "sent_folder", "drafts_folder")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 
 def merge_settings(stored: Mapping[str, object], sent: object) -> dict[str, object]:
-    """``stored`` with ``sent`` merged in; ``Invalid`` says what is wrong."""
+    """``stored`` with ``sent`` merged in; ``Invalid``, ``TooBig``."""
     changes = _object(sent, "settings")
     merged = dict(stored)
     if "mail" in changes:
@@ -34,6 +36,8 @@ def merge_settings(stored: Mapping[str, object], sent: object) -> dict[str, obje
         aliases = _object(changes["aliases"], "settings.aliases")
         defaults = _object(aliases.get("defaults", {}), "settings.aliases.defaults")
         merged["aliases"] = {"defaults": dict(defaults)}
+    if len(json.dumps(merged, ensure_ascii=False).encode("utf-8")) > MAX_OCTETS:
+        raise TooBig("The request is too large.")
     return merged
 
 

@@ -1,19 +1,17 @@
 """Putting the API together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
-from fe_mail.api import account, aliases, domains, health
-from fe_mail.api.app import API, APIResource
+from fe_mail.api.app import API
+from fe_mail.api.routes import ROUTES
+from fe_mail.api.serving import APIResource
 from fe_mail.http.gate import Gate, Gatekeeper
-from fe_mail.http.request import Proxies
+from fe_mail.http.proxies import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
 
-__all__ = ["ROUTES", "create_api_resource"]
-
-# Importing a module registers its routes.
-ROUTES = (health, account, domains, aliases)
+__all__ = ["create_api_resource"]
 
 
 def _untranslated(_languages: str, message: str) -> str:
@@ -26,7 +24,7 @@ def create_api_resource(
     web_url: str,
     mail_host: str,
     work: Work,
-    trusted_proxies: Sequence[str] = (),
+    proxies: Proxies,
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
     gate: Gate | None = None,
     translate: Callable[[str, str], str] = _untranslated,
@@ -43,9 +41,9 @@ def create_api_resource(
         web_url=web_url,
         mail_host=mail_host,
         work=work,
-        proxies=Proxies(trusted_proxies),
+        proxies=proxies,
         default_quota_octets=default_quota_octets,
         translate_to=translate,
         gatekeeper=Gatekeeper(gate, services.users, services.cache),
     )
-    return APIResource(api)
+    return APIResource(api, ROUTES)

@@ -20,6 +20,7 @@ from fe_mail.app.config import ConfigError, example, load
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, DEMO_DOMAIN
 from fe_mail.app.options import find_directory
 from fe_mail.app.reference import variables_page
+from fe_mail.app.routes_page import routes_page
 from fe_mail.app.wiring import Inside
 from fe_mail.model.errors import MailError
 
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("--limit", type=int, default=50, help="how many (50)")
     areas.add_parser("env-example", help="print conf/env.example")
     areas.add_parser("variables", help="print docs/variables.rst")
+    areas.add_parser("routes", help="print docs/routes.rst")
     return parser
 
 
@@ -124,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.write(example())
     elif options.area == "variables":
         sys.stdout.write(variables_page())
+    elif options.area == "routes":
+        sys.stdout.write(routes_page())
     else:
         react(lambda reactor: Deferred.fromCoroutine(_run(reactor, options)))
 

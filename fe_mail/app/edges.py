@@ -16,12 +16,15 @@ from fe_mail.app.demo import hold_reason
 from fe_mail.app.edge_table import TABLE, Edge, edges
 from fe_mail.app.single import Company
 from fe_mail.app.wiring import Inside
+from fe_mail.budget import Budget
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.delivery.webhook import WebhookCourier
+from fe_mail.http.body import Room
 from fe_mail.http.gate import Gate
+from fe_mail.http.proxies import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.site import PROXIED_LIMITS, HTTPSite, Switch
 from fe_mail.http.work import Work
@@ -67,6 +70,9 @@ class Edges:
             [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
         )
         self._catalogs = Catalogs()
+        self._proxies = Proxies(self._config.web.trusted_proxies)
+        self.memory = Budget()
+        self._room = Room(self.inside.stores.run, self.memory)
         self._runners = Company(self._config.data_path / "queue.runner")
         self.factories: dict[str, Any] = self._factories(roles)
         self.runner = self._runner() if "smtp-bree" in roles else None
@@ -221,7 +227,7 @@ class Edges:
             clients=self.client_settings(),
             work=work,
             gate=self._gate(),
-            trusted_proxies=("127.0.0.1", "::1"),
+            proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             app_name=self._config.names.app_name,
             catalogs=self._catalogs,
@@ -244,7 +250,7 @@ class Edges:
             mail_host=self._config.names.domain,
             work=work,
             gate=self._gate(),
-            trusted_proxies=("127.0.0.1", "::1"),
+            proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             translate=self._catalogs.negotiated,
         )
@@ -255,14 +261,16 @@ class Edges:
         both = Switch(web, self._api_resource(work), frozenset({self._config.names.api_host}))
         clock = self.inside.clock
         return {
-            "web": HTTPSite(web, clock=clock, work=work, limits=PROXIED_LIMITS),
-            "https": HTTPSite(both, clock=clock, work=work),
+            "web": HTTPSite(web, clock=clock, room=self._room, work=work, limits=PROXIED_LIMITS),
+            "https": HTTPSite(both, clock=clock, room=self._room, work=work),
         }
 
     def _api(self) -> Mapping[str, Any]:
         work = Work()
         api = self._api_resource(work)
-        return {"api": HTTPSite(api, clock=self.inside.clock, work=work, limits=PROXIED_LIMITS)}
+        clock = self.inside.clock
+        site = HTTPSite(api, clock=clock, room=self._room, work=work, limits=PROXIED_LIMITS)
+        return {"api": site}
 
     def client_settings(self) -> ClientSettings:
         """What people are told to type into a mail program."""
@@ -321,7 +329,7 @@ class Edges:
             accounts=stores.accounts,
             mailboxes=stores.mailboxes,
             queue=stores.queue,
-            settlement=inside.settlement,
+            aftermath=inside.aftermath,
             site=inside.site,
             verify=inside.domains.recheck,
             now=inside.clock.seconds,

@@ -50,6 +50,16 @@ class Metrics:
         self._connections = Gauge(
             "fe_mail_connections", "Open connections.", ["listener"], registry=self.registry
         )
+        self._memory = Gauge(
+            "fe_mail_connection_memory_octets",
+            "What connections keep of what has not ended.",
+            registry=self.registry,
+        )
+        self._refused = Gauge(
+            "fe_mail_connection_memory_refused",
+            "How often there was not enough of that.",
+            registry=self.registry,
+        )
         self._queue = Gauge(
             "fe_mail_queue_deliveries", "Deliveries that wait.", ["state"], registry=self.registry
         )
@@ -69,6 +79,11 @@ class Metrics:
         self._logged.labels(level.name if level else "info").inc()
         if "metric" in event:
             self._events.labels(str(event["metric"]), str(event.get("outcome", ""))).inc()
+
+    def watch_memory(self, used: Callable[[], int], refused: Callable[[], int]) -> None:
+        """Show how much connections keep of what has not ended."""
+        self._memory.set_function(used)
+        self._refused.set_function(refused)
 
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
         """Show ``count()`` as the open connections of a listener."""

@@ -12,6 +12,7 @@ import attrs
 
 from fe_mail.app.config import example
 from fe_mail.app.edge_table import TABLE, Edge, Role, listeners
+from fe_mail.app.routes_page import routes_page
 from fe_mail.app.variables import AREAS
 
 __all__ = ["generated", "plugins_module", "socket_unit", "variables_page"]
@@ -53,6 +54,7 @@ def generated() -> Mapping[str, str]:
     """Every generated file: its path and its text."""
     files = {
         "conf/env.example": example(),
+        "docs/routes.rst": routes_page(),
         "docs/variables.rst": variables_page(),
         "twisted/plugins/fe_mail.py": plugins_module(),
     }

@@ -76,6 +76,8 @@ class FeMailService(Service):
         resolver = DemoResolver(stores.accounts, make_site(config)) if demo else None
         self.inside = Inside(reactor, config, stores, resolver)
         self.edges = Edges(self.inside, roles, self.certificates, demo)
+        memory = self.edges.memory
+        self.metrics.watch_memory(lambda: memory.used, lambda: memory.refused)
         self.listeners = self._make_listeners()
         self._started: Deferred[None] | None = None
         self._is_ready = False

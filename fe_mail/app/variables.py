@@ -259,6 +259,12 @@ class Web:
     )
     url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _text)
     api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _text)
+    trusted_proxies: tuple[str, ...] = _var(
+        "TRUSTED_PROXIES",
+        "127.0.0.1, ::1",
+        "Networks of reverse proxies whose X-Forwarded-For and -Proto count.",
+        _networks,
+    )
     auth_basic_enabled: bool = _var(
         "AUTH_BASIC_ENABLED", "true", "Ask for a password before the first account exists.", _flag
     )

@@ -11,12 +11,12 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
-from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -153,7 +153,7 @@ class Inside:
             run=stores.run_costly,
         )
         self.intake = Intake(stores.queue, stores.bus)
-        self.settlement = Settlement(accounts, stores.mailboxes, stores.bus)
+        self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)

@@ -5,6 +5,10 @@ They are counted in all, by the network of the client, and by alias after login.
 that is refused counts too until it is closed, because it holds a socket no less. Why one may not
 begin or not go on is a ``Reason``; the words for it are each protocol's own.
 
+The last places are for networks that hold few, so that some who hold many cannot shut out the
+rest. When even those are taken, a newcomer gets the place of whoever waits for his client
+longest, in the network that holds most (``yields`` says which connections may be cut so).
+
 There are three ways for a connection to end from our side: it belongs to an alias whose
 credentials changed; the listener drains (``finish``: nothing new begins, what is running is done
 first); and draining takes too long (``cut``).
@@ -13,13 +17,14 @@ first); and draining takes too long (``cut``).
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.connection.repeated import RepeatedLog
 from fe_mail.connection.turns import Turns
 from fe_mail.model.network import network_of
 from fe_mail.ports import Bus
@@ -27,6 +32,8 @@ from fe_mail.ports import Bus
 __all__ = ["DRAIN_SECONDS", "Connection", "Connections", "Limits", "Reason"]
 
 DRAIN_SECONDS = 30.0  # for what is running, before it is cut
+FEW = 8  # connections of one network, which may use the last places
+RESERVED = 10  # one place of so many is among the last
 GOODBYE_SECONDS = 3.0  # for a client with nothing running: many never answer the end of TLS
 
 
@@ -80,14 +87,20 @@ class Connections:
     """
     The open connections of the listener ``name``.
 
-    With a ``bus``, those of an alias end when its credentials change. ``turns`` is where those
-    wait who ask for much at once.
+    With a ``bus``, those of an alias end when its credentials change. ``yields`` says whether a
+    connection may be cut to make room. ``turns`` is where those wait who ask for much at once.
     """
 
     log = Logger()
 
     def __init__(
-        self, name: str, limits: Limits, *, clock: IReactorTime, bus: Bus | None = None
+        self,
+        name: str,
+        limits: Limits,
+        *,
+        clock: IReactorTime,
+        bus: Bus | None = None,
+        yields: Callable[[Any], bool] = lambda _: False,
     ) -> None:
         self.name = name
         self.limits = limits
@@ -95,6 +108,8 @@ class Connections:
         self.octets_in_hand = 0  # of big messages that are being received
         self._clock = clock
         self._bus = bus
+        self._yields = yields
+        self._repeated = RepeatedLog(self.log, clock)
         self._places: dict[Connection, _Place] = {}
         self._networks: Counter[str] = Counter()
         self._aliases: Counter[str] = Counter()
@@ -107,31 +122,49 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._places))
 
-    def refusal(self, host: str) -> Reason | None:
-        """Why a client of this address could not come in now."""
-        if self._is_draining:
-            return Reason.STOPPING
-        network = network_of(host)
-        if _reached(len(self), self.limits.in_all):
-            why = Reason.FULL
-        elif network and _reached(self._networks[network], self.limits.per_address):
-            why = Reason.ADDRESS
-        else:
-            return None
-        self.log.info(
-            "Too many {listener} connections ({limit}) for {network}",
-            listener=self.name,
-            limit=why.value,
-            network=network,
-        )
-        return why
-
     def admit(self, connection: Connection, host: str) -> Reason | None:
         """Count a connection, until it leaves; the refusal is for it to tell its client."""
-        why = self.refusal(host)
-        place = self._places[connection] = _Place(network_of(host))
-        self._networks[place.network] += 1
+        network = network_of(host)
+        why = self._refusal(network)
+        if why is Reason.FULL and self._make_room(network):
+            why = None
+        if why in (Reason.FULL, Reason.ADDRESS):
+            self._repeated.info(
+                "Too many {listener} connections ({limit}) for {network}",
+                listener=self.name,
+                limit=why.value,
+                network=network,
+            )
+        self._places[connection] = _Place(network)
+        self._networks[network] += 1
         return why
+
+    def _refusal(self, network: str) -> Reason | None:
+        limits, held = self.limits, self._networks[network] if network else 0
+        if self._is_draining:
+            return Reason.STOPPING
+        if _reached(len(self), limits.in_all):
+            return Reason.FULL
+        if _reached(held, limits.per_address):
+            return Reason.ADDRESS
+        reserved = limits.in_all // RESERVED if limits.per_address else 0
+        if held >= FEW and _reached(len(self) + reserved, limits.in_all):
+            return Reason.FULL
+        return None
+
+    def _make_room(self, network: str) -> bool:
+        """Cut one that holds more than the newcomer; behind one proxy all are equal."""
+
+        def held(connection: Connection) -> int:
+            return self._networks[self._places[connection].network]
+
+        # The first of the biggest is the oldest: places are in the order of coming.
+        victim = max(filter(self._yields, self._places), key=held, default=None)
+        if victim is None or (self.limits.per_address and held(victim) <= self._networks[network]):
+            return False
+        self.leave(victim)
+        victim.cut()
+        return True
 
     def signed_in(self, connection: Connection, alias_id: str) -> Reason | None:
         """It belongs to an alias from now on, and ends when the credentials of that change."""

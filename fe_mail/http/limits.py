@@ -6,6 +6,8 @@ Attempts that come to nothing have a wider limit, so that nobody asks for every 
 is registered.
 """
 
+import attrs
+
 from fe_mail.model.errors import RateLimited
 from fe_mail.ports import Cache
 
@@ -14,7 +16,9 @@ __all__ = [
     "ACCOUNTS_PER_DAY",
     "ATTEMPTS_PER_DAY",
     "DAY_SECONDS",
+    "Limit",
     "limit_key",
+    "refuse_spent",
     "take_account",
     "undo_account",
 ]
@@ -26,9 +30,25 @@ ATTEMPTS_PER_DAY = 50
 _ATTEMPTS = "register-attempts"
 
 
+@attrs.frozen
+class Limit:
+    """At most ``calls`` of the routes that share ``name`` within ``seconds``."""
+
+    name: str
+    calls: int
+    seconds: int = DAY_SECONDS
+
+
 def limit_key(name: str, who: str) -> str:
     """The counter of a limit: a user, an alias or a network."""
     return f"limit:{name}:{who}"
+
+
+async def refuse_spent(cache: Cache, limit: Limit, network: str) -> None:
+    """``RateLimited`` if the limit, which is counted later, is reached already."""
+    key = limit_key(limit.name, network)
+    if int(await cache.get(key) or b"0") >= limit.calls:
+        raise await _limited(cache, key)
 
 
 async def take_account(cache: Cache, network: str) -> None:

@@ -1,36 +1,28 @@
 """
-A request whose body has a limit, and what an edge asks of every request.
+A request that is answered as soon as its header is complete, and whose body comes when asked for.
 
-twisted.web takes bodies of any size and spools those over 100 kB into temporary files; here a
-body stays in memory up to ``max_body_octets``, the rest is thrown away and answered with 413.
-A peer that goes on sending is cut off. Path segments stay percent-encoded until routing, so
-that an encoded slash is part of a name. RFC 9110 §15.5.14.
+twisted.web calls a resource when it has the whole body, of any size and whoever sends it. Here
+the resource is asked at the end of the header; it refuses, or awaits ``fields`` within the limit
+of its route. A request that is answered without its body ends its connection (``channel.py``).
+Path segments stay percent-encoded until routing, so that an encoded slash is part of a name.
+RFC 9110 §10.1.1 (Expect), §15.5.14 (413).
 """
 
 # Twisted's own methods carry no types.
 # mypy: disable-error-code="no-untyped-call"
-import ipaddress
-from collections.abc import Mapping, Sequence
-from io import BytesIO
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from twisted.python.failure import Failure
 from twisted.web import server
 from werkzeug.routing import UnicodeConverter, ValidationError
 
-from fe_mail.model.network import parse_ip, plain_address
+from fe_mail.http.bodies import Fields, parse_body, parse_query
+from fe_mail.http.body import Body
 
-__all__ = [
-    "MAX_BODY_OCTETS",
-    "MAX_DISCARDED_OCTETS",
-    "CappedRequest",
-    "Proxies",
-    "Segment",
-    "header",
-]
+__all__ = ["Request", "Segment", "header"]
 
-MAX_BODY_OCTETS = 1_048_576
-MAX_DISCARDED_OCTETS = 16 * 1_048_576  # how long we are polite before we hang up
 # Chunks of an octet or two (RFC 9112 §7.1) cost a thousand times more than they carry.
 MAX_SMALL_PIECES = 1000
 SMALL_PIECE_OCTETS = 16
@@ -47,51 +39,60 @@ class Segment(UnicodeConverter):
             raise ValidationError from None
 
 
-class CappedRequest(server.Request):
-    """A request that holds at most ``max_body_octets`` of body."""
+class Request(server.Request):
+    """One request. ``body`` is None when none was announced."""
 
-    content: BytesIO
+    channel: Any
     prepath: list[bytes]
     postpath: list[bytes]
 
-    max_body_octets = MAX_BODY_OCTETS
-    # What the web UI's front notes before routing: language, form, path without language.
+    # What the web UI's front notes before routing: language, and path without language.
     language = ""
-    form: Mapping[str, object] | None = None
     page_path = ""
-    is_too_big = False
+    body: Body | None = None
     _received_octets = 0
     _pieces = 0
-    _is_cut = False
+
+    # The channel's side
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are complete: prepare for the body, in memory."""
-        self.content = BytesIO()
-        self.is_too_big = length is not None and length > self.max_body_octets
-        if self.is_too_big:
-            self._refuse_expectation()
+        """The header is complete."""
+        if length != 0:
+            self.body = Body(self.channel.site.room, length, self.channel)
 
-    def _refuse_expectation(self) -> None:
-        """Do not ask for a body that is refused anyway (RFC 9110 §10.1.1)."""
-        self.requestHeaders.removeHeader(b"Expect")
+    def begin(self, method: bytes, uri: bytes, version: bytes) -> None:
+        """Ask the resource, unless this is no URI (RFC 3986 §2) and would break the routing."""
+        if not uri.isascii():
+            self.channel.refuse()
+            return
+        self.method, self.uri, self.clientproto = method, uri, version
+        self.path = uri.partition(b"?")[0]
+        self.args: dict[bytes, list[bytes]] = {}
+        self.process()
 
     def handleContentChunk(self, data: bytes) -> None:
         """Some octets of the body."""
         self._received_octets += len(data)
         self._pieces += 1
-        if self._received_octets > self.max_body_octets:
-            self.is_too_big = True
-        small = self._pieces - self._received_octets // SMALL_PIECE_OCTETS
-        if self._received_octets > MAX_DISCARDED_OCTETS or small > MAX_SMALL_PIECES:
-            self._cut()
-        elif not self.is_too_big:
-            self.content.write(data)
+        if self._pieces - self._received_octets // SMALL_PIECE_OCTETS > MAX_SMALL_PIECES:
+            self.channel.cut()
+        elif self.body is not None:
+            self.body.take(data)
 
-    def _cut(self) -> None:
-        """Hang up, once: what was received before that is still on its way to us."""
-        if not self._is_cut:
-            self._is_cut = True
-            self.channel.forceAbortClient()
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """All is here."""
+        if self.body is None:
+            self.begin(command, path, version)
+        else:
+            self.body.end()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client left."""
+        super().connectionLost(reason)
+        if self.body is not None:
+            self.body.close()
+
+    # The resource's side
 
     def render(self, resrc: Any) -> None:
         """Dispatch with the path split but still encoded."""
@@ -99,6 +100,22 @@ class CappedRequest(server.Request):
         self.postpath = self.path[1:].split(b"/")[len(self.prepath) :]
         self.setHeader(b"Server", b"fe-mail")
         super().render(resrc)
+
+    async def fields(self, max_octets: int) -> Fields:
+        """The fields of the body, which is received now. ``Invalid``, ``TooBig``."""
+        if self.body is None:
+            return {}
+        kind = header(self, b"Content-Type")
+        return await self.body.receive(max_octets, lambda octets: parse_body(kind, octets))
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the query. ``Invalid``."""
+        return parse_query(self.uri.partition(b"?")[2])
+
+    def getRequestHostname(self) -> bytes:
+        """For the map of routes, which fails where a client made the name up and needs none."""
+        return b"localhost"
 
     def setHeader(self, name: bytes, value: bytes) -> None:
         """Set a header of the response."""
@@ -121,54 +138,22 @@ class CappedRequest(server.Request):
             sameSite="lax",
         )
 
+    def write(self, data: bytes) -> None:
+        """Some of the answer; one that did not wait for the body is the connection's last."""
+        is_first = not self.startedWriting and not self._disconnected
+        if is_first and self.body is not None and not self.body.is_taken:
+            self.channel.persistent = False
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        super().write(data)
+
     def end(self, body: bytes) -> None:
         """Send the answer, unless the client left."""
         if not self._disconnected and not self.finished:
             self.write(body)
             self.finish()
 
-    def body(self) -> bytes:
-        """All of the body."""
-        self.content.seek(0)
-        return bytes(self.content.read())
-
 
 def header(request: server.Request, name: bytes) -> str:
     """A header field as text; empty if absent."""
     value = request.requestHeaders.getRawHeaders(name)
     return value[0].decode("utf-8", "replace").strip() if value else ""
-
-
-class Proxies:
-    """
-    The reverse proxies whose word about the client counts.
-
-    Without any, the peer of the connection is the client and ``X-Forwarded-*`` is ignored.
-    """
-
-    def __init__(self, networks: Sequence[str] = ()) -> None:
-        self._networks = tuple(ipaddress.ip_network(network) for network in networks)
-
-    def _trusts(self, host: str) -> bool:
-        address = parse_ip(host)
-        return address is not None and any(address in network for network in self._networks)
-
-    def remote(self, request: server.Request) -> str:
-        """The client's address: the last one in X-Forwarded-For that is no proxy of ours."""
-        host = str(getattr(request.getClientAddress(), "host", "") or "")
-        if not self._trusts(host):
-            return plain_address(host)
-        chain = header(request, b"X-Forwarded-For")
-        for hop in reversed([part.strip() for part in chain.split(",") if part.strip()]):
-            host = hop
-            if not self._trusts(hop):
-                break
-        address = parse_ip(host)
-        return "" if address is None else str(address)
-
-    def is_secure(self, request: server.Request) -> bool:
-        """True when the client speaks TLS, to us or to a trusted proxy."""
-        if request.isSecure():
-            return True
-        host = str(getattr(request.getClientAddress(), "host", "") or "")
-        return self._trusts(host) and header(request, b"X-Forwarded-Proto").lower() == "https"

@@ -1,5 +1,5 @@
 """
-The HTTP listener: connections counted and limited, requests capped, a graceful end.
+The HTTP listener: connections counted and limited, and a graceful end.
 
 Also the switch that lets one port serve the web UI and the API, by path or by Host.
 """
@@ -9,78 +9,33 @@ Also the switch that lets one port serve the web UI and the API, by path or by H
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as BaseRequest
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 
-from fe_mail.connection.registry import Connections, Limits, Reason
-from fe_mail.http.request import CappedRequest, header
+from fe_mail.connection.refused import Refused
+from fe_mail.connection.registry import Connections, Limits
+from fe_mail.connection.repeated import RepeatedLog
+from fe_mail.http.body import Room
+from fe_mail.http.channel import Channel
+from fe_mail.http.request import Request, header
 from fe_mail.http.work import Work
 
 __all__ = ["LIMITS", "PROXIED_LIMITS", "HTTPSite", "Switch"]
 
 LIMITS = Limits(in_all=2000, per_address=200)
 PROXIED_LIMITS = Limits(in_all=2000, per_address=0)  # a proxy holds connections for many clients
-IDLE_SECONDS = 60.0
-MAX_REQUESTS = 1000  # of one connection
 
 _log = Logger()
-
-
-class Channel(HTTPChannel):
-    """One connection; tells the site when it is gone."""
-
-    site: "HTTPSite"
-    _served = 0
-    _is_lost = False
-
-    def checkPersistence(self, request: BaseRequest, version: bytes) -> bool:
-        """A connection is good for many requests, not for any number."""
-        self._served += 1
-        if self._served >= MAX_REQUESTS:
-            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-            return False
-        return bool(super().checkPersistence(request, version))
-
-    def requestDone(self, request: BaseRequest) -> None:
-        """Who sent the next request already waits until others had their turn."""
-        if self._buffer or self._dataBuffer:
-            self.site.registry.turns.take().addCallback(lambda _: self._go_on(request))
-        else:
-            super().requestDone(request)
-
-    def _go_on(self, request: BaseRequest) -> None:
-        if not self._is_lost:
-            super().requestDone(request)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone."""
-        self._is_lost = True
-        super().connectionLost(reason)
-        self.site.registry.leave(self)
-
-    def finish(self, why: Reason) -> bool:
-        """Close after the requests that run."""
-        self.persistent = False
-        is_idle = not self.requests
-        if is_idle:
-            self.loseConnection()
-        return is_idle
-
-    def cut(self) -> None:
-        """Close, whatever the requests do."""
-        self.forceAbortClient()
 
 
 class HTTPSite(Site):
     """
     A ``Site`` with our request, limits on connections and a structured access log.
 
-    ``work`` are the coroutines that outlive the request that started them.
+    ``work`` are the coroutines that outlive the request that started them; ``room`` is where
+    requests are kept while they come.
     """
 
     protocol = Channel  # type: ignore[assignment]  # Twisted declares its ALPN wrapper here
@@ -92,28 +47,31 @@ class HTTPSite(Site):
         resource: IResource,
         *,
         clock: IReactorTime,
+        room: Room,
         work: Work | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__(
             resource,
-            requestFactory=CappedRequest,
-            timeout=IDLE_SECONDS,
+            requestFactory=Request,
+            timeout=None,  # the channel keeps its own time
             reactor=clock,
             parsePOSTFormSubmission=False,
         )
+        self.clock = clock
+        self.room = room
+        self.repeated = RepeatedLog(_log, clock)
         self._work = work or Work()
-        self.registry = Connections("HTTP", limits, clock=clock)
+        self.registry = Connections("HTTP", limits, clock=clock, yields=lambda c: c.is_waiting)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Accept, unless there are too many connections or we are stopping."""
-        address = str(getattr(addr, "host", ""))
-        if self.registry.refusal(address) is not None:
-            return None
         channel = super().buildProtocol(addr)
         assert isinstance(channel, Channel)
-        self.registry.admit(channel, address)
-        return channel
+        if self.registry.admit(channel, str(getattr(addr, "host", ""))) is None:
+            return channel
+        self.registry.leave(channel)
+        return Refused()
 
     @property
     def connections(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from fe_mail.accounts.settlement import Settlement
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.site import Site
 from fe_mail.jobs.storage import record_storage
 from fe_mail.jobs.sweep import sweep_bodies
@@ -37,7 +37,7 @@ def job_table(
     accounts: AccountStore,
     mailboxes: MailboxStore,
     queue: Queue,
-    settlement: Settlement,
+    aftermath: Aftermath,
     site: Site,
     verify: Callable[[DomainId], Awaitable[object]],
     now: Callable[[], float],
@@ -59,7 +59,7 @@ def job_table(
         Job(
             name="settle-mailboxes",
             interval_seconds=MINUTE,
-            run=lambda: settlement.follow_all(now()),
+            run=lambda: aftermath.follow_all(now()),
         ),
         Job(
             name="verify-domains",

@@ -17,7 +17,9 @@ class Query:
     """
     ``q`` matches any text field and ``name``/``recipient`` theirs: substring, without case.
 
-    ``sort`` is a field name, with ``-`` before it for descending; empty: oldest first.
+    ``sort`` is a field name, with ``-`` before it for descending; empty: the list's own order.
+    With ``after`` the query is a step of a walk in the list's own order: empty begins, and what a
+    page has as ``next`` goes on behind it, whatever came and went meanwhile.
     """
 
     q: str = ""
@@ -26,16 +28,22 @@ class Query:
     sort: str = ""
     page: int = 1
     limit: int = 1000
+    after: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Page(Generic[T]):
-    """``items`` of page ``page``; ``total`` matches in all."""
+    """
+    ``items`` of page ``page``; ``total`` matches in all, which a walk does not count.
+
+    ``next`` of a step of a walk leads to the next one, empty at the end.
+    """
 
     items: tuple[T, ...]
-    total: int
+    total: int = 0
     page: int = 1
     limit: int = 1000
+    next: str = ""
 
     @property
     def page_count(self) -> int:
@@ -44,12 +52,12 @@ class Page(Generic[T]):
 
 
 async def every(ask: Callable[[Query], Awaitable[Page[T]]]) -> AsyncIterator[T]:
-    """All items of a list, asked for page by page, so that no list is held as a whole."""
-    number = 1
+    """All items of a list, asked for step by step, so that no list is held as a whole."""
+    after = ""
     while True:
-        page = await ask(Query(page=number, limit=WALK_SIZE))
+        page = await ask(Query(after=after, limit=WALK_SIZE))
         for item in page.items:
             yield item
-        if number >= page.page_count:
+        if not page.next:
             return
-        number += 1
+        after = page.next

@@ -113,8 +113,15 @@ class AccountStore(Protocol):
         Verified domains first, in the order of ``route_rows``.
         """
 
-    async def update_alias(self, alias_id: AliasId, now: float, **changes: object) -> Alias:
-        """Change attributes."""
+    async def update_alias(
+        self,
+        alias_id: AliasId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> Alias:
+        """Change attributes; ``Conflict`` unless those in ``when`` have these values."""
 
     async def delete_alias(self, alias_id: AliasId) -> Alias:
         """Remove with credentials; returns what it was."""

@@ -49,6 +49,7 @@ class Settling:
         self._clock = clock
         self._spawn = spawn
         self._waiting: list[_Entry] = []
+        self._postponed: list[_Entry] = []
         self._is_writing = False
         self._is_patient = True
 
@@ -100,10 +101,16 @@ class Settling:
                 entry.done.callback(False)
 
     def _later(self, batch: list[_Entry]) -> None:
-        if self._is_patient:
-            self._clock.callLater(RETRY_SECONDS, self._write_soon, batch)
-        else:
+        if not self._is_patient:
             self._give_up(batch)
+            return
+        if not self._postponed:
+            self._clock.callLater(RETRY_SECONDS, self._again)
+        self._postponed += batch
+
+    def _again(self) -> None:
+        postponed, self._postponed = self._postponed, []
+        self._write_soon(postponed)
 
     def _one_by_one(self, batch: list[_Entry]) -> None:
         """One that cannot be written must stop no other."""

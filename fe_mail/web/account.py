@@ -3,14 +3,25 @@
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.web.i18n import LANGUAGES, N_
 from fe_mail.web.results import Page, Redirect, Result
-from fe_mail.web.visit import Visit, page
+from fe_mail.web.visit import Visit
 
-__all__ = ["change", "leave", "new_token", "profile", "security", "sign_out_others"]
+__all__ = [
+    "CHANGES",
+    "LEAVING",
+    "change",
+    "leave",
+    "new_token",
+    "profile",
+    "security",
+    "sign_out_others",
+]
 
 _FIELDS = ("email", "given_name", "family_name")
+_PASSWORDS = ("change_password", "old_password", "password", "confirm_password")
+CHANGES = (*_FIELDS, "locale", *_PASSWORDS)
+LEAVING = ("leave_password",)
 
 
-@page("GET", "/my-account/profile")
 async def profile(visit: Visit) -> Result:
     """Name, address, language, password."""
     return Page("account/profile.html", {"form": _shown(visit)})
@@ -22,7 +33,6 @@ def _shown(visit: Visit) -> dict[str, object]:
     return {**stored, "locale": user.locale, **visit.form}
 
 
-@page("PUT", "/my-account/profile")
 async def change(visit: Visit) -> Result:
     """Save the profile, or change the password."""
     try:
@@ -56,19 +66,17 @@ async def _change_password(visit: Visit) -> None:
     users = visit.services.users
     user = await users.change_password(visit.owner, visit.secret("old_password"), new)
     # Every session ended with the old password; this browser goes on with a new one.
-    visit.web.sign_in(visit, user, await users.start_session(user, visit.remote))
+    visit.sign_in(user, await users.start_session(user, visit.remote))
 
 
-@page("POST", "/my-account/security")
 async def sign_out_others(visit: Visit) -> Result:
     """End the sessions in all other browsers."""
     users = visit.services.users
     await users.sign_out_everywhere(visit.owner)
-    visit.web.sign_in(visit, visit.owner, await users.start_session(visit.owner, visit.remote))
+    visit.sign_in(visit.owner, await users.start_session(visit.owner, visit.remote))
     return Redirect("/my-account/security", "signed-out-everywhere", is_reload=True)
 
 
-@page("DELETE", "/my-account")
 async def leave(visit: Visit) -> Result:
     """Delete the account, after its password was typed once more."""
     try:
@@ -77,11 +85,10 @@ async def leave(visit: Visit) -> Result:
         return await _security(visit, Invalid(error.sentence, "leave_password"))
     except MailError as error:
         return await _security(visit, error)
-    visit.web.sign_out(visit)
+    visit.sign_out()
     return Redirect("/", "account-removed")
 
 
-@page("GET", "/my-account/security")
 async def security(visit: Visit) -> Result:
     """The API token, other sessions, and the end of the account."""
     return await _security(visit)
@@ -92,7 +99,6 @@ async def _security(visit: Visit, error: MailError | None = None) -> Page:
     return Page("account/security.html", {"token": token}, error=error)
 
 
-@page("DELETE", "/my-account/security")
 async def new_token(visit: Visit) -> Result:
     """Another API token; the old one stops working at once."""
     await visit.services.users.new_api_token(visit.owner)

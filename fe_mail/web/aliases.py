@@ -10,17 +10,30 @@ from fe_mail.model.route import Route
 from fe_mail.web.i18n import N_
 from fe_mail.web.lists import Listing, listing_query
 from fe_mail.web.results import Page, Redirect, Result
-from fe_mail.web.visit import Visit, account_path, page
+from fe_mail.web.visit import Visit, account_path
 
 if TYPE_CHECKING:
     from fe_mail.accounts.aliases import GeneratedPassword
 
-__all__ = ["add", "ask_new", "ask_password", "change", "edit", "index", "new_password", "remove"]
+__all__ = [
+    "CHANGES",
+    "FIELDS",
+    "SECRETS",
+    "add",
+    "ask_new",
+    "ask_password",
+    "change",
+    "edit",
+    "index",
+    "new_password",
+    "remove",
+]
 
-_ALL = "/my-account/domains/<segment:domain_id>/aliases"
-_ONE = f"{_ALL}/<segment:alias_id>"
 _SWITCHES = ("has_imap", "is_enabled")
 _TEXTS = ("description", "labels", "error_code_if_disabled")
+FIELDS = ("name", "recipients", "max_quota", *_SWITCHES, *_TEXTS)
+CHANGES = ("_section", *FIELDS)
+SECRETS = ("new_password", "password", "is_override")
 
 
 def _list_path(domain: Domain) -> str:
@@ -32,7 +45,6 @@ async def _found(visit: Visit, domain_id: str, alias_id: str) -> tuple[Domain, A
     return domain, await visit.services.aliases.get(visit.owner, domain, alias_id)
 
 
-@page("GET", _ALL)
 async def index(visit: Visit, domain_id: str) -> Result:
     """The aliases that the visitor may see; a search, and a question about an address."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
@@ -58,7 +70,6 @@ async def _route(visit: Visit, domain: Domain, asked: str) -> Route | None:
     return await visit.services.router.route(address)
 
 
-@page("GET", f"{_ALL}/new")
 async def ask_new(visit: Visit, domain_id: str) -> Result:
     """The form for a new alias."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
@@ -110,8 +121,6 @@ def _fields(visit: Visit, domain: Domain) -> dict[str, object]:
     return fields
 
 
-@page("POST", f"{_ALL}/new")
-@page("POST", _ALL)
 async def add(visit: Visit, domain_id: str) -> Result:
     """Add an alias; one with a mailbox goes on to its password."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
@@ -128,7 +137,6 @@ async def add(visit: Visit, domain_id: str) -> Result:
     return Redirect(_list_path(domain), "alias-added", alias.address)
 
 
-@page("GET", _ONE)
 async def edit(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """The form for an alias."""
     domain, alias = await _found(visit, domain_id, alias_id)
@@ -156,7 +164,6 @@ def _as_size(octets: int) -> str:
     return f"{octets} B"
 
 
-@page("PUT", _ONE)
 async def change(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """Save the form, or only switch the alias on or off."""
     domain, alias = await _found(visit, domain_id, alias_id)
@@ -183,7 +190,6 @@ async def _switch(visit: Visit, domain: Domain, alias: Alias) -> Result:
     return Redirect(_list_path(domain), notice, alias.address, is_reload=True)
 
 
-@page("DELETE", _ONE)
 async def remove(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """Remove an alias and its mailbox."""
     domain, alias = await _found(visit, domain_id, alias_id)
@@ -191,7 +197,6 @@ async def remove(visit: Visit, domain_id: str, alias_id: str) -> Result:
     return Redirect(_list_path(domain), "alias-removed", alias.address)
 
 
-@page("GET", f"{_ONE}/generate-password")
 async def ask_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """The choices before a new password: keep the mailbox, or begin anew."""
     domain, alias = await _found(visit, domain_id, alias_id)
@@ -204,7 +209,6 @@ def _password_form(domain: Domain, alias: Alias, error: MailError | None = None)
     return Page("aliases/password.html", values, error=error)
 
 
-@page("POST", f"{_ONE}/generate-password")
 async def new_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """A new password, shown this once."""
     domain, alias = await _found(visit, domain_id, alias_id)

@@ -14,12 +14,9 @@ from fe_mail.model.sentence import Paragraph
 from fe_mail.web.i18n import N_
 from fe_mail.web.lists import Listing, listing_query
 from fe_mail.web.results import Page, Redirect, Result
-from fe_mail.web.visit import Visit, account_path, page
+from fe_mail.web.visit import Visit, account_path
 
 __all__ = ["add", "ask_new", "home", "index", "remove", "set_up", "verify"]
-
-_ONE = "/my-account/domains/<segment:domain_id>"
-
 
 _TITLES: Mapping[str, str] = {
     "mx": N_("Incoming mail"),
@@ -64,13 +61,11 @@ class Card:
         return _EXPLANATIONS.get(self.record.purpose, "")
 
 
-@page("GET", "/my-account")
 async def home(visit: Visit) -> Result:
     """The account begins with the domains."""
     return Redirect("/my-account/domains")
 
 
-@page("GET", "/my-account/domains")
 async def index(visit: Visit) -> Result:
     """The visitor's domains; who has none gets the form for the first."""
     query = listing_query(visit, ("name", "created_at"))
@@ -80,13 +75,11 @@ async def index(visit: Visit) -> Result:
     return Page("domains/index.html", {"listing": Listing(found, query)}, part="domains/table.html")
 
 
-@page("GET", "/my-account/domains/new")
 async def ask_new(visit: Visit) -> Result:
     """The form for a new domain."""
     return Page("domains/new.html")
 
 
-@page("POST", "/my-account/domains/new")
 async def add(visit: Visit) -> Result:
     """Add a domain with a catch-all to the visitor's own address."""
     name = visit.field("domain").lower()
@@ -102,7 +95,6 @@ async def add(visit: Visit) -> Result:
     return Redirect(account_path("domains", domain.name), "domain-added", domain.name)
 
 
-@page("GET", _ONE)
 async def set_up(visit: Visit, domain_id: str) -> Result:
     """The records to publish, and how they stand."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
@@ -162,7 +154,6 @@ def _flags(domain: Domain) -> dict[str, bool]:
     }
 
 
-@page("POST", f"{_ONE}/verify-records")
 async def verify(visit: Visit, domain_id: str) -> Result:
     """Look the records up now and explain what is wrong."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
@@ -182,7 +173,6 @@ async def verify(visit: Visit, domain_id: str) -> Result:
     return _set_up_page(visit, verification.domain, verification.results, error)
 
 
-@page("DELETE", _ONE)
 async def remove(visit: Visit, domain_id: str) -> Result:
     """Remove a domain; a person types its name first."""
     domain = await visit.services.domains.get(visit.owner, domain_id)

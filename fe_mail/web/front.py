@@ -1,26 +1,28 @@
 """
 The front of the web UI: what happens to a request before any page sees it.
 
-Security headers, the gate, the language prefix, the method that a form really means, and the
-refusal of state changes that do not come from our own pages. Everything else is routing.
+Security headers, the gate, the language prefix, and the refusal of state changes that do not come
+from our own pages. Everything else is routing (``serving.py``).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from fe_mail.http.bodies import parse_body
 from fe_mail.http.gate import CLOSED, Gatekeeper
-from fe_mail.http.request import CappedRequest, header
-from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError, PermissionDenied
+from fe_mail.http.request import Request, header
+from fe_mail.http.routes import Route
+from fe_mail.model.errors import AuthenticationFailed, MailError, PermissionDenied
 from fe_mail.model.network import network_of
-from fe_mail.web.app import LANGUAGE_SECONDS, Web
+from fe_mail.web.access import Access
+from fe_mail.web.app import Web
 from fe_mail.web.i18n import DEFAULT_LANGUAGE, KNOWN_LANGUAGES, LANGUAGES, N_, negotiate
 from fe_mail.web.origin import SAFE_METHODS, is_own
-from fe_mail.web.visit import refuse
+from fe_mail.web.serving import page_router
+from fe_mail.web.writing import refuse
 
 __all__ = ["CONTENT_POLICY", "WebResource"]
 
@@ -28,15 +30,11 @@ CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-HSTS_SECONDS = 365 * 86_400
+HSTS_SECONDS = LANGUAGE_SECONDS = 365 * 86_400
 
 # The same in every language, so they have no prefix.
 _UNPREFIXED = frozenset({b"static", b"robots.txt", b"favicon.ico"})
 _PRIVATE = frozenset({b"my-account", b"admin"})
-_OVERRIDES = {"PUT": b"PUT", "DELETE": b"DELETE"}
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
-
-_log = Logger()
 
 
 class WebResource(Resource):
@@ -44,13 +42,13 @@ class WebResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, web: Web, gatekeeper: Gatekeeper) -> None:
+    def __init__(self, web: Web, routes: Iterable[Route[Access]], gatekeeper: Gatekeeper) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._web = web
         self._gatekeeper = gatekeeper
-        self._routes = web.app.resource()
+        self._routes = page_router(web, routes).resource()
 
-    def render(self, request: CappedRequest) -> Any:
+    def render(self, request: Request) -> Any:
         """Prepare the request, ask the gate, then route."""
         request.language = self._preferred(request)
         try:
@@ -62,7 +60,7 @@ class WebResource(Resource):
         Deferred.fromCoroutine(self._ask(request)).addErrback(self._failed, request)
         return NOT_DONE_YET
 
-    async def _ask(self, request: CappedRequest) -> None:
+    async def _ask(self, request: Request) -> None:
         try:
             remote = network_of(self._web.proxies.remote(request))
             if await self._gatekeeper.admits(header(request, b"Authorization"), remote):
@@ -75,22 +73,21 @@ class WebResource(Resource):
         if isinstance(answer, bytes):
             request.end(answer)
 
-    def _failed(self, failure: Any, request: CappedRequest) -> None:
-        _log.failure("The front of the web UI failed.", failure)
+    def _failed(self, failure: Any, request: Request) -> None:
+        self._web.log.failure("The front of the web UI failed.", failure=failure)
         request.setResponseCode(500)
         request.end(b"")
 
-    def _enter(self, request: CappedRequest) -> Any:
+    def _enter(self, request: Request) -> Any:
         redirect = self._strip_language(request)
         if redirect:
             request.setResponseCode(302)
             request.setHeader(b"Location", redirect)
             return b""
-        self._override(request)
         self._refuse_foreign(request)
         return self._routes.render(request)
 
-    def _harden(self, request: CappedRequest) -> None:
+    def _harden(self, request: Request) -> None:
         headers = request.responseHeaders
         headers.setRawHeaders("Content-Security-Policy", [CONTENT_POLICY])
         headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
@@ -106,11 +103,11 @@ class WebResource(Resource):
         if _PRIVATE & set(request.postpath[:2]):
             headers.setRawHeaders("X-Robots-Tag", ["none"])
 
-    def _preferred(self, request: CappedRequest) -> str:
+    def _preferred(self, request: Request) -> str:
         cookie = request.cookie("language")
         return cookie if cookie in LANGUAGES else negotiate(header(request, b"Accept-Language"))
 
-    def _strip_language(self, request: CappedRequest) -> bytes | None:
+    def _strip_language(self, request: Request) -> bytes | None:
         """Take the prefix off; where it is missing and may be, say where to go."""
         first = request.postpath[0].decode("ascii", "replace") if request.postpath else ""
         if first in LANGUAGES:
@@ -126,7 +123,7 @@ class WebResource(Resource):
         local = b"/" + rest.lstrip(b"/\\") if not rest.startswith(b"?") else b"/" + rest
         return b"/" + request.language.encode("ascii") + local
 
-    def _prefixed(self, request: CappedRequest, language: str) -> None:
+    def _prefixed(self, request: Request, language: str) -> None:
         request.language = language
         request.prepath = request.postpath[:1]
         request.postpath = request.postpath[1:] or [b""]
@@ -135,22 +132,7 @@ class WebResource(Resource):
             is_secure = self._web.proxies.is_secure(request)
             request.keep("language", language, LANGUAGE_SECONDS, is_secure)
 
-    def _override(self, request: CappedRequest) -> None:
-        """``_method`` in a POST form: what HTML forms cannot say."""
-        kind = header(request, b"Content-Type")
-        if request.method != b"POST" or not kind.lower().startswith(_FORMS):
-            return
-        if request.is_too_big:
-            return
-        request.form = parse_body(kind, request.body())
-        wanted = request.form.get("_method", "")
-        if wanted:
-            method = _OVERRIDES.get(wanted.upper()) if isinstance(wanted, str) else None
-            if method is None and wanted != "POST":
-                raise Invalid(N_("The form asks for a method that is not known."))
-            request.method = method or b"POST"
-
-    def _refuse_foreign(self, request: CappedRequest) -> None:
+    def _refuse_foreign(self, request: Request) -> None:
         if request.method in SAFE_METHODS:
             return
         own = is_own(
@@ -164,7 +146,7 @@ class WebResource(Resource):
             raise PermissionDenied(N_("This form was sent from another site, so it was refused."))
 
 
-def _is_local(request: CappedRequest) -> bool:
+def _is_local(request: Request) -> bool:
     """Pinning ``localhost`` to TLS would break everybody else's server on that name."""
     name = header(request, b"Host").lower().partition(":")[0]
     return name == "localhost" or name.endswith(".localhost")

@@ -3,7 +3,7 @@
 from fe_mail.model.errors import NotFound
 from fe_mail.web.rendering import STATIC_TYPES, static_files
 from fe_mail.web.results import Page, Plain, Redirect, Result
-from fe_mail.web.visit import Access, Visit, page
+from fe_mail.web.visit import Visit
 
 __all__ = ["icon", "landing", "robots", "static"]
 
@@ -12,7 +12,6 @@ STATIC_SECONDS = 30 * 86_400  # their links carry a version
 _FILES = static_files()
 
 
-@page("GET", "/", Access.EVERYBODY)
 async def landing(visit: Visit) -> Result:
     """What this is, and the way in; who is signed in goes on to the domains."""
     if visit.user is not None:
@@ -20,7 +19,6 @@ async def landing(visit: Visit) -> Result:
     return Page("landing.html", {"is_new": not await visit.services.users.has_admin()})
 
 
-@page("GET", "/static/<segment:name>", Access.EVERYBODY)
 async def static(visit: Visit, name: str) -> Result:
     """Style sheet, script, icon."""
     if name not in _FILES:
@@ -29,13 +27,11 @@ async def static(visit: Visit, name: str) -> Result:
     return Plain(_FILES[name], STATIC_TYPES[suffix], STATIC_SECONDS)
 
 
-@page("GET", "/favicon.ico", Access.EVERYBODY)
 async def icon(visit: Visit) -> Result:
     """The icon, for browsers that do not read the page's link to it."""
     return await static(visit, "icon.svg")
 
 
-@page("GET", "/robots.txt", Access.EVERYBODY)
 async def robots(visit: Visit) -> Result:
     """Nothing here is for search engines but the landing page."""
     text = "User-agent: *\nDisallow: /*/my-account\nDisallow: /my-account\n"

@@ -11,14 +11,13 @@ from fe_mail.model.errors import (
 from fe_mail.web.i18n import LANGUAGES
 from fe_mail.web.origin import local_target
 from fe_mail.web.results import Page, Redirect, Result
-from fe_mail.web.visit import Access, Visit, page
+from fe_mail.web.visit import Visit
 
 __all__ = ["ask_login", "ask_logout", "ask_register", "login", "logout", "register"]
 
 HOME = "/my-account/domains"
 
 
-@page("GET", "/register", Access.EVERYBODY)
 async def ask_register(visit: Visit) -> Result:
     """The form for a new account."""
     if visit.user is not None:
@@ -26,7 +25,6 @@ async def ask_register(visit: Visit) -> Result:
     return Page("register.html", {"is_new": not await visit.services.users.has_admin()})
 
 
-@page("POST", "/register", Access.EVERYBODY)
 async def register(visit: Visit) -> Result:
     """Make an account and sign in; the first one owns the server."""
     users = visit.services.users
@@ -61,10 +59,9 @@ async def _start(visit: Visit, user: User) -> None:
     if visit.token:
         await visit.services.users.sign_out(visit.token)
     token = await visit.services.users.start_session(user, visit.remote)
-    visit.web.sign_in(visit, user, token)
+    visit.sign_in(user, token)
 
 
-@page("GET", "/login", Access.EVERYBODY)
 async def ask_login(visit: Visit) -> Result:
     """The form to sign in."""
     target = _target(visit.query.get("return_to", ""))
@@ -73,7 +70,6 @@ async def ask_login(visit: Visit) -> Result:
     return Page("login.html", {"return_to": target})
 
 
-@page("POST", "/login", Access.EVERYBODY)
 async def login(visit: Visit) -> Result:
     """Sign in and go to where the visitor wanted to be."""
     target = _target(visit.field("return_to") or visit.query.get("return_to", ""))
@@ -98,16 +94,14 @@ def _target(return_to: str) -> str:
     return local_target(f"/{rest}", HOME) if first in LANGUAGES else target
 
 
-@page("GET", "/logout", Access.EVERYBODY)
 async def ask_logout(visit: Visit) -> Result:
     """Ask: reading a page changes nothing."""
     return Page("logout.html") if visit.user is not None else Redirect("/")
 
 
-@page("POST", "/logout", Access.EVERYBODY)
 async def logout(visit: Visit) -> Result:
     """End the session."""
     if visit.token:
         await visit.services.users.sign_out(visit.token)
-    visit.web.sign_out(visit)
+    visit.sign_out()
     return Redirect("/", "signed-out")

@@ -1,24 +1,19 @@
 """Putting the web UI together, alone or with the API on the same port."""
 
-from collections.abc import Sequence
-
 from twisted.web.resource import IResource
 
 from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
 from fe_mail.http.gate import Gate, Gatekeeper
-from fe_mail.http.request import Proxies
+from fe_mail.http.proxies import Proxies
 from fe_mail.http.services import Services
 from fe_mail.http.work import Work
-from fe_mail.web import account, aliases, domains, public, signing, webhooks
 from fe_mail.web.app import Web
 from fe_mail.web.clients import ClientSettings
 from fe_mail.web.front import WebResource
 from fe_mail.web.i18n import Catalogs
+from fe_mail.web.routes import ROUTES
 
-__all__ = ["ROUTES", "create_web_resource"]
-
-# Importing a module registers its routes.
-ROUTES = (public, signing, domains, webhooks, aliases, account)
+__all__ = ["create_web_resource"]
 
 
 def create_web_resource(
@@ -26,8 +21,8 @@ def create_web_resource(
     *,
     clients: ClientSettings,
     work: Work,
+    proxies: Proxies,
     gate: Gate | None = None,
-    trusted_proxies: Sequence[str] = (),
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
     catalogs: Catalogs | None = None,
     app_name: str = "fe-mail",
@@ -37,9 +32,9 @@ def create_web_resource(
         services,
         clients=clients,
         work=work,
-        proxies=Proxies(trusted_proxies),
+        proxies=proxies,
         catalogs=catalogs or Catalogs(),
         default_quota_octets=default_quota_octets,
         app_name=app_name,
     )
-    return WebResource(web, Gatekeeper(gate, services.users, services.cache))
+    return WebResource(web, ROUTES, Gatekeeper(gate, services.users, services.cache))

@@ -1,52 +1,29 @@
-"""
-One visit to a page: who, in which language, with which form.
+"""One visit to a page: who, in which language, with which form, and the cookies that say so."""
 
-``page`` registers a coroutine for a method and a path (without its language prefix). Errors
-become pages of their own, or JSON in the API's form for scripts.
-"""
-
-import enum
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import attrs
-from klein import Klein
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from fe_mail.http.bodies import parse_body, parse_query
-from fe_mail.http.request import CappedRequest, Segment, header
+from fe_mail.accounts.users import SESSION_SECONDS
+from fe_mail.http.request import Request, header
 from fe_mail.http.services import Services
 from fe_mail.model.account import User
-from fe_mail.model.errors import AuthenticationFailed, MailError, NotFound, TooBig
+from fe_mail.model.errors import MailError
 from fe_mail.model.network import network_of
 from fe_mail.model.sentence import Paragraph, Sentence
-from fe_mail.web.i18n import N_
-from fe_mail.web.results import Page, Redirect, Result
+from fe_mail.web.app import Web
+from fe_mail.web.results import Page
 
-if TYPE_CHECKING:
-    from fe_mail.web.app import Web
-
-__all__ = ["Access", "Visit", "account_path", "app", "page", "refuse"]
-
-_log = Logger()
-
-app = Klein()
-app.url_map.converters["segment"] = Segment
-app.url_map.merge_slashes = False
-
-Endpoint = Callable[..., Awaitable[Result]]
+__all__ = ["Visit", "account_path", "stranger"]
 
 
 @attrs.define(kw_only=True)
 class Visit:
     """A request, the person behind it, and the answers to common questions."""
 
-    web: "Web" = attrs.field(repr=False)
-    request: CappedRequest = attrs.field(repr=False)
+    web: Web = attrs.field(repr=False)
+    request: Request = attrs.field(repr=False)
     language: str
     remote: str
     is_secure: bool
@@ -90,63 +67,34 @@ class Visit:
         """The form again, with what is wrong."""
         return Page(template, {**values, "form": self.form}, error=error)
 
+    # Cookies
 
-class Access(enum.Enum):
-    """Who may see a page."""
+    def cookie(self, name: str) -> str:
+        """One of ours; empty if there is none."""
+        return self.request.cookie(self._full(name))
 
-    EVERYBODY = "everybody"
-    SIGNED_IN = "signed in"
+    def set_cookie(self, name: str, value: str, max_age_seconds: int) -> None:
+        """For this host only."""
+        encoded = quote(value, safe=":%")
+        self.request.keep(self._full(name), encoded, max_age_seconds, self.is_secure)
 
+    def _full(self, name: str) -> str:
+        """``__Host-``: no other host of the domain can set it (RFC 6265bis §4.1.3.2)."""
+        return f"__Host-{name}" if self.is_secure else name
 
-def account_path(*segments: str) -> str:
-    """A path of encoded segments below ``/my-account``."""
-    return "/my-account/" + "/".join(quote(segment, safe="@") for segment in segments)
+    def sign_in(self, user: User, token: str) -> None:
+        """The browser gets the session's token, and keeps the user's language."""
+        self.user, self.token = user, token
+        self.set_cookie("session", token, int(SESSION_SECONDS))
 
-
-def page(
-    method: str, path: str, access: Access = Access.SIGNED_IN
-) -> Callable[[Endpoint], Endpoint]:
-    """Register a coroutine ``(visit, **names in the path) -> Result``."""
-
-    def register(endpoint: Endpoint) -> Endpoint:
-        name = f"{endpoint.__module__}.{endpoint.__name__}"
-
-        def enter(web: "Web", request: CappedRequest, **names: str) -> Deferred[bytes]:
-            return web.work.shield(_run(web, request, endpoint, access, names))
-
-        app.route(path, methods=[method], endpoint=f"{name} {path}")(enter)
-        return endpoint
-
-    return register
+    def sign_out(self) -> None:
+        """The browser forgets the session."""
+        self.user, self.token = None, ""
+        self.set_cookie("session", "", 0)
 
 
-async def _run(
-    web: "Web", request: CappedRequest, endpoint: Endpoint, access: Access, names: dict[str, str]
-) -> bytes:
-    visit = _stranger(web, request)
-    try:
-        await _recognize(visit)
-        if access is Access.SIGNED_IN and visit.user is None:
-            result = _sign_in_first(visit)
-        else:
-            _read(visit)
-            result = await endpoint(visit, **names)
-    except MailError as error:
-        result = Page("error.html", error=error)
-    except Exception:
-        result = _broken(request)
-    try:
-        return web.write(visit, result)
-    except Exception:
-        return web.write(visit, _broken(request))
-
-
-def _broken(request: CappedRequest) -> Page:
-    _log.failure("A page failed at {path}.", path=request.path.decode("ascii", "replace"))
-    return Page("error.html", status=500)
-
-
-def _stranger(web: "Web", request: CappedRequest) -> Visit:
+def stranger(web: Web, request: Request) -> Visit:
+    """A visit before anything is known about the visitor."""
     accept = header(request, b"Accept")
     return Visit(
         web=web,
@@ -158,61 +106,6 @@ def _stranger(web: "Web", request: CappedRequest) -> Visit:
     )
 
 
-async def _recognize(visit: Visit) -> None:
-    token = visit.web.session_token(visit)
-    if not token:
-        return
-    try:
-        user = await visit.services.users.session_user(token)
-    except (NotFound, AuthenticationFailed):
-        return
-    if not user.is_banned:
-        visit.user = user
-        visit.token = token
-
-
-def _read(visit: Visit) -> None:
-    request = visit.request
-    if request.is_too_big:
-        raise TooBig("The request is too large.")
-    visit.query = parse_query(request.uri.partition(b"?")[2])
-    if request.form is not None:
-        visit.form = request.form
-    else:
-        visit.form = parse_body(header(request, b"Content-Type"), request.body())
-
-
-def _sign_in_first(visit: Visit) -> Result:
-    if visit.is_script:
-        raise AuthenticationFailed(N_("Please sign in."))
-    if visit.request.method not in (b"GET", b"HEAD"):
-        return Redirect("/login")
-    wanted = visit.request.uri.decode("ascii", "replace")
-    return Redirect(f"/login?return_to={quote(wanted, safe='')}")
-
-
-def refuse(web: "Web", request: CappedRequest, error: MailError) -> bytes:
-    """A page that says what is wrong, for refusals before any route."""
-    return web.write(_stranger(web, request), Page("error.html", error=error))
-
-
-def no_route(web: "Web", request: CappedRequest, failure: Failure) -> Deferred[bytes]:
-    """No such page, or not with this method."""
-    if isinstance(failure.value, MethodNotAllowed):
-        allowed = ", ".join(sorted(failure.value.valid_methods or ()))
-        request.setHeader(b"Allow", allowed.encode("ascii"))
-        return web.work.shield(_run(web, request, _not_allowed, Access.EVERYBODY, {}))
-    return web.work.shield(_run(web, request, _not_found, Access.EVERYBODY, {}))
-
-
-async def _not_found(visit: Visit) -> Result:
-    return Page("error.html", status=404)
-
-
-async def _not_allowed(visit: Visit) -> Result:
-    return Page("error.html", status=405)
-
-
-# Klein's types know only error handlers of methods on Klein itself.
-_on_error: Any = app.handle_errors
-_on_error(HTTPException)(no_route)
+def account_path(*segments: str) -> str:
+    """A path of encoded segments below ``/my-account``."""
+    return "/my-account/" + "/".join(quote(segment, safe="@") for segment in segments)

@@ -2,11 +2,9 @@
 
 from fe_mail.model.account import Domain
 from fe_mail.web.results import Page, Redirect, Result
-from fe_mail.web.visit import Visit, account_path, page
+from fe_mail.web.visit import Visit, account_path
 
 __all__ = ["replace", "show"]
-
-_ONE = "/my-account/domains/<segment:domain_id>"
 
 
 async def _administered(visit: Visit, domain_id: str) -> Domain:
@@ -16,7 +14,6 @@ async def _administered(visit: Visit, domain_id: str) -> Domain:
     return domain
 
 
-@page("GET", f"{_ONE}/webhook-key")
 async def show(visit: Visit, domain_id: str) -> Result:
     """The key, made with the first look if no message needed it before."""
     domain = await _administered(visit, domain_id)
@@ -24,7 +21,6 @@ async def show(visit: Visit, domain_id: str) -> Result:
     return Page("domains/webhook.html", {"domain": domain, "key": key})
 
 
-@page("DELETE", f"{_ONE}/advanced-settings/reset-domain-webhook-key")
 async def replace(visit: Visit, domain_id: str) -> Result:
     """Another key; the old one stops working at once."""
     domain = await _administered(visit, domain_id)

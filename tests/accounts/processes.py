@@ -5,28 +5,31 @@ A *step* is one hop to a thread: what happens in it is durable, and between two 
 happen elsewhere. A process that gets no more steps was killed.
 """
 
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import apsw
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.login import Login
-from fe_mail.accounts.settlement import Settlement
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.webhook_keys import WebhookKeys
-from fe_mail.adapters.memory.blobs import MemoryBlobs
+from fe_mail.adapters.sqlite import database
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
-from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, store
+from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from tests.adapters.later import LaterThreads
-from tests.fakes import MemoryBus, MemoryCache, QuickKeyring
+from tests.fakes import MemoryBus, MemoryCache, QuickKeyring, queue_in_memory
 
 __all__ = ["SITE", "Process", "ProcessesTestCase"]
 
@@ -35,22 +38,28 @@ START = 1_700_000_000.0
 SITE = Site(hostname="mx.host.test", exchange_domains=("mx.host.test",), web_host="host.test")
 
 
+def _open_without_waiting(*words: Any, **more: Any) -> apsw.Connection:
+    connection = open_connection(*words, **more)
+    connection.pragma("synchronous", "OFF")
+    return connection
+
+
 class Process:
     """Stores and services; with ``later`` their work waits for ``step``."""
 
     def __init__(self, directory: Path, clock: Clock, bus: MemoryBus, *, later: bool) -> None:
         self.threads = LaterThreads() if later else InlineThreads()
         self.keyring = QuickKeyring()
-        self.blobs = MemoryBlobs()
+        self.queue = queue_in_memory(clock)
         self.accounts = SQLiteAccountStore(directory / "accounts.sqlite", self.threads)
         self.mailboxes = SQLiteMailboxStore(
             directory / "mailboxes", bus, self.threads, clock, key=b"s" * 32
         )
-        self.settlement = Settlement(self.accounts, self.mailboxes, bus)
+        self.aftermath = Aftermath(self.accounts, self.mailboxes, bus)
         self.aliases = Aliases(self.accounts, self.keyring, self.mailboxes, bus, clock, SITE)
         self.webhook_keys = WebhookKeys(self.accounts, self.keyring, clock)
         self.login = Login(self.accounts, self.keyring, MemoryCache(clock), clock)
-        self.courier = LocalCourier(self.accounts, self.mailboxes, self.blobs, InlineThreads().run)
+        self.courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
 
     @property
     def waits(self) -> bool:
@@ -84,7 +93,10 @@ class ProcessesTestCase(SynchronousTestCase):
     """``alice@example.org`` of ``eva``, and as many processes as a test wants."""
 
     def setUp(self) -> None:
-        """A process whose work is done at once looks on."""
+        """A process whose work is done at once looks on. No disk is waited for: none is lost."""
+        self.patch(os, "fsync", lambda _: None)
+        for module in (database, store):
+            self.patch(module, "open_connection", _open_without_waiting)
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -118,17 +130,17 @@ class ProcessesTestCase(SynchronousTestCase):
     def process(self, *, later: bool = True) -> Process:
         """One more, started."""
         process = Process(self.directory, self.clock, self.bus, later=later)
-        for store in (process.accounts, process.mailboxes):
-            started = process.run(store.start())
+        for each in (process.accounts, process.mailboxes):
+            started = process.run(each.start())
             process.finish()
             self.successResultOf(started)
-            self.addCleanup(self._stop, process, store)
+            self.addCleanup(self._stop, process, each)
         return process
 
-    def _stop(self, process: Process, store: Any) -> None:
+    def _stop(self, process: Process, started: Any) -> None:
         if isinstance(process.threads, LaterThreads):
             process.threads.calls.clear()  # of one that was killed
-        stopping = process.run(store.stop())
+        stopping = process.run(started.stop())
         process.finish()
         stopping.addErrback(lambda _: None)
 

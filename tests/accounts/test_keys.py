@@ -1,10 +1,12 @@
 """
-Tests of fe_mail.accounts.keys and settlement: two processes, late answers, and kills in between.
+Tests of fe_mail.accounts.keys and aftermath: two processes, late answers, and kills in between.
 
 What must be true in every order: whoever is shown a password and a recovery code can use both, and
 nobody is told that mail was delivered which nobody can read.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,6 +17,7 @@ from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import Conflict, Invalid, MailError, NotFound, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery, NewMessage
+from fe_mail.model.page import Query
 from fe_mail.model.queue import (
     Claim,
     Outcome,
@@ -23,6 +26,7 @@ from fe_mail.model.queue import (
     QueuedMessage,
     Target,
 )
+from fe_mail.ports import Acceptance
 from tests.accounts.processes import Process, ProcessesTestCase
 
 RAW = b"Subject: Hello\r\n\r\nGood morning.\r\n"
@@ -57,6 +61,28 @@ class KeysTestCase(ProcessesTestCase):
         mailbox.close()
         self.clock.advance(60)
         return raws
+
+    def at_every_step(self, attempt: Callable[[int], int]) -> None:
+        """Call it with 0, 1, 2, ... until it takes fewer steps than it was told."""
+        count = 0
+        while attempt(count) == count:
+            count += 1
+        self.assertGreater(count, 1)
+
+    def in_every_order(self, attempt: Callable[[int, int], tuple[int, int]]) -> None:
+        """The same with the steps of two processes."""
+
+        def first(mine: int) -> int:
+            used = [mine]
+
+            def second(theirs: int) -> int:
+                used[0], taken = attempt(mine, theirs)
+                return taken
+
+            self.at_every_step(second)
+            return used[0]
+
+        self.at_every_step(first)
 
     def is_usable(self, made: GeneratedPassword) -> None:
         """Both the password and the recovery code open the mailbox."""
@@ -97,16 +123,7 @@ class TwoFirstPasswordsTests(KeysTestCase):
 
     def test_every_order(self) -> None:
         """One wins, however they interrupt each other; the other is told."""
-        mine, is_over = 0, False
-        while not is_over:
-            theirs = 0
-            while True:
-                used = self.in_order(mine, theirs)
-                is_over = used[0] < mine
-                if used[1] < theirs or is_over:
-                    break
-                theirs += 1
-            mine += 1
+        self.in_every_order(self.in_order)
 
 
 class ChangesTests(KeysTestCase):
@@ -170,24 +187,22 @@ class ChangesTests(KeysTestCase):
         process.finish()
         self.inbox(self.successResultOf(changing).password)
 
+    def deleted_after(self, count: int) -> int:
+        """The alias is deleted after so many steps of the one who makes its mailbox."""
+        self.begin_anew()
+        process = self.process()
+        making = self.making(process)
+        taken = process.steps(count)
+        alice = self.now(self.onlooker.accounts.alias(self.alice.id))
+        self.now(self.onlooker.aliases.delete(self.eva, self.domain, alice))
+        process.finish()
+        self.assertIsInstance(self.result(making), Conflict | NotFound | GeneratedPassword)
+        self.is_sound(0)
+        return taken
+
     def test_deleted_meanwhile(self) -> None:
         """An alias that is deleted while its mailbox is made leaves nothing."""
-        count = 0
-        while True:
-            self.begin_anew()
-            process = self.process()
-            making = self.making(process)
-            taken = process.steps(count)
-            alice = self.now(self.onlooker.accounts.alias(self.alice.id))
-            self.now(self.onlooker.aliases.delete(self.eva, self.domain, alice))
-            process.finish()
-            self.assertIsInstance(
-                self.result(making), Conflict | NotFound | GeneratedPassword, count
-            )
-            self.is_sound(0)
-            if taken < count:
-                break
-            count += 1
+        self.at_every_step(self.deleted_after)
 
 
 class DeliveryTests(KeysTestCase):
@@ -195,11 +210,10 @@ class DeliveryTests(KeysTestCase):
 
     def claim(self, process: Process) -> Claim:
         """A message from outside, spooled in the process."""
-        writer = process.blobs.create(0.0)
-        self.now(writer.write(RAW))
+        body = process.queue.body(0.0)
+        self.now(body.write(RAW))
         message = QueuedMessage(
             id="m",
-            blob=self.now(writer.commit()),
             size_octets=len(RAW),
             reverse_path="bob@elsewhere.test",
             created_at=0.0,
@@ -209,7 +223,9 @@ class DeliveryTests(KeysTestCase):
         delivery = QueuedDelivery(
             message_id="m", number=0, recipient="alice@example.org", target=target
         )
-        return Claim(message=message, delivery=delivery, token="t", lease_until=0.0)
+        acceptance = Acceptance(message=message, deliveries=(delivery,), body=body)
+        (claim,) = self.now(process.queue.accept(acceptance, 60.0, [0]))
+        return claim
 
     def in_order(self, mine: int, theirs: int, *, is_open: bool) -> tuple[int, int]:
         """The courier is interrupted by the replacement, and the other way round."""
@@ -226,7 +242,7 @@ class DeliveryTests(KeysTestCase):
         used = courier.steps(mine), replacer.steps(theirs)
         courier.finish()
         replacer.finish()
-        outcome = self.successResultOf(delivering)
+        (outcome,) = self.successResultOf(delivering)
         made = self.successResultOf(replacing)
         arrived = any(raw.endswith(RAW) for raw in self.inbox(made.password))
         if outcome.kind is OutcomeKind.DELIVERED:
@@ -243,32 +259,21 @@ class DeliveryTests(KeysTestCase):
         process.finish()
         self.successResultOf(opening)
 
-    def _look(self, outcome: Outcome, key: bytes, was_there: list[bool]) -> Outcome:
+    def _look(
+        self, outcomes: tuple[Outcome, ...], key: bytes, was_there: list[bool]
+    ) -> tuple[Outcome, ...]:
         """Was the old mailbox still there when the courier said so? Then it went with it."""
         has_row = self.now(self.onlooker.mailboxes.has_key(self.alice.id, key))
         was_there.append(has_row or "alice.1.sqlite" in self.files())
-        return outcome
-
-    def every_order(self, *, is_open: bool) -> None:
-        """All of them."""
-        mine, is_over = 0, False
-        while not is_over:
-            theirs = 0
-            while True:
-                used = self.in_order(mine, theirs, is_open=is_open)
-                is_over = used[0] < mine
-                if used[1] < theirs or is_over:
-                    break
-                theirs += 1
-            mine += 1
+        return outcomes
 
     def test_sealed(self) -> None:
         """Nothing that nobody can read is ever called delivered."""
-        self.every_order(is_open=False)
+        self.in_every_order(partial(self.in_order, is_open=False))
 
     def test_open(self) -> None:
         """Nor is what goes into a file that another process is about to remove."""
-        self.every_order(is_open=True)
+        self.in_every_order(partial(self.in_order, is_open=True))
 
     def test_second_look(self) -> None:
         """A courier whose key is gone reads the alias again, and delivers at once."""
@@ -278,7 +283,7 @@ class DeliveryTests(KeysTestCase):
         process.steps(1)
         fresh = self.made(is_override=True)
         process.finish()
-        outcome = self.successResultOf(delivering)
+        (outcome,) = self.successResultOf(delivering)
         self.assertIs(outcome.kind, OutcomeKind.DELIVERED)
         self.assertEqual(len(self.inbox(fresh.password)), 1)
 
@@ -286,7 +291,7 @@ class DeliveryTests(KeysTestCase):
         """An alias whose mailbox is lost makes the courier try again later, not for ever now."""
         self.made()
         self.now(self.onlooker.mailboxes.settle(self.alice.id, 99))
-        outcome = self.now(self.onlooker.courier.deliver(self.claim(self.onlooker)))
+        (outcome,) = self.now(self.onlooker.courier.deliver(self.claim(self.onlooker)))
         self.assertEqual((outcome.code, outcome.enhanced), (450, "4.2.1"))
 
 
@@ -296,7 +301,7 @@ class KilledTests(KeysTestCase):
     def job(self) -> None:
         """What another process does a while later."""
         self.clock.advance(CLAIM_SECONDS)
-        self.now(self.onlooker.settlement.follow_all(self.clock.seconds()))
+        self.now(self.onlooker.aftermath.follow_all(self.clock.seconds()))
 
     def killed_after(self, count: int, *, had_mailbox: bool) -> int:
         """Kill the one who begins a mailbox after so many steps; how many it took."""
@@ -316,60 +321,58 @@ class KilledTests(KeysTestCase):
     def test_beginning(self) -> None:
         """At whatever step: no file and no sealed mail stays for ever, and the next one works."""
         for had_mailbox in (False, True):
-            count = 0
-            while self.killed_after(count, had_mailbox=had_mailbox) == count:
-                count += 1
+            self.at_every_step(partial(self.killed_after, had_mailbox=had_mailbox))
+
+    def stalled_after(self, count: int) -> int:
+        """Somebody comes back after the job has swept."""
+        self.begin_anew()
+        process = self.process()
+        making = self.making(process)
+        taken = process.steps(count)
+        self.job()
+        process.finish()
+        made = self.result(making)
+        self.job()
+        if isinstance(made, GeneratedPassword):
+            self.is_usable(made)
+            self.is_sound()
+        else:
+            self.assertIsInstance(made, Conflict)
+            self.is_sound(0)
+        return taken
 
     def test_stalled(self) -> None:
         """Who comes back after the job has swept gets no mailbox, and leaves nothing."""
-        count, taken = 0, 0
-        while taken == count:
-            self.begin_anew()
-            process = self.process()
-            making = self.making(process)
-            taken = process.steps(count)
-            self.job()
-            process.finish()
-            made = self.result(making)
-            self.job()
-            if isinstance(made, GeneratedPassword):
-                self.is_usable(made)
-                self.is_sound()
-            else:
-                self.assertIsInstance(made, Conflict)
-                self.is_sound(0)
-            count += 1
+        self.at_every_step(self.stalled_after)
+
+    def deleted_until(self, count: int, what: str) -> int:
+        """Kill the one who deletes after so many steps."""
+        self.begin_anew()
+        self.made()
+        process = self.process()
+        deleting = process.run(self._deletion(process, what))
+        deleting.addErrback(lambda _: None)
+        taken = process.steps(count)
+        self.job()
+        aliases = self.now(self.onlooker.accounts.aliases(self.domain.id, Query()))
+        self.is_sound(len(aliases.items))
+        return taken
 
     def test_deleting(self) -> None:
         """An alias, a domain, an account: what hung on it goes, whenever the process was killed."""
         for what in ("alias", "domain", "user"):
-            count, taken = 0, 0
-            while taken == count:
-                self.begin_anew()
-                self.made()
-                process = self.process()
-                deleting = process.run(self._deletion(process, what))
-                deleting.addErrback(lambda _: None)
-                taken = process.steps(count)
-                self.job()
-                try:
-                    self.now(self.onlooker.accounts.alias(self.alice.id))
-                except self.failureException:
-                    self.is_sound(0)
-                else:
-                    self.is_sound(1)
-                count += 1
+            self.at_every_step(partial(self.deleted_until, what=what))
 
     async def _deletion(self, process: Process, what: str) -> None:
         if what == "alias":
             await process.aliases.delete(self.eva, self.domain, self.alice)
         elif what == "domain":
-            await process.settlement.follow(await process.accounts.delete_domain(self.domain.id))
+            await process.aftermath.follow(await process.accounts.delete_domain(self.domain.id))
         else:
-            await process.settlement.follow(await process.accounts.delete_user(self.eva.id))
+            await process.aftermath.follow(await process.accounts.delete_user(self.eva.id))
 
 
-class SettlementTests(KeysTestCase):
+class AftermathTests(KeysTestCase):
     """The outbox, when what follows fails."""
 
     def test_failure_is_made_good(self) -> None:
@@ -384,10 +387,10 @@ class SettlementTests(KeysTestCase):
         patched = self.patch(self.onlooker.mailboxes, "settle", fail)
         self.now(self.onlooker.aliases.delete(self.eva, self.domain, self.alice))
         self.assertEqual(len(self.files()), 1)
-        self.now(self.onlooker.settlement.follow_all(0.0))
+        self.now(self.onlooker.aftermath.follow_all(0.0))
         patched.restore()
         self.assertEqual(len(self.files()), 1)
-        self.now(self.onlooker.settlement.follow_all(0.0))
+        self.now(self.onlooker.aftermath.follow_all(0.0))
         self.is_sound(0)
         self.clock.advance(0)
         self.assertEqual(len(heard), 3)
@@ -411,7 +414,7 @@ class SettlementTests(KeysTestCase):
         for alias in (self.alice, bob):
             keys = self.now(accounts.keys(alias.id))
             self.now(accounts.set_keys(keys, 0.0, 0.0))
-        self.now(self.onlooker.settlement.follow_all(0.0))
+        self.now(self.onlooker.aftermath.follow_all(0.0))
         self.assertEqual(settled, ["alice", "bob"])
         self.assertEqual(self.now(accounts.unsettled(0.0)), ("alice",))
 
@@ -423,20 +426,22 @@ class SettlementTests(KeysTestCase):
 class WebhookKeyTests(KeysTestCase):
     """The key of a domain, made by two deliveries in two processes."""
 
+    def first_key(self, count: int) -> int:
+        """One is interrupted by the other after so many steps."""
+        self.begin_anew()
+        one, other = self.process(), self.process()
+        both = [each.run(each.webhook_keys.key(self.domain.id)) for each in (one, other)]
+        taken = one.steps(count)
+        other.finish()
+        one.finish()
+        keys = {self.successResultOf(each) for each in both}
+        keys.add(self.now(self.onlooker.webhook_keys.key(self.domain.id)))
+        self.assertEqual(len(keys), 1)
+        return taken
+
     def test_first(self) -> None:
         """Both sign with the same key, in every order."""
-        count, taken = 0, 0
-        while taken == count:
-            self.begin_anew()
-            one, other = self.process(), self.process()
-            both = [each.run(each.webhook_keys.key(self.domain.id)) for each in (one, other)]
-            taken = one.steps(count)
-            other.finish()
-            one.finish()
-            keys = {self.successResultOf(each) for each in both}
-            keys.add(self.now(self.onlooker.webhook_keys.key(self.domain.id)))
-            self.assertEqual(len(keys), 1)
-            count += 1
+        self.at_every_step(self.first_key)
 
     def test_replaced(self) -> None:
         """Of two who replace it at once one is told; the one who is not has the valid key."""

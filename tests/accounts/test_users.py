@@ -142,6 +142,15 @@ class SignInTests(UsersTestCase):
         self.fails(AuthenticationFailed, self.users.sign_in("eva@example.net", "wrong", ""))
         self.fails(NotFound, self.users.session_user(token))
 
+    def test_session_is_bound_to_the_password(self) -> None:
+        """One that begins while the password changes, too late to be ended, is worth nothing."""
+        token = self.now(self.users.start_session(self.eva, ""))
+        changed = self.now(self.keyring.hash_password("another otter 85 quay"))
+        self.change_user(self.eva, password_hash=changed)
+        self.fails(NotFound, self.users.session_user(token))
+        self.change_user(self.eva, password_hash=self.eva.password_hash)
+        self.assertEqual(self.now(self.users.session_user(token)).id, self.eva.id)
+
     def test_session(self) -> None:
         """A session lasts thirty days or until one signs out; the store knows no token."""
         token = self.now(self.users.start_session(self.eva, "192.0.2.1"))

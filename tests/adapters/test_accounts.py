@@ -1,7 +1,7 @@
 """The contract of ``AccountStore`` on its adapters, and what only SQLite can do."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,8 +13,9 @@ from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS, 
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.database import Cursor
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, open_connection
+from fe_mail.adapters.sqlite.site_records import PURGED_AT_ONCE
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.model.errors import AlreadyExists
+from fe_mail.model.errors import AlreadyExists, Conflict
 from fe_mail.ports import AccountStore
 from tests.adapters.later import LaterThreads
 from tests.contracts.accounts import AccountsContract, alias, credential, domain, user
@@ -93,6 +94,10 @@ class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
         self.fails(other.add_user(user("u3", email="u1@mail.test")), AlreadyExists)
         self.get(other.update_alias(alias().id, 5.0, description="theirs"))
         self.assertEqual(self.get(self.accounts.alias(alias().id)).description, "theirs")
+        nothing: dict[str, object] = {"settings": {}}
+        self.get(other.update_alias(alias().id, 6.0, nothing, settings={"a": 1}))
+        ours = self.accounts.update_alias(alias().id, 6.0, nothing, settings={"b": 1})
+        self.fails(ours, Conflict)
 
     def test_reopened(self) -> None:
         """Everything is there after a restart."""
@@ -100,6 +105,30 @@ class SQLiteAccountsTests(AccountsContract, SynchronousTestCase):
         before = self.get(self.accounts.alias(alias().id))
         self.get(self.accounts.stop())
         self.assertEqual(self.get(self.open().alias(alias().id)), before)
+
+    def test_purged_in_groups(self) -> None:
+        """However much is over, no transaction removes more than some of it."""
+        self.fill()
+        connection = open_connection(self.path)
+        self.addCleanup(connection.close)
+        count = 2 * PURGED_AT_ONCE + 1
+        connection.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            " INSERT INTO web_sessions SELECT 's' || i, 'u1', 0, 1, '' FROM n",
+            (count,),
+        )
+        groups: list[int] = []
+        original = self.accounts._database.write  # type: ignore[attr-defined]
+
+        async def write(work: Any) -> Any:
+            groups.append(await original(work))
+            return groups[-1]
+
+        self.patch(self.accounts._database, "write", write)  # type: ignore[attr-defined]
+        self.get(self.accounts.purge(9.0, 1e9))
+        self.assertEqual(groups, [PURGED_AT_ONCE, PURGED_AT_ONCE, 1, 0])
+        left = connection.execute("SELECT count(*) FROM web_sessions").fetchall()
+        self.assertEqual(left, [(0,)])
 
     def test_upgraded(self) -> None:
         """What version 1 wrote is all there, and there is an owner already."""

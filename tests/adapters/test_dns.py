@@ -287,6 +287,31 @@ class TransportTests(ServedCase):
         return ensureDeferred(scenario())
 
 
+class OneFamilyFailsTests(ServedCase):
+    """No address of one family, and no answer about the other: nobody knows."""
+
+    def silent_about(self, kind: int) -> "Deferred[None]":
+        """A name that has no record of the other family."""
+
+        def twist(query: dns.message.Message, wire: bytes) -> list[bytes]:
+            return [] if query.question[0].rdtype == kind else [wire]
+
+        async def scenario() -> None:
+            self.udp.twist = twist
+            with self.assertRaises(Unavailable):
+                await self.resolver().addresses("null.test")
+
+        return ensureDeferred(scenario())
+
+    def test_ipv4(self) -> "Deferred[None]":
+        """AAAA is empty, A is not answered: it may have one, so no host is given up."""
+        return self.silent_about(dns.rdatatype.A)
+
+    def test_ipv6(self) -> "Deferred[None]":
+        """The other way around."""
+        return self.silent_about(dns.rdatatype.AAAA)
+
+
 class ParsingTests(SynchronousTestCase):
     """What comes from files and from the network."""
 

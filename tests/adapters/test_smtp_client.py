@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.smtp_client import SMTPExchange, _alternating
-from fe_mail.adapters.smtp_dialogue import GREETING_SECONDS
+from fe_mail.adapters.smtp_dialogue import GREETING_SECONDS, HURRIED_GREETING_SECONDS
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.outbound import (
@@ -215,12 +215,13 @@ class ConnectionTests(SynchronousTestCase):
         self.exchange = SMTPExchange(self.reactor, hostname="mx.here.test")
         self.reads = 0
 
-    def start(self, size: int = 100) -> "Deferred[Transmission]":
+    def start(self, size: int = 100, **more: Any) -> "Deferred[Transmission]":
         """Begin; ``self.protocol`` is the client's protocol."""
         attempt = Attempt(
             reverse_path="a@here.test",
             recipients=(OutboundRecipient(address="b@there.test"),),
             size_octets=size,
+            **more,
         )
         test = self
 
@@ -265,6 +266,16 @@ class ConnectionTests(SynchronousTestCase):
         self.reactor.advance(2)
         self.failureResultOf(done, Unavailable)
         self.assertTrue(self.transport.disconnecting)
+
+    def test_silence_while_mail_waits(self) -> None:
+        """When others wait for the place it is given up sooner; whoever spoke has its time."""
+        done = self.start(is_hurried=True)
+        self.reactor.advance(HURRIED_GREETING_SECONDS + 1)
+        self.failureResultOf(done, Unavailable)
+        done = self.start(is_hurried=True)
+        self.host(b"220 hi")
+        self.reactor.advance(HURRIED_GREETING_SECONDS + 1)
+        self.assertNoResult(done)
 
     def test_byte_by_byte(self) -> None:
         """Replies may come in any portions."""

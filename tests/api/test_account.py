@@ -2,12 +2,14 @@
 
 import json
 
+from twisted.internet.defer import Deferred
+
 from fe_mail.api.objects import timestamp
-from fe_mail.api.settings import MAX_LABELS, merge_settings
+from fe_mail.api.settings import MAX_LABELS, MAX_OCTETS, merge_settings
 from fe_mail.http.gate import Gate
 from fe_mail.http.limits import ACCOUNTS_PER_DAY, take_account
 from fe_mail.model.account import User
-from fe_mail.model.errors import Invalid
+from fe_mail.model.errors import Conflict, Invalid
 from fe_mail.model.ids import UserId
 from tests.api.test_calls import APITestCase, basic
 from tests.http.world import PASSWORD, Answer, Client
@@ -172,6 +174,53 @@ class AliasAccountTests(APITestCase):
         self.assertEqual("Sent", settings["mail"]["sent_folder"])
         self.assertEqual("Old", settings["mail"]["archive_folder"])
         self.assertEqual({"work": {}}, settings["label_settings"])
+
+    def test_settings_at_once(self) -> None:
+        """Two devices change different settings: both changes stay, whatever the order."""
+        bodies = ({"mail": {"sent_folder": "Sent"}}, {"mail": {"archive_folder": "Old"}})
+        real, waiting = self.accounts.update_alias, []
+
+        async def late(*args: object, **kwargs: object) -> object:
+            if len(waiting) < 2:
+                turn: Deferred[None] = Deferred()
+                waiting.append(turn)
+                await turn
+            return await real(*args, **kwargs)  # type: ignore[arg-type]
+
+        self.patch(self.accounts, "update_alias", late)
+        changes = [
+            self.alias.begin("PUT", "/v1/account", json.dumps({"settings": body}).encode())
+            for body in bodies
+        ]
+        for turn in reversed(waiting):
+            turn.callback(None)
+        self.alias.agent.flush()
+        self.assertEqual([self.successResultOf(change).code for change in changes], [200, 200])
+        mail = self.alias.get("/v1/account").json["settings"]["mail"]
+        self.assertEqual(("Sent", "Old"), (mail["sent_folder"], mail["archive_folder"]))
+
+    def test_settings_that_never_rest(self) -> None:
+        """Who never gets through hears 409."""
+
+        async def changed(*args: object, **kwargs: object) -> object:
+            raise Conflict
+
+        self.patch(self.accounts, "update_alias", changed)
+        answer = self.alias.request("PUT", "/v1/account", b'{"settings": {"mail": {}}}')
+        self.assert_error(answer, 409)
+
+    def test_large_settings(self) -> None:
+        """All together they have a limit, however many requests bring them."""
+        defaults = {"x": "y" * (MAX_OCTETS - 1000)}
+        for settings, status in (
+            ({"aliases": {"defaults": {"x": "y" * 900_000}}}, 413),
+            ({"aliases": {"defaults": defaults}}, 200),
+            ({"label_settings": {f"k{n}": {"name": "n" * 200} for n in range(10)}}, 413),
+        ):
+            answer = self.alias.request(
+                "PUT", "/v1/account", json.dumps({"settings": settings}).encode()
+            )
+            self.assertEqual(answer.status, status, answer.text)
 
     def test_bad_settings(self) -> None:
         """400."""

@@ -6,14 +6,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from fe_mail.api.routes import BODY_OCTETS
 from fe_mail.api.site import create_api_resource
 from fe_mail.http.gate import Gate
 from fe_mail.http.limits import limit_key
-from fe_mail.http.request import MAX_BODY_OCTETS
+from fe_mail.http.proxies import Proxies
+from fe_mail.http.routes import SMALL_OCTETS
 from fe_mail.http.site import HTTPSite
 from fe_mail.http.work import Work
 from fe_mail.model.account import User
 from fe_mail.web.i18n import Catalogs
+from tests.http.raw import room
 from tests.http.world import Answer, Client, HTTPTestCase
 
 __all__ = ["APITestCase"]
@@ -36,12 +39,13 @@ class APITestCase(HTTPTestCase):
         resource = create_api_resource(
             self.services,
             work=work,
+            proxies=Proxies(),
             web_url="https://mail.example.net",
             mail_host="mail.example.net",
             gate=self.gate,
             translate=Catalogs().negotiated,
         )
-        self.site = HTTPSite(resource, clock=self.clock, work=work)
+        self.site = HTTPSite(resource, clock=self.clock, work=work, room=room())
         self.kim = self.add_user()
         self.client = self.client_of(self.kim)
 
@@ -107,9 +111,10 @@ class FormatTests(APITestCase):
         self.assertEqual("example.org", answer.json["name"])
 
     def test_too_big(self) -> None:
-        """413 for more than a megabyte, and the connection stays usable."""
-        answer = self.send("POST", "/v1/domains", " " * (MAX_BODY_OCTETS + 1))
+        """413 for more than a megabyte; where nobody needs much, for less."""
+        answer = self.send("POST", "/v1/domains", " " * (BODY_OCTETS + 1))
         self.assert_error(answer, 413)
+        self.assert_error(self.send("POST", "/v1/account", " " * (SMALL_OCTETS + 1)), 413)
 
     def test_language(self) -> None:
         """Messages come in the language of Accept-Language."""

@@ -75,6 +75,16 @@ class LoadTests(SynchronousTestCase):
         config = self.load(DOMAIN="two.test")
         self.assertEqual((config.names.domain, config.listen.mx_port), ("two.test", 2500))
 
+    def test_trusted_proxies(self) -> None:
+        """Those of this host, unless others are named; never everybody."""
+        self.assertEqual(
+            self.load(DOMAIN="a.test").web.trusted_proxies, ("127.0.0.1/32", "::1/128")
+        )
+        named = self.load(DOMAIN="a.test", TRUSTED_PROXIES="10.1.0.0/16, 192.0.2.1")
+        self.assertEqual(named.web.trusted_proxies, ("10.1.0.0/16", "192.0.2.1/32"))
+        self.env("DOMAIN=a.test\nTRUSTED_PROXIES=::/0\n")
+        self.assertEqual(len(self.problems()), 1)
+
     def test_interpolation(self) -> None:
         """``{{NAME}}`` may refer to a variable that refers to a third."""
         self.env("DOMAIN=example.org\nMX_HOST=in.{{DOMAIN}}\nAPP_NAME=Mail of {{MX_HOST}}\n")

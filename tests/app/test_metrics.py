@@ -37,10 +37,13 @@ class MetricsTests(SynchronousTestCase):
         for outcome in ("delivered", "delivered", "failed"):
             self.metrics({"metric": "delivery", "outcome": outcome, "log_level": LogLevel.info})
         self.metrics.watch_connections("mx", lambda: 7)
+        self.metrics.watch_memory(lambda: 4096, lambda: 2)
         code, text = self.get("/metrics")
         self.assertEqual(code, 200)
         self.assertIn('fe_mail_events_total{metric="delivery",outcome="delivered"} 2.0', text)
         self.assertIn('fe_mail_connections{listener="mx"} 7.0', text)
+        self.assertIn("fe_mail_connection_memory_octets 4096.0", text)
+        self.assertIn("fe_mail_connection_memory_refused 2.0", text)
         self.assertIn('fe_mail_queue_deliveries{state="waiting"} 3.0', text)
 
     def test_lag_is_measured(self) -> None:

@@ -8,6 +8,7 @@ from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.connection.registry import (
     DRAIN_SECONDS,
     GOODBYE_SECONDS,
+    RESERVED,
     Connections,
     Limits,
     Reason,
@@ -99,12 +100,6 @@ class LimitTests(RegistryTestCase):
             line = Line(registry)
             self.assertIsNone(registry.admit(line, "192.0.2.1"))
             self.assertIsNone(registry.signed_in(line, "a1"))
-
-    def test_asking_counts_nothing(self) -> None:
-        """``refusal`` only looks."""
-        for _ in range(9):
-            self.assertIsNone(self.registry.refusal("192.0.2.1"))
-        self.assertEqual(len(self.registry), 0)
 
     def test_per_alias(self) -> None:
         """Two of an alias from wherever; a second login of one connection is no other one."""
@@ -203,3 +198,69 @@ class DrainTests(RegistryTestCase):
         self.clock.advance(1)
         self.assertTrue(busy.is_cut)
         self.successResultOf(done)
+
+
+class CrowdTests(SynchronousTestCase):
+    """Room for a hundred, fifty of a network; connections that wait may be cut."""
+
+    def setUp(self) -> None:
+        """Nobody there."""
+        self.clock = Clock()
+        self.busy: set[Line] = set()
+        self.limits = Limits(in_all=100, per_address=50)
+        self.registry = self.registry_of(self.limits)
+
+    def registry_of(self, limits: Limits) -> Connections:
+        """Everybody yields who is not busy."""
+        return Connections(
+            "test", limits, clock=self.clock, yields=lambda line: line not in self.busy
+        )
+
+    def come(self, host: str) -> tuple[Line, Reason | None]:
+        """A connection; one that is refused leaves."""
+        line = Line(self.registry)
+        why = self.registry.admit(line, host)
+        if why is not None:
+            self.registry.leave(line)
+        return line, why
+
+    def test_reserve(self) -> None:
+        """Who holds many leaves the last places to those who hold few."""
+        refused = [self.come(f"192.0.2.{number % 3}")[1] for number in range(300)]
+        self.assertEqual(refused.count(None), 100 - 100 // RESERVED)
+        for number in range(100 // RESERVED):
+            self.assertIsNone(self.come(f"198.51.100.{number}")[1])
+
+    def test_make_room(self) -> None:
+        """When all is full, the oldest of the biggest holder that waits goes."""
+        lines = [self.come("192.0.2.1")[0] for _ in range(40)]
+        for number in range(60):
+            self.come(f"198.51.100.{number}")
+        self.busy.add(lines[0])
+        self.assertIsNone(self.come("203.0.113.1")[1])
+        self.assertEqual([line for line in lines if line.is_cut], [lines[1]])
+        self.assertEqual(len(self.registry), 100)
+        self.assertIs(self.come("192.0.2.1")[1], Reason.FULL, "its own share is the biggest")
+
+    def test_all_busy(self) -> None:
+        """What is running is not cut for anybody."""
+        for number in range(100):
+            self.busy.add(self.come(f"198.51.100.{number}")[0])
+        self.assertIs(self.come("203.0.113.1")[1], Reason.FULL)
+
+    def test_behind_a_proxy(self) -> None:
+        """All come from one address: there is no reserve, and the oldest makes room."""
+        self.registry = self.registry_of(Limits(in_all=100, per_address=0))
+        lines = [self.come("127.0.0.1")[0] for _ in range(101)]
+        self.assertEqual([line for line in lines if line.is_cut], lines[:1])
+
+    def test_log(self) -> None:
+        """A thousand refusals are two lines."""
+        seen = len(self.flushLoggedErrors())
+        events: list[object] = []
+        self.registry.log.observer.addObserver(events.append)
+        self.addCleanup(self.registry.log.observer.removeObserver, events.append)
+        for _ in range(1000):
+            self.come("192.0.2.1")
+        self.clock.advance(60)
+        self.assertEqual((seen, len(events)), (0, 2))

@@ -5,6 +5,7 @@ A test class mixes ``AccountsContract`` in and returns a fresh, started store fr
 """
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -565,6 +566,59 @@ class AccountsContract:
         self.assertEqual([found.id for found, _ in pairs], [f"a-{name}" for name in order])
         self.assertEqual(self.get(self.accounts.aliases_at("b", "x.test")), ())
 
+    def test_walk(self) -> None:
+        """Steps see every row that stays, once, whatever comes and goes between them."""
+        self.fill()
+        kept = []
+        for number in range(7):
+            # Two of each time, so that the order of insertion counts too.
+            row = alias(f"n{number}", created_at=float(number // 2))
+            kept.append(self.get(self.accounts.add_alias(row)).id)
+        seen: list[str] = []
+        after, step = "", 0
+        while True:
+            query = Query(after=after, limit=2)
+            page = self.get(self.accounts.aliases(DomainId("d1"), query))
+            seen.extend(item.id for item in page.items)
+            if not page.next:
+                break
+            after, step = page.next, step + 1
+            self.get(self.accounts.add_alias(alias(f"late{step}", created_at=0.0)))
+            gone = AliasId(seen[0])
+            if step == 1:
+                self.get(self.accounts.delete_alias(gone))
+        self.assertEqual(len(seen), len(set(seen)))
+        self.assertLessEqual(set(kept), set(seen))
+
+    def test_walk_of_every_list(self) -> None:
+        """Each list can be walked in its own order, with its conditions."""
+        for number in range(5):
+            self.get(self.accounts.add_user(user(f"u{number}", created_at=1.0)))
+            self.get(self.accounts.add_domain(domain(f"d{number}", f"u{number % 2}")))
+            self.get(self.accounts.log(LogEntry(id=f"l{number}", created_at=1.0, kind="k")))
+        lists: dict[str, Any] = {
+            "u": self.accounts.users,
+            "d": partial(self.accounts.domains, None),
+            "l": partial(self.accounts.logs, ""),
+        }
+        for letter, ask in lists.items():
+            names = [f"{letter}{number}" for number in range(5)]
+            expected = list(reversed(names)) if letter == "l" else names
+            self.assertEqual(self.walked(ask), expected)
+        mine = partial(self.accounts.domains, UserId("u0"))
+        self.assertEqual(self.walked(mine), ["d0", "d2", "d4"])
+        self.assertEqual(self.walked(mine, q="2"), ["d2"])
+
+    def walked(self, ask: Any, **query: Any) -> list[str]:
+        """The ids of a list, two at a time."""
+        ids, after = [], ""
+        while True:
+            page = self.get(ask(Query(after=after, limit=2, **query)))
+            ids.extend(self.ids(page))
+            if not page.next:
+                return ids
+            after = page.next
+
     # Credentials
 
     def test_keys(self) -> None:
@@ -686,6 +740,12 @@ class AccountsContract:
                 self.fails(work, Conflict)
         self.assertEqual(self.get(self.accounts.domain(name)).webhook_key, b"first")
         self.fails(self.accounts.update_domain(DomainId("x"), 5.0, {"plan": "x"}), NotFound)
+        alice, settings = AliasId("id-alice"), {"mail": {"sent_folder": "é"}}
+        self.get(self.accounts.update_alias(alice, 5.0, {"settings": {}}, settings=settings))
+        work = self.accounts.update_alias(alice, 6.0, {"settings": {}}, settings={})
+        self.fails(work, Conflict)
+        self.get(self.accounts.update_alias(alice, 7.0, {"settings": settings}, retention=7))
+        self.assertEqual(self.get(self.accounts.alias(alice)).settings, settings)
 
     def test_touch_credential(self) -> None:
         """The time of use is kept; a credential that just went is no error."""

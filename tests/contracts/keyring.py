@@ -39,6 +39,14 @@ class KeyringContract:
         salted = self.run_now(self.keyring().salted_password("pencil", b"salt", 4096))
         self.assertEqual(salted, hashlib.pbkdf2_hmac("sha256", b"pencil", b"salt", 4096))
 
+    def test_salted_password_counts(self: Any) -> None:
+        """The number of iterations is the one that was asked for: it is what guessing costs."""
+        keyring = self.keyring()
+        for iterations in (1, 4095, 4096, 15_000):
+            salted = self.run_now(keyring.salted_password("pencil", b"salt", iterations))
+            expected = hashlib.pbkdf2_hmac("sha256", b"pencil", b"salt", iterations)
+            self.assertEqual(salted, expected, iterations)
+
     def test_salted_password_rfc_vector(self: Any) -> None:
         """StoredKey and ServerKey of RFC 7677 §3's exchange verify the client's proof."""
         salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")

@@ -83,6 +83,13 @@ class LocalCourierTests(PostOfficeTestCase):
             field = b"X-Original-To: alice" + tag + b"@example.org\r\n"
             self.assertEqual(len([raw for raw in raws if field in raw]), 1)
 
+    def test_from_two_senders_are_two(self) -> None:
+        """The same octets under another reverse-path are another message."""
+        for sender in ("carol@elsewhere.test", "list@elsewhere.test", ""):
+            self.hand_in(self.envelope("alice@example.org", sender=sender), MESSAGE)
+            self.assertIs(self.outcome(self.claim()).kind, OutcomeKind.DELIVERED)
+        self.assertEqual(len(self.inbox()), 3)
+
     def test_equal_without_message_id_are_two(self) -> None:
         """What a script sends twice on purpose arrives twice."""
         without = MESSAGE.replace(b"Message-ID: <1@elsewhere.test>\r\n", b"")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -201,6 +202,70 @@ class AnswerTests(RemoteTestCase):
         self.exchange.answers["b@far.test"] = reply(550, "5.1.1")
         outcome = self.send("b@far.test")
         self.assertEqual((outcome.text, outcome.remote), ("text of the host", "a.far.test"))
+
+
+class PatienceTests(RemoteTestCase):
+    """How long a claim may hold its place."""
+
+    def tried(self, *, is_hurried: bool) -> list[str]:
+        """The hosts that were tried, when each is silent for a while."""
+        transmit = self.exchange.transmit
+
+        async def silent(*arguments: Any) -> Any:
+            self.assertIs(arguments[3].is_hurried, is_hurried)
+            self.clock.advance(250.0)
+            return await transmit(*arguments)
+
+        self.patch(self.exchange, "transmit", silent)
+        self.exchange.addresses = set()
+        claim = attrs.evolve(self.claim_for("b@far.test"), is_hurried=is_hurried)
+        (outcome,) = self.now(self.courier.deliver(claim))
+        self.assertEqual(outcome.enhanced, "4.4.1")
+        return self.hosts_tried()
+
+    def test_patient(self) -> None:
+        """All hosts of a domain have their time, up to a limit."""
+        self.assertEqual(self.tried(is_hurried=False), ["a.far.test", "b.far.test", "c.far.test"])
+
+    def test_hurried(self) -> None:
+        """While other mail waits, one silent host is enough for an attempt."""
+        self.assertEqual(self.tried(is_hurried=True), ["a.far.test"])
+
+
+class SeveralTests(RemoteTestCase):
+    """Recipients of one claim."""
+
+    def deliver(self, *addresses: str) -> list[tuple[str, int]]:
+        """Kind and code for each."""
+        targets = [Target(courier="remote", address=address) for address in addresses]
+        claim = self.claim_on(self.message(), *targets)
+        outcomes = self.now(self.courier.deliver(claim))
+        return [(outcome.kind.value, outcome.code) for outcome in outcomes]
+
+    def test_each_its_own(self) -> None:
+        """In their order."""
+        self.exchange.answers["gone@far.test"] = reply(550, "5.1.1")
+        self.exchange.answers["late@far.test"] = reply(450, "4.2.0")
+        self.assertEqual(
+            self.deliver("a@far.test", "gone@far.test", "late@far.test", "b@far.test"),
+            [("delivered", 250), ("failed", 550), ("deferred", 450), ("delivered", 250)],
+        )
+        self.assertEqual(len(self.exchange.handed), 1)
+
+    def test_no_host(self) -> None:
+        """What is true of the domain is true of all."""
+        self.assertEqual(self.deliver("a@null.test", "b@null.test"), [("failed", 556)] * 2)
+
+    def test_bad_address(self) -> None:
+        """One that is no address stops no other."""
+        claim = self.claim_on(
+            self.message(), *(Target(courier="remote", address=f"{n}@far.test") for n in "abc")
+        )
+        first, second, third = claim.deliveries
+        bad = attrs.evolve(second, target=Target(courier="remote", address="non sense@far.test"))
+        claim = attrs.evolve(claim, deliveries=(first, bad, third))
+        outcomes = self.now(self.courier.deliver(claim))
+        self.assertEqual([outcome.code for outcome in outcomes], [250, 553, 250])
 
 
 class ForwardTests(RemoteTestCase):

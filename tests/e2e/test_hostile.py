@@ -8,6 +8,7 @@ memory (PSS), before and during the attack.
 
 import atexit
 import base64
+import contextlib
 import functools
 import json
 import re
@@ -32,6 +33,9 @@ MAX_SENT_OCTETS = 1024 * 1024  # by one connection
 # Per hostile connection: what waits of a command or of content (256 KiB), what waits for the disk
 # (256 KiB), TLS state, and room for the pieces they are made of.
 MAX_OCTETS_PER_CONNECTION = 800 * 1024
+CROWD = 2200  # more than a listener has places
+NEWCOMERS = 20
+BACKLOG = 40  # connections that the kernel keeps for a listener, and a few less
 STORM_LOGINS = 300
 STORM_SECONDS = 6.0
 PATIENCE_SECONDS = 5.0  # of the person; idle, each of these takes milliseconds
@@ -297,6 +301,73 @@ class HostileConnectionTests(SynchronousTestCase):
     def test_web(self) -> None:
         """Requests that never end, and answers that nobody reads."""
         self.attack(self.web_port(), HTTP)
+
+
+class HostileHTTPTests(SynchronousTestCase):
+    """Connections that ask for nothing, or never finish asking."""
+
+    def setUp(self) -> None:
+        """Start the server with the first test."""
+        self.server = attacked_server()
+        self.clients: list[socket.socket] = []
+        self.addCleanup(lambda: [client.close() for client in self.clients])
+
+    def flood(self, url: str, count: int, octets: bytes) -> None:
+        """So many connections from ten addresses, each with the same octets."""
+        port = int(url.rpartition(":")[2])
+        for number in range(count):
+            source = (f"127.0.2.{1 + number % 10}", 0)
+            client = socket.create_connection(("127.0.0.1", port), 10, source)
+            self.clients.append(client)
+            client.settimeout(PATIENCE_SECONDS)
+            with contextlib.suppress(OSError):  # cut to make room for others
+                client.sendall(octets)
+            if number % BACKLOG == 0:
+                self.assert_newcomers_are_served(1)  # after all that wait to be accepted
+
+    def assert_newcomers_are_served(self, count: int = NEWCOMERS) -> None:
+        """A page for everybody who comes."""
+        for _ in range(count):
+            began = time.monotonic()
+            with urllib.request.urlopen(self.server.facts["web"], timeout=WAIT_SECONDS) as page:
+                self.assertEqual(page.status, 200)
+            self.assertLess(time.monotonic() - began, PATIENCE_SECONDS)
+
+    def memory(self) -> int:
+        """What the process has now."""
+        assert self.server.process is not None
+        return pss_octets(self.server.process.pid)
+
+    def test_slow_crowd(self) -> None:
+        """More unfinished headers than there are places: newcomers get one all the same."""
+        before, lines = self.memory(), len(self.server.lines)
+        self.flood(self.server.facts["web"], CROWD, b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ")
+        self.assert_newcomers_are_served()
+        self.assertGreater(self.memory(), before, "nobody was there")
+        self.assertLess(self.memory() - before, CROWD * 40_000)
+        said = "".join(self.server.lines[lines:])
+        self.assertNotIn("Traceback", said)
+        self.assertLess(len(said), 100_000)
+
+    def test_unfinished_bodies(self) -> None:
+        """A body of a megabyte that never ends, two hundred times, lies on the disk."""
+        token = base64.b64encode(f"{self.server.facts['api_token']}:".encode()).decode()
+        head = f"POST /v1/domains HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\n"
+        before = self.memory()
+        octets = head.encode() + b"Content-Length: 1000000\r\n\r\n" + b" " * 900_000
+        self.flood(self.server.facts["api"], CONNECTIONS, octets)
+        self.assert_newcomers_are_served()
+        self.assertLess(self.memory() - before, CONNECTIONS * 200_000)
+
+    def test_unwanted_bodies(self) -> None:
+        """A stranger's megabyte is refused before it comes, and kept nowhere."""
+        before = self.memory()
+        octets = b"POST /v1/domains HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+        self.flood(self.server.facts["api"], CONNECTIONS, octets + b" " * 900_000)
+        for client in self.clients:
+            self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 401 "))
+        self.assert_newcomers_are_served()
+        self.assertLess(self.memory() - before, CONNECTIONS * 100_000)
 
 
 class LoginStormTests(SynchronousTestCase):

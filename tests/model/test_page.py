@@ -13,17 +13,18 @@ class Numbers:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.asked: list[int] = []
+        self.asked: list[str | None] = []
         self.gate: Deferred[None] | None = None
 
     async def list(self, query: Query) -> Page[int]:
-        """A page."""
-        self.asked.append(query.page)
+        """A step."""
+        self.asked.append(query.after)
         if self.gate is not None:
             await self.gate
-        start = (query.page - 1) * query.limit
-        items = tuple(range(start, min(start + query.limit, self.total)))
-        return Page(items=items, total=self.total, page=query.page, limit=query.limit)
+        start = int(query.after or 0)
+        end = min(start + query.limit, self.total)
+        place = str(end) if end < self.total else ""
+        return Page(items=tuple(range(start, end)), limit=query.limit, next=place)
 
 
 class EveryTests(SynchronousTestCase):
@@ -40,11 +41,11 @@ class EveryTests(SynchronousTestCase):
     def test_sizes(self) -> None:
         """Nothing is left out or asked twice at the ends of pages."""
         for total, pages in (
-            (0, [1]),
-            (1, [1]),
-            (WALK_SIZE, [1]),
-            (WALK_SIZE + 1, [1, 2]),
-            (3 * WALK_SIZE, [1, 2, 3]),
+            (0, [""]),
+            (1, [""]),
+            (WALK_SIZE, [""]),
+            (WALK_SIZE + 1, ["", str(WALK_SIZE)]),
+            (3 * WALK_SIZE, ["", str(WALK_SIZE), str(2 * WALK_SIZE)]),
         ):
             numbers = Numbers(total)
             self.assertEqual(self.successResultOf(self.walk(numbers)), list(range(total)))
@@ -61,7 +62,7 @@ class EveryTests(SynchronousTestCase):
             return -1
 
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(find())), 7)
-        self.assertEqual(numbers.asked, [1])
+        self.assertEqual(numbers.asked, [""])
 
     def test_slow_store(self) -> None:
         """A store may take its time."""

@@ -247,6 +247,26 @@ class LimitTests(POP3TestCase):
         self.assertTrue(transport.disconnecting)
         self.assertEqual(self.inbox(), (1, 2, 3))
 
+    def test_quit_with_a_defect(self) -> None:
+        """An unexpected error at QUIT is logged, told as temporary, and ends the session."""
+        server, transport = self.signed_in()
+        drop = server.session.drop
+        assert drop is not None
+
+        async def break_down() -> None:
+            raise RuntimeError("a secret of ours")
+
+        drop.commit = break_down  # type: ignore[method-assign]  # a store with a defect
+        server.dataReceived(b"DELE 1\r\nQUIT\r\nNOOP\r\n")
+        self.assertEqual(
+            transport.value(),
+            b"+OK Marked as deleted.\r\n"
+            b"-ERR [SYS/TEMP] Some deleted messages were not removed.\r\n",
+        )
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.inbox(), (1, 2, 3))
+
     def test_connection_lost_deletes_nothing(self) -> None:
         """Without QUIT there is no UPDATE state."""
         server, _ = self.signed_in()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fe_mail.accounts.routing import Router
+from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.account import LogEntry
 from fe_mail.model.address import parse_address
@@ -67,7 +68,7 @@ class PostOfficeTestCase(AccountsTestCase):
         """Open the office."""
         super().setUp()
         self.blobs = MemoryBlobs()
-        self.queue = queue_in_memory(self.clock, self.blobs)
+        self.queue = self.make_queue()
         self.intake = Intake(self.queue, self.bus)
         self.router = Router(self.accounts)
         self.srs = SRS([b"secret"], "mail.example.net")
@@ -87,6 +88,10 @@ class PostOfficeTestCase(AccountsTestCase):
             srs=self.srs,
             count=self.counted.append,
         )
+
+    def make_queue(self) -> SQLiteQueue:
+        """An empty queue."""
+        return queue_in_memory(self.clock, self.blobs)
 
     def envelope(
         self, *recipients: str, sender: str = "carol@elsewhere.test", **more: Any

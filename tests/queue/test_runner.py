@@ -1,129 +1,28 @@
 """Tests of fe_mail.queue.runner: claims, leases, retries, fairness, an orderly stop."""
 
+import random
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import (
     Claim,
     DeliveryState,
     Outcome,
-    QueuedMessage,
-    Target,
 )
-from fe_mail.queue.runner import LEASE_SECONDS, QueueRunner
+from fe_mail.queue.runner import LEASE_SECONDS
 from fe_mail.queue.schedule import (
     DEAD_AFTER_FAILURES,
     DELAYED_NOTICE_AFTER_SECONDS,
     LIFETIME_SECONDS,
     MIN_RETRY_SECONDS,
 )
-from fe_mail.reception.bounces import UNPROVEN, Bounces
-from tests.queue.base import MESSAGE, PostOfficeTestCase, ScriptedCourier
-
-DOWN = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
-LATER = Outcome.deferred(451, "4.7.1", "Greylisted")
-NEVER = Outcome.failed(550, "5.1.1", "No such user", "mx.elsewhere.test")
-
-
-class StuckCourier:
-    """Delivers when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Claim, Deferred[tuple[Outcome, ...]]]] = []
-        self.begun: list[Claim] = []
-        self.cancelled = 0
-
-    async def deliver(self, claim: Claim) -> tuple[Outcome, ...]:
-        """Wait."""
-        entry = claim, Deferred(lambda _: self.cancel(entry))
-        self.waiting.append(entry)
-        self.begun.append(claim)
-        return await entry[1]
-
-    def cancel(self, entry: tuple[Claim, Deferred[tuple[Outcome, ...]]]) -> None:
-        """One was broken off."""
-        self.cancelled += 1
-        self.waiting.remove(entry)
-
-    def release(self, outcome: Outcome) -> None:
-        """Let all go."""
-        waiting, self.waiting = self.waiting, []
-        for claim, done in waiting:
-            done.callback((outcome,) * len(claim.deliveries))
-
-
-class RunnerTestCase(PostOfficeTestCase):
-    """A runner with couriers of the test's choice."""
-
-    def setUp(self) -> None:
-        """Not started yet."""
-        super().setUp()
-        self.remote: Any = ScriptedCourier()
-        self.more_couriers: dict[str, Courier] = {}
-        self.bounces = Bounces(
-            self.router, self.queue, self.intake, self.clock, hostname="mx.example.net"
-        )
-
-    def start(self, **more: Any) -> QueueRunner:
-        """Start a runner; it sees the couriers that are set now."""
-        local = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
-        couriers: dict[str, Courier] = {
-            "local": local,
-            "remote": self.remote,
-            "forward": self.remote,
-            **self.more_couriers,
-        }
-        runner = QueueRunner(
-            self.queue,
-            couriers,
-            self.bounces,
-            self.bus,
-            self.clock,
-            **{"random": lambda: 0.5, **more},
-        )
-        self.now(runner.start())
-        self.intake.attach(runner)
-        return runner
-
-    def put(self, *addresses: str, **more: Any) -> QueuedMessage:
-        """A message from alice to other hosts, accepted as by a reception."""
-        message = self.message(**more)
-        targets = [Target(courier="remote", address=address) for address in addresses]
-        acceptance = self.acceptance(message, *targets)
-        self.now(self.intake.accept(message, acceptance.deliveries, acceptance.body))
-        return message
-
-    def put_elsewhere(self, *addresses: str, **more: Any) -> QueuedMessage:
-        """The same by another process, whose hint is lost."""
-        message = self.message(**more)
-        targets = [Target(courier="remote", address=address) for address in addresses]
-        self.now(self.queue.accept(self.acceptance(message, *targets)))
-        return message
-
-    def take_over(self, message: QueuedMessage) -> None:
-        """Another process has the lease of this message now."""
-        self.now(
-            self.queue.database.execute(
-                "UPDATE deliveries SET token = 'of another' WHERE message = "
-                "(SELECT serial FROM messages WHERE id = ?)",
-                (message.id,),
-            )
-        )
-
-    def run_for(self, seconds: float, step: float = 10.0) -> None:
-        """Let time pass."""
-        for _ in range(int(seconds // step)):
-            self.clock.advance(step)
-        self.clock.advance(seconds % step)
-
-    def kinds(self) -> list[str]:
-        """The kinds of the domain's log entries, oldest first."""
-        return [entry.kind for entry in self.journal() if entry.domain_id == self.domain.id]
+from fe_mail.reception.bounces import UNPROVEN
+from tests.queue.base import MESSAGE, ScriptedCourier
+from tests.queue.running import DOWN, LATER, NEVER, RunnerTestCase, StuckCourier
 
 
 class DeliveryTests(RunnerTestCase):
@@ -234,6 +133,21 @@ class RetryTests(RunnerTestCase):
         self.run_for(10)
         self.assertEqual(self.entries(), ())
         self.assertEqual(self.kinds(), ["deferred", "delivered"])
+
+    def test_a_burst_does_not_come_back_as_one(self) -> None:
+        """Messages that failed at the same moment are tried again at different ones."""
+        self.remote = ScriptedCourier(LATER)
+        for number in range(8):
+            self.put(f"a@host{number}.test")
+        self.start(random=random.random)
+        self.run_for(1)
+        dues = {entry.deliveries[0].next_attempt_at for entry in self.entries()}
+        self.assertEqual(len(self.remote.claims), 8)
+        self.assertEqual(len(dues), 8)
+        now = self.clock.seconds()
+        fifth = MIN_RETRY_SECONDS / 5
+        self.assertGreaterEqual(min(dues), now - 1 + MIN_RETRY_SECONDS - fifth)
+        self.assertLessEqual(max(dues), now + MIN_RETRY_SECONDS + fifth)
 
     def test_expiry(self) -> None:
         """After five days the sender gets one report; in between one notice of delay."""

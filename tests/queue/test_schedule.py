@@ -44,6 +44,12 @@ class RetryTests(SynchronousTestCase):
         end = MESSAGE.created_at + LIFETIME_SECONDS
         self.assertTrue(due - now >= MIN_RETRY_SECONDS * (1 - JITTER) - 0.01 or due >= end)
 
+    def test_jitter(self) -> None:
+        """What failed together is spread: a fifth sooner to a fifth later, evenly between."""
+        now = MESSAGE.created_at + 3600
+        dues = [next_attempt_at(MESSAGE, now, n / 4) - now for n in range(5)]
+        self.assertEqual([round(due) for due in dues], [1440, 1620, 1800, 1980, 2160])
+
     def test_count(self) -> None:
         """A few dozen attempts in five days, ten in the first hours."""
         now, attempts, early = MESSAGE.created_at, 0, 0

@@ -177,6 +177,32 @@ class RightsTests(SubmissionTestCase):
         self.clock.advance(86_401)
         self.assertEqual(self.submit().code, 250)
 
+    def test_daily_limit_of_a_user(self) -> None:
+        """Who owns several domains has one allowance for all of them."""
+        self.reception = self.make(daily_messages=2)
+        other = self.add_domain("second.test", has_smtp=True)
+        second = self.identity_of(self.add_alias(other, "a"))
+        self.assertEqual([self.submit().code for _ in range(2)], [250, 250])
+        self.identity = self.evolve(second, domain=other)
+        mail = b"From: a@second.test\r\n\r\nx\r\n"
+        self.assertEqual(self.submit(mail, sender="a@second.test").code, 550)
+
+    def test_daily_limit_of_a_domain(self) -> None:
+        """The users of one domain share its allowance; another domain has its own."""
+        self.reception = self.make(daily_messages=2)
+        self.assertEqual([self.submit().code for _ in range(2)], [250, 250])
+        stranger = self.add_user("stranger@example.net")
+        beside = self.add_alias(self.domain, "beside", user_id=stranger.id)
+        self.identity = self.identity_of(beside)
+        mail = b"From: beside@example.org\r\n\r\nx\r\n"
+        self.assertEqual(self.submit(mail, sender="beside@example.org").code, 550)
+        third = self.add_user("third@example.net")
+        own = self.add_domain("third.test", third, has_smtp=True)
+        alias = self.add_alias(own, "a", user_id=third.id)
+        self.identity = self.evolve(self.identity_of(alias), domain=own)
+        mail = b"From: a@third.test\r\n\r\nx\r\n"
+        self.assertEqual(self.submit(mail, sender="a@third.test").code, 250)
+
     def test_recipients_of_one_message(self) -> None:
         """As many as the operator allows, by default those that the listener takes."""
         many = [f"r{number}@elsewhere.test" for number in range(MAX_RECIPIENTS + 1)]

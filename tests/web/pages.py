@@ -5,11 +5,13 @@ from html import unescape
 from urllib.parse import quote, urlencode
 
 from fe_mail.http.gate import Gate
+from fe_mail.http.proxies import Proxies
 from fe_mail.http.site import HTTPSite
 from fe_mail.http.work import Work
 from fe_mail.web.clients import ClientSettings, Server
 from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
+from tests.http.raw import room
 from tests.http.world import PASSWORD, Answer, Client, HTTPTestCase
 
 __all__ = ["ORIGIN", "Browser", "WebTestCase"]
@@ -68,11 +70,11 @@ class WebTestCase(HTTPTestCase):
             clients=CLIENTS,
             work=work,
             gate=self.gate,
-            trusted_proxies=self.proxies,
+            proxies=Proxies(self.proxies),
             catalogs=self.catalogs(),
             app_name=self.app_name,
         )
-        self.site = HTTPSite(resource, clock=self.clock, work=work)
+        self.site = HTTPSite(resource, clock=self.clock, work=work, room=room())
         self.browser = self.new_browser()
 
     def catalogs(self) -> Catalogs:

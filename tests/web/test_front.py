@@ -3,8 +3,8 @@
 from urllib.parse import urlencode
 
 from fe_mail.http.gate import MAX_FAILURES, Gate
-from fe_mail.http.request import MAX_BODY_OCTETS
 from fe_mail.web.front import CONTENT_POLICY
+from fe_mail.web.routes import FORM_OCTETS
 from tests.api.test_calls import basic
 from tests.http.world import PASSWORD
 from tests.web.pages import ORIGIN, WebTestCase
@@ -230,7 +230,7 @@ class OverrideTests(WebTestCase):
     def test_too_big(self) -> None:
         """A form of more than a megabyte: 413, as a page."""
         headers = {"Content-Type": FORM, "Origin": ORIGIN}
-        body = b"a=" + b"x" * MAX_BODY_OCTETS
+        body = b"a=" + b"x" * FORM_OCTETS
         answer = self.browser.request("POST", "/en/login", body, headers)
         self.assertEqual(413, answer.status)
         self.assert_says(answer, "too large")

@@ -56,6 +56,11 @@ class Table(Generic[T]):
     order: str = OLDEST_FIRST
 
     @property
+    def is_newest_first(self) -> bool:
+        """Does the default order begin at the end?"""
+        return self.order == NEWEST_FIRST
+
+    @property
     def columns(self) -> str:
         """The columns of the view that ``value`` expects."""
         return _columns(self.row_class)
@@ -119,6 +124,8 @@ class Table(Generic[T]):
         conditions, more = self._search(query)
         where = " AND ".join((f"({condition})", *conditions))
         given = (*bindings, *more)
+        if query.after is not None:
+            return self._step(cursor, query, query.after, where, given)
         counting = f"SELECT count(*) FROM {self.view} WHERE {where}"  # noqa: S608
         ((total,),) = cursor.execute(counting, given).fetchall()
         page, limit, offset = page_bounds(query)
@@ -129,6 +136,24 @@ class Table(Generic[T]):
         ).fetchall()
         items = tuple(self.value(row) for row in rows)
         return Page(items=items, total=total, page=page, limit=limit)
+
+    def _step(
+        self, cursor: Cursor, query: Query, after: str, where: str, given: tuple[Value, ...]
+    ) -> Page[T]:
+        """The rows behind a place in the default order, named by the columns of that order."""
+        limit = max(1, query.limit)
+        if after:
+            created_at, serial = after.split()
+            where += f" AND (created_at, serial) {'<' if self.is_newest_first else '>'} (?, ?)"
+            given = (*given, float(created_at), int(serial))
+        rows = cursor.execute(
+            f"SELECT {self.columns}, created_at, serial FROM {self.view} WHERE {where} "  # noqa: S608
+            f"ORDER BY {self.order} LIMIT ?",
+            (*given, limit + 1),
+        ).fetchall()
+        here = rows[:limit]
+        place = f"{here[-1][-2]!r} {here[-1][-1]}" if len(rows) > limit else ""
+        return Page(items=tuple(self.value(row) for row in here), limit=limit, next=place)
 
     def _order(self, sort: str) -> str:
         order = sort_order(self.row_class, sort)

@@ -269,11 +269,19 @@ class SQLiteAccountStore(SQLiteSiteRecords):
 
         return await self._database.read(work)
 
-    async def update_alias(self, alias_id: AliasId, now: float, **changes: object) -> Alias:
-        """Change attributes."""
+    async def update_alias(
+        self,
+        alias_id: AliasId,
+        now: float,
+        when: Mapping[str, object] = NOTHING,
+        /,
+        **changes: object,
+    ) -> Alias:
+        """Change attributes, if those in ``when`` have these values."""
         check_changes(Alias, changes)
 
         def work(cursor: Cursor) -> Alias:
+            check_unchanged(ALIASES.one(cursor, "id = ?", alias_id), when)
             ALIASES.update(cursor, alias_id, updated_at=now, **changes)
             return ALIASES.one(cursor, "id = ?", alias_id)
 

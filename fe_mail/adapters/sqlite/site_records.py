@@ -11,7 +11,9 @@ from fe_mail.model.account import LogEntry, User, WebSession
 from fe_mail.model.ids import UserId
 from fe_mail.model.page import Page, Query
 
-__all__ = ["SQLiteSiteRecords"]
+__all__ = ["PURGED_AT_ONCE", "SQLiteSiteRecords"]
+
+PURGED_AT_ONCE = 500
 
 
 class SQLiteSiteRecords:
@@ -79,11 +81,18 @@ class SQLiteSiteRecords:
         return await self._database.read(lambda c: LOG.page(c, query, condition, *wanted.values()))
 
     async def purge(self, now: float, log_retention_seconds: float) -> None:
-        """Drop expired sessions and old log entries."""
+        """Drop expired sessions and old log entries, some at a time."""
+        await self._drop("web_sessions", "id", "expires_at <= ?", now)
+        await self._drop("log", "serial", "created_at < ?", now - log_retention_seconds)
 
-        def work(cursor: Cursor) -> None:
-            cursor.execute("DELETE FROM web_sessions WHERE expires_at <= ?", (now,))
-            oldest = now - log_retention_seconds
-            cursor.execute("DELETE FROM log WHERE created_at < ?", (oldest,))
-
-        await self._database.write(work)
+    async def _drop(self, table: str, key: str, condition: str, value: float) -> None:
+        """Between two groups others may write."""
+        statement = (
+            f"DELETE FROM {table} WHERE {key} IN"  # noqa: S608  # our names
+            f" (SELECT {key} FROM {table} WHERE {condition} LIMIT {PURGED_AT_ONCE}) RETURNING 1"
+        )
+        gone = PURGED_AT_ONCE
+        while gone == PURGED_AT_ONCE:
+            gone = await self._database.write(
+                lambda cursor: len(cursor.execute(statement, (value,)).fetchall())
+            )

@@ -18,10 +18,10 @@ from fe_mail.model.ids import AliasId
 from fe_mail.ports import AccountStore, Bus, MailboxStore
 from fe_mail.ports.accounts import EPOCH_OF_THE_GONE
 
-__all__ = ["Settlement"]
+__all__ = ["Aftermath"]
 
 
-class Settlement:
+class Aftermath:
     """Makes sessions and mailboxes follow the keys."""
 
     log = Logger()

@@ -1,0 +1,75 @@
+"""
+Every page of the web UI.
+
+Paths stand without their language prefix. Browsers' forms know only POST: ``_method`` in a form
+chooses among the methods of its path that change something.
+"""
+
+from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY, Limit
+from fe_mail.http.routes import SMALL_OCTETS, Route
+from fe_mail.web import account, aliases, domains, public, signing, webhooks
+from fe_mail.web.access import Access
+
+__all__ = ["FORM_OCTETS", "ROUTES"]
+
+FORM_OCTETS = 65_536  # of somebody who is signed in: recipients of an alias
+
+EVERYBODY, SIGNED_IN = Access.EVERYBODY, Access.SIGNED_IN
+REGISTRATIONS = Limit(ACCOUNTS, ACCOUNTS_PER_DAY)
+
+SEEN, MOVED = (200, 302), (302,)
+FOUND = (200, 404)
+FORM = (200, 302, 400)
+CHANGE = (200, 302, 400, 404, 409)
+LIST = ("q", "sort", "page", "limit")
+REGISTER = ("email", "password")
+LOGIN = (*REGISTER, "return_to")
+SMALL, LARGE = SMALL_OCTETS, FORM_OCTETS
+DOMAINS = "/my-account/domains"
+DOMAIN = f"{DOMAINS}/<segment:domain_id>"
+ALIASES = f"{DOMAIN}/aliases"
+ALIAS = f"{ALIASES}/<segment:alias_id>"
+PASSWORD = f"{ALIAS}/generate-password"
+NEW_ALIAS = f"{ALIASES}/new"
+KEY = f"{DOMAIN}/webhook-key"
+RESET_KEY = f"{DOMAIN}/advanced-settings/reset-domain-webhook-key"
+PROFILE, SECURITY = "/my-account/profile", "/my-account/security"
+
+# fmt: off
+ROUTES: tuple[Route[Access], ...] = (
+    Route("GET", "/", public.landing, EVERYBODY, answers=SEEN),
+    Route("GET", "/static/<segment:name>", public.static, EVERYBODY, answers=FOUND),
+    Route("GET", "/favicon.ico", public.icon, EVERYBODY),
+    Route("GET", "/robots.txt", public.robots, EVERYBODY),
+    Route("GET", "/register", signing.ask_register, EVERYBODY, answers=SEEN),
+    Route("POST", "/register", signing.register, EVERYBODY, REGISTRATIONS, SMALL, REGISTER, FORM),
+    Route("GET", "/login", signing.ask_login, EVERYBODY, parameters=("return_to",), answers=SEEN),
+    Route("POST", "/login", signing.login, EVERYBODY, None, SMALL, LOGIN, FORM),
+    Route("GET", "/logout", signing.ask_logout, EVERYBODY, answers=SEEN),
+    Route("POST", "/logout", signing.logout, EVERYBODY, answers=MOVED),
+    Route("GET", "/my-account", domains.home, SIGNED_IN, answers=MOVED),
+    Route("DELETE", "/my-account", account.leave, SIGNED_IN, None, SMALL, account.LEAVING, CHANGE),
+    Route("GET", PROFILE, account.profile, SIGNED_IN),
+    Route("PUT", PROFILE, account.change, SIGNED_IN, parameters=account.CHANGES, answers=FORM),
+    Route("GET", SECURITY, account.security, SIGNED_IN),
+    Route("POST", SECURITY, account.sign_out_others, SIGNED_IN, answers=MOVED),
+    Route("DELETE", SECURITY, account.new_token, SIGNED_IN, answers=MOVED),
+    Route("GET", DOMAINS, domains.index, SIGNED_IN, parameters=LIST, answers=SEEN),
+    Route("GET", f"{DOMAINS}/new", domains.ask_new, SIGNED_IN),
+    Route("POST", f"{DOMAINS}/new", domains.add, SIGNED_IN, parameters=("domain",), answers=FORM),
+    Route("GET", DOMAIN, domains.set_up, SIGNED_IN, answers=FOUND),
+    Route("DELETE", DOMAIN, domains.remove, SIGNED_IN, parameters=("confirm",), answers=CHANGE),
+    Route("POST", f"{DOMAIN}/verify-records", domains.verify, SIGNED_IN, answers=CHANGE),
+    Route("GET", KEY, webhooks.show, SIGNED_IN, answers=FOUND),
+    Route("DELETE", RESET_KEY, webhooks.replace, SIGNED_IN, answers=(302, 404)),
+    Route("GET", ALIASES, aliases.index, SIGNED_IN, parameters=(*LIST, "to"), answers=FOUND),
+    Route("POST", ALIASES, aliases.add, SIGNED_IN, None, LARGE, aliases.FIELDS, CHANGE),
+    Route("GET", NEW_ALIAS, aliases.ask_new, SIGNED_IN, parameters=("name",), answers=FOUND),
+    Route("POST", NEW_ALIAS, aliases.add, SIGNED_IN, None, LARGE, aliases.FIELDS, CHANGE),
+    Route("GET", ALIAS, aliases.edit, SIGNED_IN, answers=FOUND),
+    Route("PUT", ALIAS, aliases.change, SIGNED_IN, None, LARGE, aliases.CHANGES, CHANGE),
+    Route("DELETE", ALIAS, aliases.remove, SIGNED_IN, answers=(302, 404)),
+    Route("GET", PASSWORD, aliases.ask_password, SIGNED_IN, answers=FOUND),
+    Route("POST", PASSWORD, aliases.new_password, SIGNED_IN, None, SMALL, aliases.SECRETS, CHANGE),
+)
+# fmt: on
