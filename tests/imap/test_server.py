@@ -175,7 +175,8 @@ class EndingTests(IMAPTestCase):
         connection = self.logged_in("INBOX")
         self.ask(connection, b"idle")
         new = NewMessage(raw=message("new"), received_at=0.0)
-        self.now(self.mailboxes.deliver(self.alice.id, b"", Delivery(id="d2", message=new)))
+        key = self.now(self.accounts.alias(self.alice.id)).sealing_key
+        self.now(self.mailboxes.deliver(self.alice.id, key, Delivery(id="d2", message=new)))
         self.turn()
         self.assertEqual(connection.rest(), b"* 1 EXISTS\r\n* 1 RECENT\r\n")
 
