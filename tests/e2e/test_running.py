@@ -236,7 +236,7 @@ class SharedPortTests(ServiceCase):
         bob, _ = demo.alias("bob")
         demo.stop()
         port = self.free_port()
-        environ = self.listening_on(port)
+        environ = {**self.listening_on(port), "LOG_LEVEL": "debug"}
         roles = ("--role", "mx")
         logs, processes = [], []
         for _ in range(2):
