@@ -3,8 +3,9 @@ The ``Bus`` of all processes on one machine that share a data directory.
 
 Every process binds one UNIX datagram socket in ``directory``, which only its owner can enter, and
 sends its hints to all the others: one datagram each, ``{"topic": ..., "payload": {...}}``. Nobody
-waits for anybody: a full or broken socket loses hints, which costs latency and nothing else. The
-socket of a process that was killed is removed by the first who finds it dead.
+waits for anybody: a full or broken socket loses hints, which costs latency and nothing else. Equal hints
+of one turn of the reactor are one: a hundred messages for a mailbox say the same. The socket of a
+process that was killed is removed by the first who finds it dead.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
@@ -40,6 +41,8 @@ class LocalBus(MemoryBus):
         self._directory = directory
         self._own = directory / f"{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
         self._port: Any = None
+        self._outgoing: dict[bytes, None] = {}  # of this turn, in order
+        self._sending: IDelayedCall | None = None
         self._peers: tuple[str, ...] = ()
         self._stamp = 0
 
@@ -60,6 +63,7 @@ class LocalBus(MemoryBus):
     async def stop(self) -> None:
         """Forget the hints that were not given yet, and remove the socket."""
         await super().stop()
+        self._send_out()
         port, self._port = self._port, None
         if port is not None:
             stopped = port.stopListening()
@@ -72,15 +76,23 @@ class LocalBus(MemoryBus):
         super().publish(topic, payload)
         if self._port is None:
             return
-        peers = self._find_peers()
-        if not peers:
-            return
         hint = json.dumps({"topic": topic, "payload": dict(payload or {})}).encode("ascii")
         if len(hint) > MAX_OCTETS:
             self.log.warn("A hint is too long for other processes", topic=topic)
             return
-        for peer in peers:
-            self._send(hint, peer)
+        self._outgoing[hint] = None
+        if self._sending is None:
+            self._sending = self._clock.callLater(0, self._send_out)
+
+    def _send_out(self) -> None:
+        """What was published in this turn."""
+        if self._sending is not None and self._sending.active():
+            self._sending.cancel()
+        self._sending = None
+        hints, self._outgoing = self._outgoing, {}
+        for peer in self._find_peers() if hints else ():
+            for hint in hints:
+                self._send(hint, peer)
 
     def _find_peers(self) -> tuple[str, ...]:
         """The sockets of the others: the directory is read again when it changed."""

@@ -69,6 +69,8 @@ class SMTPConversation(conversation.Conversation):
         self.identity: Identity | None = None
         self.incoming: Incoming | None = None
         self._commands = commands
+        self._known: tuple[Peer | None, str, str] = (None, "", "")
+        self._peer = link.peer
 
     @property
     def idle_seconds(self) -> float:
@@ -82,9 +84,13 @@ class SMTPConversation(conversation.Conversation):
 
     @property
     def peer(self) -> Peer:
-        """The client as it is known now."""
-        session = self.session
-        return attrs.evolve(self.link.peer, helo=session.helo, protocol=session.protocol)
+        """The client as it is known now; made anew when something else is known."""
+        link, session = self.link.peer, self.session
+        known = link, session.helo, session.protocol
+        if known != self._known:
+            self._known = known
+            self._peer = attrs.evolve(link, helo=session.helo, protocol=session.protocol)
+        return self._peer
 
     async def greet(self) -> None:
         """220, or why not."""
