@@ -2,8 +2,8 @@
 Leaving: an account goes, with everything that nobody else looks after.
 
 Domains without another admin go with their aliases and mailboxes; aliases in other domains pass to
-an admin there. A server keeps at least one admin: without any, the next stranger to register would
-own it.
+an admin there. A server keeps at least one admin: nobody who registers later becomes one, so
+without any it could not be run any more.
 """
 
 from typing import Protocol

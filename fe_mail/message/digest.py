@@ -16,7 +16,7 @@ from fe_mail.message.envelope import parse_envelope
 from fe_mail.message.headers import HeaderField, header_fields
 from fe_mail.message.html import html_to_text
 from fe_mail.message.parameters import decoded_parameter
-from fe_mail.message.scanner import scan
+from fe_mail.message.scanner import scan_message
 from fe_mail.message.sorting import sort_values
 from fe_mail.message.transfer import decode_body
 from fe_mail.message.words import decode_octets, decode_words
@@ -38,8 +38,7 @@ _SIGNATURES = frozenset({b"pgp-signature", b"pkcs7-signature", b"x-pkcs7-signatu
 
 def digest(raw: bytes) -> Digest:
     """Scan a message and read what lists, searches and IMAP need."""
-    structure = scan(raw)
-    fields = header_fields(raw[: structure.body_start])
+    structure, fields = scan_message(raw)
     envelope = parse_envelope(fields)
     sent = parse_date(envelope.date or b"")
     parts = tuple(leaves(structure))

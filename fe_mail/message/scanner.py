@@ -10,14 +10,16 @@ The time is linear: each level of nesting looks for its own delimiter once with 
 RFC 2045 §5.2 (defaults), §6; RFC 2046 §5.1.1 (delimiters), §5.1.5 (digest), §5.2.1.
 """
 
+from collections.abc import Iterable
+
 import attrs
 
 from fe_mail.message.envelope import parse_envelope
-from fe_mail.message.headers import header_bounds, header_fields
+from fe_mail.message.headers import HeaderField, header_bounds, header_fields
 from fe_mail.message.parameters import Params, parse_parameterized
 from fe_mail.model.structure import MessageEnvelope, Part
 
-__all__ = ["MAX_DEPTH", "MAX_PARTS", "scan"]
+__all__ = ["MAX_DEPTH", "MAX_PARTS", "scan", "scan_message"]
 
 # Multiparts and messages inside each other; what is deeper stays one opaque part.
 MAX_DEPTH = 32
@@ -50,7 +52,13 @@ _MESSAGE = _Kind(b"message", b"rfc822")
 
 def scan(raw: bytes) -> Part:
     """The structure of a whole message."""
-    return _Scan(raw).entity(0, len(raw), 0, _PLAIN)
+    return scan_message(raw)[0]
+
+
+def scan_message(raw: bytes) -> tuple[Part, tuple[HeaderField, ...]]:
+    """The structure of a whole message, and the fields of its own header, which had to be read."""
+    scanning = _Scan(raw)
+    return scanning.entity(0, len(raw), 0, _PLAIN), scanning.fields
 
 
 class _Scan:
@@ -59,6 +67,7 @@ class _Scan:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._parts = 0
+        self.fields: tuple[HeaderField, ...] = ()  # of the first header
         self._near_delimiters = 0
         self._newlines: list[int] = []  # before each block, counted when first needed
 
@@ -66,7 +75,10 @@ class _Scan:
         """The part whose header and body are ``start:end``."""
         self._parts += 1
         body_start, is_whole = header_bounds(self._raw, start, end)
-        values = _content_values(self._raw[start:body_start])
+        fields = header_fields(self._raw[start:body_start])
+        if self._parts == 1:
+            self.fields = fields
+        values = _content_values(fields)
         kind = _content_type(values.get(b"content-type"), default) if is_whole else _OPAQUE
         children: tuple[Part, ...] = ()
         if kind.type == b"multipart":
@@ -185,10 +197,10 @@ def _before_line_end(raw: bytes, line_start: int) -> int:
     return end - 1 if end > 0 and raw[end - 1] == 0x0D else end
 
 
-def _content_values(raw_header: bytes) -> dict[bytes, bytes]:
+def _content_values(fields: Iterable[HeaderField]) -> dict[bytes, bytes]:
     """The first value of each Content-* field."""
     values: dict[bytes, bytes] = {}
-    for field in header_fields(raw_header):
+    for field in fields:
         if (key := field.key).startswith(b"content-"):
             values.setdefault(key, field.value)
     return values

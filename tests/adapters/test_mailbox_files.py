@@ -474,6 +474,28 @@ class OpenFilesTests(FilesCase):
         self.clock.advance(120)
         self.assertEqual(len(self.now(mailbox.changes(inbox, modseq)).messages), 2)
 
+    def test_disturbed_while_it_falls_asleep(self) -> None:
+        """A call that begins in that moment is served, and the file is closed later."""
+        mailbox = self.unlock()
+        file = self.store._open[ALICE]
+        known, disturbed = file._known_folders, list[bool]()
+
+        async def disturb() -> Any:
+            if not disturbed:
+                disturbed.append(True)
+                await file._enter()
+            return await known()
+
+        file._known_folders = disturb  # type: ignore[method-assign]
+        for _ in range(3):
+            self.clock.advance(70)
+        self.assertTrue(disturbed and self.has_connections())
+        file._leave()
+        for _ in range(3):
+            self.clock.advance(70)
+        self.assertFalse(self.has_connections())
+        self.assertEqual(self.uids(mailbox), ())
+
     def test_dreams_end(self) -> None:
         """What was known when the file was closed is not believed for ever."""
         mailbox = self.unlock()

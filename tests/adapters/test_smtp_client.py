@@ -276,6 +276,8 @@ class ConnectionTests(SynchronousTestCase):
         self.host(b"220 hi")
         self.reactor.advance(HURRIED_GREETING_SECONDS + 1)
         self.assertNoResult(done)
+        done.cancel()
+        self.failureResultOf(done)
 
     def test_byte_by_byte(self) -> None:
         """Replies may come in any portions."""

@@ -248,6 +248,59 @@ class MailboxMessagesContract(MailboxCase):
         self.assertEqual(self.now(other.changes(self.inbox, seen.modseq)).vanished, (1,))
         self.assertEqual(self.now(other.fetch(self.inbox, [1], Want.BODY)), ())
 
+    def test_since(self: Any) -> None:
+        """Every change of ours says what the folder's ModSeq was before, whoever made that."""
+        other = self.unlocked()
+        known = self.now(self.mailbox.append("INBOX", [new(), new(), new()])).modseq
+        self.append(new(), to="Junk")
+        first = self.now(self.mailbox.store_flags(self.inbox, [1], FlagAction.ADD, DELETED))
+        self.assertEqual(first.since, known)
+        foreign = self.now(other.store_flags(self.inbox, [2], FlagAction.ADD, SEEN))
+        self.assertEqual(foreign.since, first.modseq)
+        gone = self.now(self.mailbox.expunge(self.inbox))
+        self.assertEqual(gone.since, foreign.modseq)
+        moved = self.now(self.mailbox.move(self.inbox, [2], "Archive"))
+        self.assertEqual(moved.since, gone.modseq)
+        nothing = self.now(self.mailbox.remove(self.inbox, [99]))
+        self.assertEqual((nothing.since, nothing.modseq), (moved.modseq, moved.modseq))
+
+    def ids(self: Any, folder_id: int) -> list[tuple[str, str]]:
+        """E-mail and thread of every message in a folder."""
+        rows = self.now(self.mailbox.fetch(folder_id, range(1, 99), Want.IDS))
+        return [(row.email_id, row.thread_id) for row in rows]
+
+    def test_ids(self: Any) -> None:
+        """Copies are one e-mail, wherever they go; an equal message that arrives is another."""
+        self.append(new(), new())
+        before = self.ids(self.inbox)
+        self.assertEqual(len({email for email, _ in before}), 2)
+        copied = self.now(self.mailbox.copy(self.inbox, [1], "Archive")).folder.id
+        moved = self.now(self.mailbox.move(self.inbox, [2], "Junk")).folder.id
+        self.assertEqual(self.ids(copied) + self.ids(moved), before)
+        self.now(self.mailbox.remove(self.inbox, [1]))
+        self.now(self.mailbox.remove(copied, [1]))
+        self.lock()
+        self.mailbox = self.unlocked()
+        self.append(new())
+        self.assertEqual(self.ids(moved), before[1:])
+        self.assertNotIn(self.ids(self.inbox)[0], before)
+
+    def test_threads(self: Any) -> None:
+        """By message ids under one base subject, in whatever order the letters arrive."""
+        mails = (
+            ("Plan", "Message-ID: <1@x>\r\n"),
+            ("Re: Plan", "Message-ID: <3@x>\r\nReferences: <1@x> <2@x>\r\n"),
+            ("[list] RE: plan", "Message-ID: <2@x>\r\nIn-Reply-To: <1@x>\r\n"),
+            ("Other", "Message-ID: <4@x>\r\nIn-Reply-To: <1@x>\r\n"),
+            ("Plan", ""),
+            ("Re: Late", "Message-ID: <6@x>\r\nReferences: <5@x>\r\n"),
+            ("Late", "Message-ID: <5@x>\r\n"),
+        )
+        self.append(*(new(letter(subject, more=more)) for subject, more in mails))
+        threads = [thread for _, thread in self.ids(self.inbox)]
+        self.assertEqual([threads.index(thread) for thread in threads], [0, 0, 0, 3, 4, 5, 5])
+        self.is_sound()
+
     def test_modseq_grows_over_folders(self: Any) -> None:
         """ModSeqs are of the whole mailbox, so that one number orders everything in it."""
         first = self.now(self.mailbox.append("INBOX", [new(received_at=NOW)]))

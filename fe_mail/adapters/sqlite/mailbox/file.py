@@ -183,10 +183,12 @@ class MailboxFile:
         await self._door.acquire()
         try:
             known = await self._known_folders()
-            if not self._running:
-                self._is_asleep = True
-                await self._database.close()
-                self._dream = Dream(self._path, self._clock.seconds(), known)
+            if self._running:  # somebody came meanwhile
+                self._sleep_timer = self._clock.callLater(SLEEP_SECONDS, self._tired)
+                return
+            self._is_asleep = True
+            await self._database.close()
+            self._dream = Dream(self._path, self._clock.seconds(), known)
         finally:
             self._door.release()
 
