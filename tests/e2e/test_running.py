@@ -446,7 +446,7 @@ class TraceTests(SynchronousTestCase):
     """One id follows a message."""
 
     def test_from_connection_to_mailbox_and_remote_host(self) -> None:
-        """The outcome carries the session's and the message's id, hop by hop: one line a message."""
+        """The outcome carries the ids of session and message, hop by hop: one line a message."""
         server = shared_server()
         alice, bob = (server.alias(name)[0] for name in ("alice", "bob"))
         with server.smtp("alice") as client:
