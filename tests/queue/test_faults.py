@@ -331,4 +331,5 @@ class LateTests(PostOfficeTestCase):
         stopping = Deferred.fromCoroutine(runner.stop())
         self.run_threads()
         self.successResultOf(stopping)
+        self.now(self.mailboxes.stop())  # it was opened to look
         self.assertEqual(self.clock.getDelayedCalls(), [])

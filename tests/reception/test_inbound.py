@@ -248,8 +248,8 @@ class ActionTests(PostOfficeTestCase):
         mailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))
         view = self.now(mailbox.select(folder))
         return [
-            (self.now(mailbox.read(view.folder.id, uid, 0, 10_000)), flags)
-            for uid, flags in zip(view.uids, view.flags, strict=True)
+            (self.now(mailbox.read(view.folder.id, uid, 0, 10_000)), view.flags_of(index))
+            for index, uid in enumerate(view.uids)
         ]
 
     def test_hold(self) -> None:
