@@ -3,9 +3,9 @@ The ``Bus`` of all processes on one machine that share a data directory.
 
 Every process binds one UNIX datagram socket in ``directory``, which only its owner can enter, and
 sends its hints to all the others: one datagram each, ``{"topic": ..., "payload": {...}}``. Nobody
-waits for anybody: a full or broken socket loses hints, which costs latency and nothing else. Equal hints
-of one turn of the reactor are one: a hundred messages for a mailbox say the same. The socket of a
-process that was killed is removed by the first who finds it dead.
+waits for anybody: a full or broken socket loses hints, which costs latency and nothing else. Equal
+hints of one turn of the reactor are one: a hundred messages for a mailbox say the same. The socket
+of a process that was killed is removed by the first who finds it dead.
 """
 
 import json

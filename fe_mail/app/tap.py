@@ -16,6 +16,7 @@ from fe_mail.app.edge_table import role_names
 from fe_mail.app.log import make_observer
 from fe_mail.app.options import Options, find_directory
 from fe_mail.app.service import FeMailService
+from fe_mail.app.steady import steady
 
 __all__ = ["Entry", "application", "every_role"]
 
@@ -29,7 +30,7 @@ class Entry:
     def makeService(self, options: Options) -> IService:
         """The service tree; it neither connects nor listens yet."""
         return FeMailService(
-            reactor,
+            steady(reactor),
             options.config,
             options.roles,
             demo=bool(options["demo"]),
@@ -50,7 +51,7 @@ def application(
     environment = dict(os.environ) if environ is None else environ
     config: Config = load(find_directory(directory, environment), environment)
     made: Componentized = Application("fe-mail")
-    IServiceCollection(made).addService(FeMailService(reactor, config, roles))
+    IServiceCollection(made).addService(FeMailService(steady(reactor), config, roles))
     operation = config.operation
     observer = make_observer(operation.log_level, operation.log_format, None, daemon=False)
     made.setComponent(ILogObserver, observer)

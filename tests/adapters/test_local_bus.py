@@ -68,6 +68,26 @@ class BetweenProcessesTests(LocalBusCase):
         await self.until(lambda: all(len(here) > 1 for here in seen))
         self.assertEqual(seen, [[{"folder": "7"}, {}]] * 3)
 
+    async def test_said_once(self) -> None:
+        """What is published again in the same turn is one hint, in its first place."""
+        first, second = self.start(reactor), self.start(reactor)
+        seen: list[str] = []
+        for topic in ("sealed:1", "queue", "last"):
+            second.subscribe(topic, lambda _, topic=topic: seen.append(topic))
+        for topic in ("sealed:1", "queue", "sealed:1", "sealed:1", "last"):
+            first.publish(topic)
+        await self.until(lambda: "last" in seen)
+        self.assertEqual(seen, ["sealed:1", "queue", "last"])
+
+    async def test_last_words(self) -> None:
+        """What a process publishes just before it stops is heard."""
+        first, second = self.start(reactor), self.start(reactor)
+        seen: list[Mapping[str, str]] = []
+        second.subscribe("queue", seen.append)
+        first.publish("queue")
+        await first.stop()
+        await self.until(lambda: seen)
+
     async def test_changes_travel(self) -> None:
         """A typed change arrives as it was, and what is none is read as none."""
         first, second = self.start(reactor), self.start(reactor)
