@@ -279,7 +279,7 @@ class UpgradeTests(SynchronousTestCase):
         self.assertEqual(self.get(queue.read_body(claim.message)), b"body")
 
     def test_only_what_is_needed(self) -> None:
-        """A body whose message went does not come in; the old file goes, its rows are copied."""
+        """A body whose message went does not come in; both old files are kept side by side."""
         self.put(message(), delivery())
         self.store_body("gone", b"left behind")
         del self.bodies["gone"]
@@ -288,8 +288,19 @@ class UpgradeTests(SynchronousTestCase):
         self.assertEqual(self.bring_in(queue), 1)
         self.check_bodies(queue)
         names = {path.name for path in self.directory.iterdir()}
-        self.assertEqual([name for name in names if name.startswith("spool")], [])
-        self.assertIn("queue.before-v2.sqlite", names)
+        self.assertEqual(
+            {name for name in names if "before" in name or name.startswith("spool")},
+            {"queue.before-v2.sqlite", "spool.before-v2.sqlite"},
+        )
+        kept = Database(
+            self.directory / "spool.before-v2.sqlite", "spool", InlineThreads(), key=KEY
+        )
+        self.get(kept.open())
+        self.addCleanup(lambda: self.get(kept.close()))
+        bodies = self.get(
+            kept.read(lambda cursor: cursor.execute("SELECT id FROM blob").fetchall())
+        )
+        self.assertEqual(len(bodies), 2)
 
     def test_nothing_to_do(self) -> None:
         """A directory of today is left alone."""
@@ -341,7 +352,7 @@ class UpgradeTests(SynchronousTestCase):
         def killed(path: Path) -> None:
             raise KeyboardInterrupt
 
-        patched = self.patch(spool_upgrade, "_remove", killed)
+        patched = self.patch(spool_upgrade, "_set_aside", killed)
         queue = self.open()
         failed = bring_in_spool(queue.database, self.spool_path, KEY, InlineThreads())
         self.failureResultOf(Deferred.fromCoroutine(failed), KeyboardInterrupt)

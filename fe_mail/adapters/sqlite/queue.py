@@ -3,7 +3,8 @@ The ``Queue`` in one SQLite file (schema ``queue``), large bodies beside it.
 
 Every method is one transaction, and those that meet share a commit: accepting a message is one
 fsync for body, rows and lease, and so is finishing it, with the journal and the report that
-belong to it. Several processes may share the file. The statements are in ``queue_claims``.
+belong to it. Several processes may share the file. The statements of leases are in
+``queue_claims``, those of the operator's list in ``queue_list``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,13 +20,20 @@ from fe_mail.adapters.sqlite.queue_claims import (
     group,
     insert,
     is_any_due,
-    message_of,
     renewed,
     returned,
     settle,
     take,
 )
-from fe_mail.adapters.sqlite.queue_rows import SELECT_DELIVERIES, delivery_value
+from fe_mail.adapters.sqlite.queue_list import (
+    broken_invariants,
+    counts,
+    drop,
+    find,
+    hold,
+    large_bodies,
+    release,
+)
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.errors import AlreadyExists, Invalid, MailError, NotFound
 from fe_mail.model.ids import BlobId
@@ -48,47 +56,8 @@ PAGE_OCTETS = 4096
 READ_OCTETS = 1 << 20  # of a large body at once, when it is checked
 
 _OPEN = frozenset({DeliveryState.WAITING, DeliveryState.HELD})
-_HOLD = """
-    UPDATE deliveries SET state = 'held', hold_reason = ?
-    WHERE message = ? AND number = ? AND state = 'waiting'
-"""
-_RELEASE = """
-    UPDATE deliveries SET state = 'waiting', hold_reason = '', next_attempt_at = ?
-    WHERE message = ? AND number = ? AND state IN ('waiting', 'held')
-"""
 _REST = """
     UPDATE turns SET rest_until = max(rest_until, ?1), due_at = max(due_at, ?1) WHERE lane = ?2
-"""
-_COUNTS = """
-    SELECT
-        (SELECT coalesce(sum(waiting), 0) FROM turns)
-            + (SELECT count(*) FROM deliveries WHERE lease_until > 0 AND state = 'waiting'),
-        (SELECT count(*) FROM deliveries WHERE state = 'held')
-"""
-_FIND = """
-    SELECT serial FROM messages
-    WHERE (:message_id = '' OR id = :message_id)
-        AND (:alias_id = '' OR alias_id = :alias_id)
-        AND (:domain_id = '' OR domain_id = :domain_id)
-        AND EXISTS (
-            SELECT 1 FROM deliveries WHERE message = messages.serial
-                AND (:state = '' OR state = :state)
-                AND (:recipient = '' OR instr(fold(recipient), :recipient) > 0)
-        )
-    ORDER BY created_at, serial LIMIT :limit
-"""
-_NO_OPEN_DELIVERY = """
-    SELECT id FROM messages WHERE NOT EXISTS (
-        SELECT 1 FROM deliveries WHERE message = messages.serial AND state IN ('waiting', 'held')
-    )
-"""
-_NO_BODY = "SELECT id FROM messages WHERE blob = '' AND body IS NULL"
-_WRONG_TURNS = """
-    SELECT DISTINCT lane FROM turns FULL JOIN (
-        SELECT kind, owner, lane, count(*) AS ready, min(next_attempt_at) AS earliest
-        FROM deliveries WHERE state = 'waiting' AND lease_until = 0 GROUP BY kind, owner, lane
-    ) USING (kind, owner, lane)
-    WHERE waiting IS NOT ready OR due_at <> max(rest_until, earliest)
 """
 
 
@@ -296,57 +265,21 @@ class SQLiteQueue:
 
     async def hold(self, message_id: str, reason: str, numbers: Sequence[int] = ()) -> None:
         """Hold waiting deliveries (all, or those numbered). ``NotFound``."""
-
-        def work(cursor: Cursor) -> None:
-            message, chosen = _numbered(cursor, message_id, numbers)
-            cursor.executemany(_HOLD, [(reason, message, number) for number in chosen])
-
-        await self.database.write(work)
+        await self.database.write(lambda cursor: hold(cursor, message_id, reason, numbers))
 
     async def release(self, message_id: str, now: float, numbers: Sequence[int] = ()) -> None:
         """Make held or waiting deliveries due at once. ``NotFound``."""
-
-        def work(cursor: Cursor) -> None:
-            message, chosen = _numbered(cursor, message_id, numbers)
-            cursor.executemany(_RELEASE, [(now, message, number) for number in chosen])
-
-        await self.database.write(work)
+        await self.database.write(lambda cursor: release(cursor, message_id, now, numbers))
 
     async def drop(self, message_id: str) -> None:
         """Remove a message with all deliveries and its body. ``NotFound``."""
-
-        def work(cursor: Cursor) -> BlobId | None:
-            cursor.execute(
-                "DELETE FROM deliveries WHERE message = (SELECT serial FROM messages WHERE id = ?)",
-                (message_id,),
-            )
-            gone = cursor.execute(
-                "DELETE FROM messages WHERE id = ? RETURNING blob", (message_id,)
-            ).fetchone()
-            if gone is None:
-                raise NotFound("The message is not in the queue.")
-            return BlobId(gone[0]) if gone[0] else None
-
-        blob = await self.database.write(work)
+        blob = await self.database.write(lambda cursor: drop(cursor, message_id))
         self._recent.forget(message_id)
         await self._drop_blobs([blob])
 
     async def find(self, which: QueueFilter) -> tuple[QueueEntry, ...]:
         """Messages that match, oldest first."""
-        conditions = {
-            "message_id": which.message_id,
-            "alias_id": which.alias_id,
-            "domain_id": which.domain_id,
-            "state": which.state.value if which.state else "",
-            "recipient": which.recipient.casefold(),
-            "limit": max(0, which.limit),
-        }
-
-        def work(cursor: Cursor) -> tuple[QueueEntry, ...]:
-            serials = cursor.execute(_FIND, conditions).fetchall()
-            return tuple(_entry(cursor, serial) for (serial,) in serials)
-
-        return await self.database.read(work)
+        return await self.database.read(lambda cursor: find(cursor, which))
 
     async def next_due(self, now: float) -> float | None:
         """When the next waiting delivery becomes due after ``now``, None if none does."""
@@ -358,27 +291,13 @@ class SQLiteQueue:
 
     async def counts(self) -> Mapping[DeliveryState, int]:
         """How many deliveries wait and are held: from the lines, however long they are."""
-        (row,) = await self.database.read(lambda cursor: cursor.execute(_COUNTS).fetchall())
-        return {DeliveryState.WAITING: row[0], DeliveryState.HELD: row[1]}
+        return await self.database.read(counts)
 
     async def check(self) -> tuple[str, ...]:
         """Every broken invariant, one sentence each."""
-
-        def work(cursor: Cursor) -> tuple[tuple[str, ...], list[BlobId]]:
-            damage = cursor.execute("PRAGMA integrity_check").fetchall()
-            stray = cursor.execute("PRAGMA foreign_key_check").fetchall()
-            broken = [f"The queue's file is damaged: {line}." for (line,) in damage if line != "ok"]
-            broken += [f"Row {row[1]} of {row[0]} belongs to no message." for row in stray]
-            for statement, sentence in (
-                (_NO_OPEN_DELIVERY, "Message {} has no open delivery."),
-                (_NO_BODY, "Message {} has no body."),
-                (_WRONG_TURNS, "The line of {} is counted wrong."),
-            ):
-                broken += [sentence.format(row[0]) for row in cursor.execute(statement).fetchall()]
-            blobs = cursor.execute("SELECT blob FROM messages WHERE blob <> ''").fetchall()
-            return tuple(broken), [BlobId(blob) for (blob,) in blobs]
-
-        broken, blobs = await self.database.read(work)
+        broken, blobs = await self.database.read(
+            lambda cursor: (broken_invariants(cursor), large_bodies(cursor))
+        )
         problems = [await self._problem_of(blob) for blob in blobs]
         return (*broken, *filter(None, problems))
 
@@ -439,23 +358,3 @@ def _end_leases(cursor: Cursor) -> int:
             "UPDATE deliveries SET token = '', lease_until = 0 WHERE token <> '' RETURNING 1"
         ).fetchall()
     )
-
-
-def _numbered(cursor: Cursor, message_id: str, numbers: Sequence[int]) -> tuple[int, Iterable[int]]:
-    """The serial of a message and which of its deliveries are meant."""
-    rows = cursor.execute(
-        "SELECT messages.serial, number FROM messages JOIN deliveries "
-        "ON message = messages.serial WHERE id = ?",
-        (message_id,),
-    ).fetchall()
-    present = {number for _, number in rows}
-    if not rows or not set(numbers) <= present:
-        raise NotFound("The message or the delivery is not in the queue.")
-    return rows[0][0], set(numbers) or present
-
-
-def _entry(cursor: Cursor, serial: int) -> QueueEntry:
-    message = message_of(cursor, serial)
-    rows = cursor.execute(f"{SELECT_DELIVERIES} WHERE message = ? ORDER BY number", (serial,))
-    deliveries = tuple(delivery_value(message.id, row) for row in rows.fetchall())
-    return QueueEntry(message=message, deliveries=deliveries)

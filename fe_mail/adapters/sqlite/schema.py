@@ -202,7 +202,8 @@ def _copy_before(path: str | Path, target: int, key: bytes | None) -> None:
     ):
         if key is not None:
             _use_key(source, key)
-            _use_key(destination, key)
+            # A copy is made page by page.
+            _use_key(destination, key, source.pragma("page_size"))
         with destination.backup("main", source, "main") as backup:
             backup.step()
         destination.pragma("journal_mode", "delete")  # one file, nothing beside it

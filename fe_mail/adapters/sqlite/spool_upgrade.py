@@ -1,14 +1,17 @@
 """
 Bringing in the small bodies of version 0.1, which had a file of their own, ``spool.sqlite``.
 
-Each goes into the row of its message, in batches; a body whose message went stays behind. The file
-is removed when all are durable in their new place. A process that is killed on the way begins
-again: what is in its row already is not taken twice. Leaves a directory of today alone.
+Each goes into the row of its message, in batches; a body whose message went stays behind. When all
+are durable in their new place the file is set aside beside the copy of the queue that was made
+before its upgrade, which needs it. A process that is killed on the way begins again: what is in its
+row already is not taken twice. Leaves a directory of today alone.
 """
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from fe_mail.adapters.durability import sync
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.ids import BlobId
@@ -16,7 +19,6 @@ from fe_mail.model.ids import BlobId
 __all__ = ["BATCH_BODIES", "bring_in_spool"]
 
 BATCH_BODIES = 100  # of at most 64 KiB each
-_SUFFIXES = ("-wal", "-shm", "")
 
 _Bodies = list[tuple[BlobId, bytes]]
 
@@ -32,7 +34,7 @@ async def bring_in_spool(queue: Database, path: Path, key: bytes, threads: Threa
         count += await queue.write(_taking(bodies))
         last = bodies[-1][0]
     await spool.close()
-    await threads.run(lambda: _remove(path))
+    await threads.run(lambda: _set_aside(path))
     return count
 
 
@@ -57,6 +59,8 @@ def _taking(bodies: _Bodies) -> Callable[[Cursor], int]:
     return work
 
 
-def _remove(path: Path) -> None:
-    for suffix in _SUFFIXES:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _set_aside(path: Path) -> None:
+    """Closing has left one file, with all that was in its log; another process may be quicker."""
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(path.with_name(f"{path.stem}.before-v2.sqlite"))
+    sync(path.parent)

@@ -106,6 +106,21 @@ class SchemaTests(SynchronousTestCase):
         self.assertEqual(copy.execute("SELECT name FROM owners").fetchall(), [("needle",)])
         self.assertRaises(AuthenticationFailed, open_connection, copy_path, bytes(32))
 
+    def test_upgrade_with_other_pages(self) -> None:
+        """A file whose pages are not of the usual size is copied like any other."""
+        path, key = self.directory / "small.sqlite", bytes(range(32))
+        connection = open_connection(path, key, page_octets=4096)
+        migrate(connection, path, "pets", self.directory, key)
+        connection.execute("INSERT INTO owners VALUES (1, 'needle')")
+        connection.close()
+        self.upgraded_program()
+        connection = open_connection(path, key, page_octets=4096)
+        self.addCleanup(connection.close)
+        migrate(connection, path, "pets", self.directory, key)
+        copy = open_connection(self.directory / "small.before-v2.sqlite", key)
+        self.addCleanup(copy.close)
+        self.assertEqual(copy.execute("SELECT name FROM owners").fetchall(), [("needle",)])
+
     def test_several_steps(self) -> None:
         """A file that missed a version takes every step; the copy is of where it began."""
         self.upgraded_program()
