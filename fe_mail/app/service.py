@@ -46,7 +46,7 @@ STOP_ORDER = (
 CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
 # The reactor needs the interpreter several times for one answer, and waits this long each time
 # while a thread reads a big message; Python's 5 ms add up to 100.
-THREAD_TURN_SECONDS = 0.001
+THREAD_TURN_SECONDS = 0.002
 
 
 class FeMailService(Service):

@@ -44,8 +44,9 @@ from fe_mail.queue.intake import Intake
 
 __all__ = ["Inside", "Stores", "make_site"]
 
-DATABASE_THREADS = 6
-MAILBOX_THREADS = 8
+# Few: threads take turns with the reactor, and waiting for each other costs more than queueing.
+DATABASE_THREADS = 3
+MAILBOX_THREADS = 4
 SPOOL_THREADS = 4
 COSTLY_THREADS = 2  # hashing and key derivation: a storm of logins waits here, mail does not
 COSTLY_WAITING = 200
