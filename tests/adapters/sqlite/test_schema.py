@@ -5,6 +5,7 @@ from pathlib import Path
 import apsw
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.adapters.sqlite import schema
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, migrate, open_connection
 from fe_mail.model.errors import AuthenticationFailed, Corrupt, SchemaTooNew
 
@@ -211,3 +212,41 @@ class SchemaTests(SynchronousTestCase):
             ((latest,),) = self.version(connection)
             for step in range(2, latest + 1):
                 self.assertTrue((SCHEMA_DIRECTORY / f"upgrade-{name}-to-v{step}.sql").exists())
+
+
+class LockTests(SynchronousTestCase):
+    """Two that write one file: the second waits for the first, and not for ever."""
+
+    def setUp(self) -> None:
+        """The first one has the lock."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        self.path = directory / "shared.sqlite"
+        self.first = self.connect()
+        self.first.execute("CREATE TABLE things (name); BEGIN IMMEDIATE")
+
+    def connect(self) -> apsw.Connection:
+        """A connection as every store has it."""
+        connection = open_connection(self.path)
+        self.addCleanup(connection.close)
+        return connection
+
+    def test_waits(self) -> None:
+        """As soon as the lock is free it goes on."""
+        waited: list[int] = []
+
+        def wait(tries: int) -> bool:
+            waited.append(tries)
+            if len(waited) == 3:
+                self.first.execute("COMMIT")
+            return True
+
+        self.patch(schema, "_wait_for_lock", wait)
+        self.connect().execute("INSERT INTO things VALUES ('one')")
+        self.assertEqual(waited, [0, 1, 2])
+
+    def test_gives_up(self) -> None:
+        """Somebody keeps the lock: an error, after the time that is given for it."""
+        self.patch(schema, "BUSY_TIMEOUT_SECONDS", 4 * schema.LOCK_WAIT_SECONDS)
+        with self.assertRaises(apsw.BusyError):
+            self.connect().execute("INSERT INTO things VALUES ('one')")
