@@ -359,6 +359,9 @@ class HostileHeaderTests(SynchronousTestCase):
         self.assertTrue(client.recv(4096).startswith(b"354 "))
 
 
+_SERVED = re.compile(r"GET /(en/)? (200|302)")
+
+
 class HostileHTTPTests(SynchronousTestCase):
     """Connections that ask for nothing, or never finish asking."""
 
@@ -414,9 +417,12 @@ class HostileHTTPTests(SynchronousTestCase):
         self.assert_newcomers_are_served()
         self.assertGreater(self.open_count(), CROWD // 2)
         self.assertLess(self.memory() - before, CROWD * 40_000)
-        said = "".join(self.server.lines[lines:])
-        self.assertNotIn("Traceback", said)
-        self.assertLess(len(said), 100_000)
+        said = self.server.lines[lines:]
+        self.assertNotIn("Traceback", "".join(said))
+        # Not of the newcomers, who are served as often as the machine is quick.
+        of_the_crowd = [line for line in said if not _SERVED.search(line)]
+        octets = sum(map(len, of_the_crowd))
+        self.assertLess(octets, 100_000, of_the_crowd[:: len(of_the_crowd) // 20 or 1])
 
     def test_unfinished_bodies(self) -> None:
         """A body of a megabyte that never ends, two hundred times, lies on the disk."""
