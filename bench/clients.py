@@ -4,6 +4,7 @@ Load generators on plain sockets: cheap for the machine that they share with the
 They speak just enough SMTP, IMAP and POP3 to ask and to know when the answer is complete.
 """
 
+import contextlib
 import itertools
 import re
 import socket
@@ -62,12 +63,16 @@ class Connection:
 # SMTP ------------------------------------------------------------------------------------------
 
 
+MESSAGES_OF_A_CONNECTION = 250  # servers end one that brings many more
+
+
 class _SMTP:
     """One session; a refusal is remembered in ``failures``."""
 
     def __init__(self, port: int, failures: list[bytes]) -> None:
         self._connection = Connection(port, None)
         self._failures = failures
+        self.sent = 0
         self._ask(b"")
         self._ask(b"EHLO client.test\r\n")
 
@@ -85,10 +90,13 @@ class _SMTP:
         self._ask(b"RCPT TO:<" + to.encode() + b">\r\n")
         self._ask(b"DATA\r\n")
         self._ask(message + b".\r\n")
+        self.sent += 1
 
     def quit(self) -> None:
-        """Say good-bye."""
+        """Say good-bye, and wait until the server has closed: it counts connections."""
         self._ask(b"QUIT\r\n")
+        with contextlib.suppress(EOFError):
+            self._connection.line()
         self._connection.close()
 
 
@@ -114,7 +122,7 @@ def smtp_load(
                 break
             session = session or _SMTP(port, failures)
             session.send(to, make_message(number, octets))
-            if is_new:
+            if is_new or session.sent == MESSAGES_OF_A_CONNECTION:
                 session.quit()
                 session = None
         if session is not None:
