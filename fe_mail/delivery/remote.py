@@ -23,8 +23,15 @@ from fe_mail.model.address import Address, parse_address
 from fe_mail.model.dns import MX, HostAddress
 from fe_mail.model.errors import Invalid, MailError, Unavailable
 from fe_mail.model.network import is_public
-from fe_mail.model.outbound import Attempt, OutboundRecipient, RemoteReply, TLSWish, Transmission
-from fe_mail.model.queue import Claim, Outcome, QueuedDelivery
+from fe_mail.model.outbound import (
+    Attempt,
+    OutboundRecipient,
+    RemoteReply,
+    Stage,
+    TLSWish,
+    Transmission,
+)
+from fe_mail.model.queue import Claim, Outcome, OutcomeKind, QueuedDelivery
 from fe_mail.ports import BlobReader, Exchange, Queue, Resolver
 
 __all__ = ["MAX_ADDRESSES", "MAX_HOSTS", "SMTP_PORT", "RemoteCourier"]
@@ -188,7 +195,27 @@ class RemoteCourier:
             log.failure("sending {message_id} failed", message_id=claim.message.id)
             return LATER, (LATER,) * count
         outcomes = tuple(_outcome(transmission, reply) for reply in transmission.replies)
-        return outcomes[0], () if transmission.is_session_refused else outcomes
+        if transmission.is_session_refused:
+            return outcomes[0], ()
+        return outcomes[0], await self._rest_of(claim, host, transmission, outcomes)
+
+    async def _rest_of(
+        self, claim: Claim, host: str, transmission: Transmission, outcomes: tuple[Outcome, ...]
+    ) -> tuple[Outcome, ...]:
+        """
+        Those for whom the transaction was full get the next one, as long as each takes somebody
+        (RFC 5321 §4.5.3.1.10): a host may take one at a time, and five days are not for ever.
+        """
+        pairs = zip(claim.deliveries, transmission.replies, strict=True)
+        left = tuple(delivery for delivery, reply in pairs if _is_full(reply))
+        if not left or all(outcome.kind is not OutcomeKind.DELIVERED for outcome in outcomes):
+            return outcomes
+        _, more = await self._try_host(attrs.evolve(claim, deliveries=left), host)
+        better = dict(zip((delivery.number for delivery in left), more, strict=False))
+        return tuple(
+            better.get(delivery.number, outcome)
+            for delivery, outcome in zip(claim.deliveries, outcomes, strict=True)
+        )
 
     def _attempt(self, claim: Claim) -> Attempt:
         message = claim.message
@@ -223,6 +250,12 @@ def _address_of(delivery: QueuedDelivery) -> Address | None:
         return parse_address(delivery.target.address)
     except Invalid:
         return None
+
+
+def _is_full(reply: RemoteReply) -> bool:
+    """Too many recipients: 452, of old 552, unless it is the mailbox that is full."""
+    is_of_transaction = reply.stage is Stage.RECIPIENT and not reply.enhanced.endswith(".2.2")
+    return is_of_transaction and (reply.code == 452 or reply.enhanced == "5.5.3")
 
 
 def _outcome(transmission: Transmission, reply: RemoteReply) -> Outcome:

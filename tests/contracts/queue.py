@@ -395,6 +395,18 @@ class QueueContract:
         self.put(None, delivery(target=target), later, held)
         self.assertEqual(self.numbers(self.claim()), [[1]])
 
+    def test_alone_after_failures(self) -> None:
+        """What failed together twice is tried alone: a host may break off at a second RCPT."""
+        targets = [Target(courier="remote", address=f"{n}@far.test") for n in range(3)]
+        self.put(None, *(delivery(number=n, target=target) for n, target in enumerate(targets)))
+        for now in (200.0, 300.0):
+            (claim,) = self.claim(now=now)
+            self.assertEqual(self.numbers([claim]), [[0, 1, 2]])
+            outcomes = [Outcome.deferred(451, "4.4.2", "Lost")] * 3
+            self.assertTrue(self.finish(claim, *outcomes, now=now, next_attempt_at=now + 100.0))
+        claimed = self.claim(now=400.0)
+        self.assertEqual(sorted(self.numbers(claimed)), [[0], [1], [2]])
+
     def test_many_recipients(self) -> None:
         """No transaction has more recipients than every host must take (RFC 5321 §4.5.3.1.8)."""
         targets = [Target(courier="remote", address=f"{n}@far.test") for n in range(230)]

@@ -13,7 +13,7 @@ from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.address import parse_address
 from fe_mail.model.network import is_public
-from fe_mail.model.outbound import RemoteReply, Stage, TLSWish
+from fe_mail.model.outbound import RemoteReply, Stage, TLSWish, Transmission
 from fe_mail.model.queue import Claim, Outcome, OutcomeKind, Target
 from tests.queue.base import MESSAGE, PostOfficeTestCase
 
@@ -298,6 +298,79 @@ class ForwardTests(RemoteTestCase):
         claim = self.claim_for("b@far.test", reverse_path=sender)
         (outcome,) = self.now(courier.deliver(claim))
         self.assertEqual(outcome.enhanced, "5.1.7")
+
+
+class OneAtATime(MemoryExchange):
+    """Hosts that take ``takes`` recipients in a transaction, and say ``full`` to the others."""
+
+    takes = 1
+    full = reply(452, "4.5.3")
+
+    async def transmit(self, *arguments: Any) -> Transmission:
+        """The first ones as usual."""
+        given = await super().transmit(*arguments)
+        if all(one.stage is Stage.GREETING for one in given.replies):
+            return given
+        rest = len(given.replies) - self.takes
+        replies = given.replies[: self.takes] + (self.full,) * max(0, rest)
+        return attrs.evolve(given, replies=replies)
+
+
+class FullTransactionTests(RemoteTestCase):
+    """RFC 5321 §4.5.3.1.10: a host that takes fewer recipients than there are."""
+
+    def setUp(self) -> None:
+        """Three recipients of one message."""
+        super().setUp()
+        self.exchange = OneAtATime({ONE})
+        self.courier = self.make()
+
+    def deliver(self) -> list[tuple[int, str]]:
+        """The codes for the three."""
+        targets = [Target(courier="remote", address=f"{name}@far.test") for name in "abc"]
+        claim = self.claim_on(self.message(), *targets, notify=("NEVER",))
+        outcomes = self.now(self.courier.deliver(claim))
+        return [(outcome.code, outcome.enhanced) for outcome in outcomes]
+
+    def recipients(self) -> list[str]:
+        """Of each transaction with content."""
+        handed = self.exchange.handed
+        return ["".join(one.address[0] for one in each.attempt.recipients) for each in handed]
+
+    def test_one_at_a_time(self) -> None:
+        """All get it in one attempt, each once."""
+        self.assertEqual(self.deliver(), [(250, "2.0.0")] * 3)
+        self.assertEqual(self.recipients(), ["abc", "bc", "c"])
+
+    def test_nobody(self) -> None:
+        """A host that takes none is not asked again and again."""
+        self.exchange.takes = 0
+        self.assertEqual(self.deliver(), [(452, "4.5.3")] * 3)
+        self.assertEqual(len(self.exchange.tried), 1)
+
+    def test_full_mailbox(self) -> None:
+        """A full mailbox is not a full transaction."""
+        self.exchange.full = reply(452, "4.2.2")
+        self.assertEqual(self.deliver(), [(250, "2.0.0"), (452, "4.2.2"), (452, "4.2.2")])
+        self.assertEqual(len(self.exchange.tried), 1)
+
+    def test_refused_for_good(self) -> None:
+        """Who is refused in the next transaction is told so; the others have theirs."""
+        self.exchange.answers["b@far.test"] = reply(550, "5.1.1")
+        self.exchange.takes = 2
+        self.assertEqual(self.deliver(), [(250, "2.0.0"), (550, "5.1.1"), (250, "2.0.0")])
+
+    def test_gone_meanwhile(self) -> None:
+        """The host does not answer the second time: those that have it have it."""
+        original = self.exchange.transmit
+
+        async def once(*arguments: Any) -> Transmission:
+            given = await original(*arguments)
+            self.exchange.addresses = set()
+            return given
+
+        self.exchange.transmit = once  # type: ignore[method-assign]
+        self.assertEqual(self.deliver(), [(250, "2.0.0"), (452, "4.5.3"), (452, "4.5.3")])
 
 
 class PublicAddressTests(SynchronousTestCase):

@@ -164,6 +164,17 @@ class RetryTests(RunnerTestCase):
         self.assertIn(b"Status: 5.4.7\r\n", notices[1])
         self.assertIn(b"Last answer: 451 4.7.1 Greylisted", notices[1])
 
+    def test_expired_report(self) -> None:
+        """A report that cannot be delivered goes after its time, and nobody is told of it."""
+        self.remote = ScriptedCourier(LATER)
+        self.start()
+        self.put("a@elsewhere.test", source="bounce", reverse_path="", alias_id="", domain_id="")
+        self.run_for(LIFETIME_SECONDS + 5 * 3600, 600.0)
+        self.assertEqual((self.entries(), self.inbox()), ((), []))
+        attempts = len(self.remote.claims)
+        self.run_for(86_400.0, 600.0)
+        self.assertEqual(len(self.remote.claims), attempts)
+
     def test_failure(self) -> None:
         """A permanent failure is reported at once, the report arrives in the mailbox."""
         self.remote = ScriptedCourier(NEVER)

@@ -39,6 +39,7 @@ from fe_mail.model.queue import (
 from fe_mail.ports import Settlement
 
 __all__ = [
+    "ATTEMPTS_TOGETHER",
     "MAX_CLAIM_RECIPIENTS",
     "end_expired",
     "group",
@@ -51,6 +52,8 @@ __all__ = [
     "take",
 ]
 
+# What failed so often together is tried alone: there are hosts that break off at a second RCPT.
+ATTEMPTS_TOGETHER = 2
 MAX_CLAIM_RECIPIENTS = 100  # of one transaction with another host (RFC 5321 section 4.5.3.1.8)
 
 # The token stays: until somebody else claims, a late outcome still counts.
@@ -71,14 +74,14 @@ _DUE_LANES = """
     SELECT lane FROM turns WHERE kind = ? AND owner = ? AND due_at <= ? ORDER BY due_at
 """
 _DUE_DELIVERIES = """
-    SELECT message, number, courier FROM deliveries
+    SELECT message, number, courier, attempts FROM deliveries
     WHERE lane = ? AND owner = ? AND state = 'waiting' AND lease_until = 0 AND next_attempt_at <= ?
     ORDER BY next_attempt_at, message, number
 """
 _SIBLINGS = """
     SELECT number FROM deliveries
     WHERE message = ? AND lane = ? AND owner = ? AND courier = ?
-        AND state = 'waiting' AND lease_until = 0 AND next_attempt_at <= ?
+        AND state = 'waiting' AND lease_until = 0 AND next_attempt_at <= ? AND attempts < ?
     ORDER BY number LIMIT ?
 """
 _LEASE = "UPDATE deliveries SET token = ?, lease_until = ? WHERE message = ? AND number = ?"
@@ -228,10 +231,10 @@ def _take_from(
         first = cursor.execute(_DUE_DELIVERIES + " LIMIT 1", (lane, owner, now)).fetchone()
         if first is None:
             return
-        serial, number, courier = first
+        serial, number, courier, attempts = first
         numbers = [number]
-        if lane.startswith(f"{SMTP}:"):
-            bindings = (serial, lane, owner, courier, now, MAX_CLAIM_RECIPIENTS)
+        if lane.startswith(f"{SMTP}:") and attempts < ATTEMPTS_TOGETHER:
+            bindings = (serial, lane, owner, courier, now, ATTEMPTS_TOGETHER, MAX_CLAIM_RECIPIENTS)
             numbers = [row[0] for row in cursor.execute(_SIBLINGS, bindings).fetchall()]
         token = _new_token()
         for each in numbers:
