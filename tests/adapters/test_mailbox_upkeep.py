@@ -70,7 +70,7 @@ class UpkeepTests(FilesCase):
         self.now(self.mailbox.remove(self.inbox, range(1, 18)))
         connection = self.file()
         connection.execute("BEGIN")
-        done = upkeep._forget_vanished(Transaction(connection.cursor()))
+        done = upkeep._VANISHED.forget(Transaction(connection.cursor()))
         connection.execute("COMMIT")
         self.assertEqual(done, 3)
         self.assertEqual(self.refresh(old), [18, 19, 20])
@@ -101,6 +101,9 @@ class UpkeepTests(FilesCase):
         for number in range(12):
             flags = frozenset({f"$k{number}"})
             self.now(store(self.inbox, [1 + number % 3], FlagAction.REPLACE, flags))
+            if number == 3:  # no more than may be kept: none goes
+                self.clock.advance(2)
+                self.assertEqual(self.value("SELECT count(*) FROM flagset"), 5)
         highest = self.value("SELECT max(id) FROM flagset")
         self.clock.advance(2)
         self.assertEqual(self.value("SELECT count(*) FROM flagset"), 4)

@@ -53,67 +53,54 @@ def _forget_deliveries(tx: Transaction) -> int:
     )
 
 
-def _much_vanished(tx: Transaction) -> int | None:
-    """A folder with more than is kept."""
-    folder_id: int | None = tx.value(
-        "SELECT folder_id FROM vanished GROUP BY folder_id HAVING count(*) > ? LIMIT 1",
-        VANISHED_KEPT + VANISHED_SLACK,
-    )
-    return folder_id
+@attrs.frozen
+class _Departed:
+    """A table of what has left an owner, of which the latest are kept for those who ask later."""
 
+    table: str
+    key: str
+    owner: str  # its table; ``<owner>_id`` refers to it, ``<table>_horizon`` stands in it
 
-def _forget_vanished(tx: Transaction) -> int:
-    """The horizon moves first: from then on nobody relies on what is below it."""
-    folder_id = _much_vanished(tx)
-    if folder_id is None:
-        return 0
-    horizon = tx.value(
-        "SELECT modseq FROM vanished WHERE folder_id = ? ORDER BY modseq DESC LIMIT 1 OFFSET ?",
-        folder_id,
-        VANISHED_KEPT,
-    )
-    tx.run("UPDATE folder SET vanished_horizon = ? WHERE id = ?", horizon, folder_id)
-    return len(
-        tx.rows(
-            "DELETE FROM vanished WHERE folder_id = ?1 AND uid IN (SELECT uid FROM vanished"
-            " WHERE folder_id = ?1 AND modseq <= ?2 ORDER BY modseq LIMIT ?3) RETURNING 1",
-            folder_id,
-            horizon,
-            VANISHED_BATCH,
+    def overfull(self, tx: Transaction) -> int | None:
+        """An owner of more than is kept."""
+        owner_id: int | None = tx.value(
+            f"SELECT {self.owner}_id FROM {self.table}"  # noqa: S608  # our own names
+            f" GROUP BY {self.owner}_id HAVING count(*) > ? LIMIT 1",
+            VANISHED_KEPT + VANISHED_SLACK,
         )
-    )
+        return owner_id
 
+    def is_due(self, tx: Transaction) -> bool:
+        """Is there such an owner?"""
+        return self.overfull(tx) is not None
 
-def _much_gone(tx: Transaction) -> int | None:
-    """A collection with more than is kept."""
-    collection_id: int | None = tx.value(
-        "SELECT collection_id FROM gone GROUP BY collection_id HAVING count(*) > ? LIMIT 1",
-        VANISHED_KEPT + VANISHED_SLACK,
-    )
-    return collection_id
-
-
-def _forget_gone(tx: Transaction) -> int:
-    """Like what vanished."""
-    collection_id = _much_gone(tx)
-    if collection_id is None:
-        return 0
-    horizon = tx.value(
-        "SELECT modseq FROM gone WHERE collection_id = ? ORDER BY modseq DESC LIMIT 1 OFFSET ?",
-        collection_id,
-        VANISHED_KEPT,
-    )
-    tx.run("UPDATE collection SET gone_horizon = ? WHERE id = ?", horizon, collection_id)
-    return len(
-        tx.rows(
-            "DELETE FROM gone WHERE collection_id = ?1 AND name IN (SELECT name FROM gone"
-            " WHERE collection_id = ?1 AND modseq <= ?2 ORDER BY modseq LIMIT ?3) RETURNING 1",
-            collection_id,
-            horizon,
-            VANISHED_BATCH,
+    def forget(self, tx: Transaction) -> int:
+        """The horizon moves first: from then on nobody relies on what is below it."""
+        table, owner = self.table, self.owner
+        owner_id = self.overfull(tx)
+        if owner_id is None:
+            return 0
+        horizon = tx.value(
+            f"SELECT modseq FROM {table} WHERE {owner}_id = ?"  # noqa: S608  # our own names
+            " ORDER BY modseq DESC LIMIT 1 OFFSET ?",
+            owner_id,
+            VANISHED_KEPT,
         )
-    )
+        tx.run(f"UPDATE {owner} SET {table}_horizon = ? WHERE id = ?", horizon, owner_id)  # noqa: S608
+        return len(
+            tx.rows(
+                f"DELETE FROM {table} WHERE {owner}_id = ?1 AND {self.key} IN"  # noqa: S608
+                f" (SELECT {self.key} FROM {table} WHERE {owner}_id = ?1 AND modseq <= ?2"
+                " ORDER BY modseq LIMIT ?3) RETURNING 1",
+                owner_id,
+                horizon,
+                VANISHED_BATCH,
+            )
+        )
 
+
+_VANISHED: Final = _Departed("vanished", "uid", "folder")
+_GONE: Final = _Departed("gone", "name", "collection")
 
 _UNUSED_FLAGS = "id NOT IN (SELECT flagset_id FROM message)"
 
@@ -134,7 +121,7 @@ CHORES: Final = (
     Chore(_exists("content WHERE is_digested = 0"), contents.digest_some),
     Chore(_exists("content WHERE is_indexed = 0"), searching.index_some),
     Chore(_has_old_deliveries, _forget_deliveries),
-    Chore(lambda tx: _much_vanished(tx) is not None, _forget_vanished),
-    Chore(lambda tx: _much_gone(tx) is not None, _forget_gone),
+    Chore(_VANISHED.is_due, _VANISHED.forget),
+    Chore(_GONE.is_due, _GONE.forget),
     Chore(_has_unused_flag_sets, _forget_flag_sets),
 )
