@@ -75,8 +75,14 @@ class Dovecot:
         os.chown(mail, user.pw_uid, user.pw_gid)
         self.directory.chmod(0o755)
         configuration = self.directory / "dovecot.conf"
-        configuration.write_text(
-            f"""
+        configuration.write_text(self._settings(user))
+        self._process = subprocess.Popen(["dovecot", "-F", "-c", str(configuration)])
+        _wait(self.imap)
+
+    def _settings(self, user: pwd.struct_passwd) -> str:
+        """Its dovecot.conf, with mail that belongs to ``user``."""
+        mail = self.directory / "mail"
+        return f"""
 base_dir = {self.directory}/run
 log_path = {self.directory}/log
 protocols = imap pop3 lmtp
@@ -129,9 +135,6 @@ service pop3-login {{
   }}
 }}
 """
-        )
-        self._process = subprocess.Popen(["dovecot", "-F", "-c", str(configuration)])
-        _wait(self.imap)
 
     @property
     def processes(self) -> list[int]:
