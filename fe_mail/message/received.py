@@ -1,23 +1,18 @@
 """
-Trace fields: Received and Return-Path, and counting them against loops.
+The trace field Received.
 
 What the peer said of itself (its HELO name) is reduced to harmless characters before it enters
-a header. RFC 5321 §4.4 (trace), §6.3 (loops); RFC 3848 (protocol names).
+a header. RFC 5321 §4.4; RFC 3848 (protocol names).
 """
 
 import re
-from collections.abc import Iterable
 
 from fe_mail.message.dates import format_date
-from fe_mail.message.headers import HeaderField
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Peer
 
-__all__ = ["MAX_RECEIVED", "count_received", "received_field", "return_path_field"]
+__all__ = ["received_field"]
 
-# More Received fields than this are a loop (RFC 5321 §6.3 asks for at least 100 where nothing
-# else is known; forwarding services of our kind see loops of two hosts, hence 25 as reference).
-MAX_RECEIVED = 25
 MAX_NAME_CHARACTERS = 255
 
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9.:_\-\[\]]")
@@ -54,13 +49,3 @@ def _name(text: str) -> str:
 
 def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def return_path_field(reverse_path: Address | None) -> bytes:
-    """The Return-Path field of final delivery (RFC 5321 §4.4)."""
-    return f"Return-Path: <{_printable(str(reverse_path or ''))}>\r\n".encode()
-
-
-def count_received(fields: Iterable[HeaderField]) -> int:
-    """How many hosts had this message already."""
-    return sum(1 for field in fields if field.key == b"received")
