@@ -36,17 +36,21 @@ class Parts:
     def __init__(self, parts: Sequence[Part], stop_order: Sequence[str]) -> None:
         self._parts = {part.name: part for part in parts}
         self._stop_order = tuple(stop_order)
+        self.is_stopped = False  # or stopping: from then on nothing starts
         names = [part.name for part in parts]
         if sorted(names) != sorted(stop_order):
             raise ValueError(f"{names} start, but {list(stop_order)} stop")
 
     async def start(self) -> None:
-        """Start one after the other; the first that fails ends it."""
+        """Start one after the other; the first that fails ends it, and so does ``stop``."""
         for part in self._parts.values():
+            if self.is_stopped:
+                return
             await part.start()
 
     async def stop(self) -> None:
         """Stop one after the other, also what did not come to start."""
+        self.is_stopped = True
         for name in self._stop_order:
             try:
                 await self._parts[name].stop()

@@ -139,6 +139,8 @@ class FeMailService(Service):
     async def _start(self) -> None:
         began = self.reactor.seconds()
         await self.parts.start()
+        if self.parts.is_stopped:
+            return
         self._settle()
         self._is_ready = True
         if self.demo:

@@ -45,6 +45,9 @@ class Flow(Protocol):
     def go_on(self) -> None:
         """Take more."""
 
+    def cannot_keep(self, reason: str) -> None:
+        """Tell who runs the server that the disk does not take a body."""
+
 
 @attrs.frozen
 class Room:
@@ -162,7 +165,11 @@ class Body:
         octets = bytes(self._memory)
         self._memory.clear()
         self._share.release()
-        await self._in_thread(lambda: file.write(octets))
+        try:
+            await self._in_thread(lambda: file.write(octets))
+        except OSError as error:
+            self._open().cannot_keep(error.strerror or type(error).__name__)
+            raise Unavailable("The server is busy. Try again later.") from None
         self._open().go_on()
 
 
@@ -176,12 +183,9 @@ class _Hidden:
 
     def write(self, octets: bytes) -> None:
         """Append."""
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
-            self._file.write(self._encryptor.update(octets))
-        except OSError:
-            raise Unavailable("The server is busy. Try again later.") from None
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
+        self._file.write(self._encryptor.update(octets))
 
     def read(self) -> bytes:
         """All of it."""

@@ -190,6 +190,13 @@ class Channel(HTTPChannel):
         self._networkProducer.resumeProducing()
         self._look()
 
+    def cannot_keep(self, reason: str) -> None:
+        """Tell who runs the server that the disk does not take a body."""
+        self.site.repeated.error(
+            "A large HTTP request was refused: no temporary file can be written ({reason})",
+            reason=reason,
+        )
+
     def resumeProducing(self) -> None:
         """The client read what it was sent."""
         super().resumeProducing()

@@ -51,6 +51,21 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(self.seen, ["-broken", "-stores"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_stopped_while_it_starts(self) -> None:
+        """What would have started after the one that takes long does not: its stores are closed."""
+        opened: Deferred[None] = Deferred()
+
+        async def start() -> None:
+            await opened
+
+        parts = Parts([Part("stores", start=start), self.part("doors")], ["doors", "stores"])
+        starting = Deferred.fromCoroutine(parts.start())
+        self.successResultOf(Deferred.fromCoroutine(parts.stop()))
+        opened.callback(None)
+        self.successResultOf(starting)
+        self.assertEqual(self.seen, ["-doors"])
+        self.assertTrue(parts.is_stopped)
+
     def test_none_is_forgotten(self) -> None:
         """Whatever starts has its place in the order of stopping, and the other way round."""
         for stop_order in (["a"], ["a", "b", "c"], ["a", "b", "b"]):

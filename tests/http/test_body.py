@@ -1,5 +1,8 @@
 """Bodies whose threads are late: what comes, goes and leaves in between."""
 
+import errno
+import tempfile
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -18,6 +21,7 @@ class Tap:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.told: list[str] = []
         self.is_open = True
 
     def ask(self) -> None:
@@ -31,6 +35,10 @@ class Tap:
     def go_on(self) -> None:
         """More."""
         self.is_open = True
+
+    def cannot_keep(self, reason: str) -> None:
+        """The disk is full."""
+        self.told.append(reason)
 
 
 class LateTests(SynchronousTestCase):
@@ -80,6 +88,21 @@ class LateTests(SynchronousTestCase):
         for _ in range(3):
             self.threads.next()
         self.assertEqual(self.successResultOf(result), b"a" * 50_000 + b"b" * 50_000)
+
+    def test_disk_that_takes_nothing(self) -> None:
+        """The client hears that we are busy, who runs the server hears why."""
+
+        def full() -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(tempfile, "TemporaryFile", full)
+        result = self.receive()
+        self.body.take(b"a" * 50_000)
+        self.threads.next()
+        self.failureResultOf(result, Unavailable)
+        self.assertEqual(self.tap.told, ["No space left on device"])
+        self.body.close()
+        self.assert_nothing_left()
 
     def test_left_while_writing(self) -> None:
         """The file is closed when its thread is done, not under it."""

@@ -1,10 +1,13 @@
 """One connection: bodies that are asked for, time, memory, and the end."""
 
+import errno
 import itertools
+import tempfile
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 
 from fe_mail.connection.registry import Limits
 from fe_mail.http.body import KEPT_OCTETS
@@ -357,6 +360,25 @@ class MemoryTests(SiteTestCase):
         channel.dataReceived(post(5000, b"/later") + b"x" * 5000)
         self.echo.later[0].callback(None)
         self.assertIn(b" 503 ", channel.transport.value())
+
+
+class DiskTests(SiteTestCase):
+    """When the disk is full."""
+
+    def test_said_in_the_log(self) -> None:
+        """503 for the clients; one line, not one for each of them, for who runs the server."""
+
+        def full() -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(tempfile, "TemporaryFile", full)
+        with capturedLogs() as logged:
+            for _ in range(2):
+                channel = self.connect()
+                channel.dataReceived(post(50_000) + b"x" * 50_000)
+                self.assertIn(b" 503 ", channel.transport.value().partition(b"\r\n")[0])
+        told = [event for event in logged if "temporary file" in str(event["log_format"])]
+        self.assertEqual([event["reason"] for event in told], ["No space left on device"])
 
 
 class CrowdTests(SiteTestCase):
