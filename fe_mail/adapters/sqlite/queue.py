@@ -205,6 +205,8 @@ class SQLiteQueue:
         await self.database.write(work)
         for settlement, reports in zip(settlements, prepared, strict=True):
             self._recent.forget(settlement.claim.message.id)
+            if any(settlement.claim is claim for claim in lost):
+                continue  # its reports may come again with another lease
             for report in reports:
                 report.writer.accepted()
         await self._drop_blobs(blobs)
