@@ -270,7 +270,7 @@ class SQLiteQueue:
         await self.database.write(lambda cursor: hold(cursor, message_id, reason, numbers))
 
     async def release(self, message_id: str, now: float, numbers: Sequence[int] = ()) -> None:
-        """Make held or waiting deliveries due at once. ``NotFound``."""
+        """Make held or waiting deliveries due as soon as their lane does not rest. ``NotFound``."""
         await self.database.write(lambda cursor: release(cursor, message_id, now, numbers))
 
     async def drop(self, message_id: str) -> None:
