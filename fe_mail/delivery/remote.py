@@ -262,7 +262,10 @@ def _outcome(transmission: Transmission, reply: RemoteReply) -> Outcome:
     """What the host said about one recipient."""
     if reply.is_positive:
         return Outcome.delivered(_line(reply), transmission.host, transmission.tls)
-    if reply.is_permanent and not transmission.is_session_refused:
+    if reply.is_permanent and _is_full(reply):
+        # Old hosts say 552 for 452 (RFC 5321 §4.5.3.1.10): it is no failure of the recipient.
+        outcome = Outcome.deferred(452, "4.5.3", _line(reply), transmission.host)
+    elif reply.is_permanent and not transmission.is_session_refused:
         outcome = Outcome.failed(reply.code, reply.enhanced, _line(reply), transmission.host)
     elif reply.is_permanent:
         # A host that refuses to talk to us at all says nothing about the recipient.

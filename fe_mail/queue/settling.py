@@ -95,7 +95,7 @@ class Settling:
             if id(settlement.claim) not in lost:
                 entry.done.callback(True)
             elif entry.current().token != settlement.claim.token:
-                self._waiting.append(entry)  # we claimed it anew just then
+                self._write_soon([entry])  # we claimed it anew just then
             else:
                 log.warn("{message_id}: its lease was lost", message_id=_id_of(entry))
                 entry.done.callback(False)

@@ -630,6 +630,19 @@ class QueueContract:
             self.assertEqual((waiting.message.id, waiting.owner), ("r1", "bounce:"))
             self.get(self.queue.drop("r1"))
 
+    def test_report_under_the_next_lease(self) -> None:
+        """What was refused for an old lease is recorded under the new one, report and all."""
+        for body in (BODY, LARGE):
+            self.put()
+            (claim,) = self.claim()
+            report = self.acceptance(message("r1", source="bounce"), body=body)
+            forged = attrs.evolve(claim, token="of another")
+            self.assertFalse(self.finish(forged, NEVER, reports=(report,)))
+            self.assertTrue(self.finish(claim, NEVER, reports=(report,)))
+            self.assertEqual(self.ids(), ["r1"])
+            self.assertEqual(self.get(self.queue.read_body(self.entry("r1").message)), body)
+            self.get(self.queue.drop("r1"))
+
     def test_entries(self) -> None:
         """What owners of domains read is recorded once, with the outcome."""
         entry = LogEntry(

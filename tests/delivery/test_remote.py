@@ -372,6 +372,11 @@ class FullTransactionTests(RemoteTestCase):
         self.exchange.transmit = once  # type: ignore[method-assign]
         self.assertEqual(self.deliver(), [(250, "2.0.0"), (452, "4.5.3"), (452, "4.5.3")])
 
+    def test_gone_meanwhile_of_old(self) -> None:
+        """Where a full transaction is called permanent, those who wait get no report either."""
+        self.exchange.full = reply(552, "5.5.3")
+        self.test_gone_meanwhile()
+
 
 class PublicAddressTests(SynchronousTestCase):
     """SSRF: which addresses are the Internet's."""

@@ -4,8 +4,10 @@ the queue that come late.
 """
 
 import random
+from functools import partial
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
@@ -13,13 +15,14 @@ from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import Claim, DeliveryState, Outcome
+from fe_mail.ports import Settlement
 from fe_mail.queue.runner import LEASE_SECONDS, STOP_GRACE_SECONDS, QueueRunner
 from fe_mail.queue.schedule import (
     DELAYED_NOTICE_AFTER_SECONDS,
     LIFETIME_SECONDS,
     MAX_RETRY_SECONDS,
 )
-from fe_mail.queue.settling import DEFECT_TRIES, RETRY_SECONDS
+from fe_mail.queue.settling import DEFECT_TRIES, RETRY_SECONDS, Settling
 from fe_mail.reception.bounces import Bounces
 from tests.adapters.later import LaterThreads
 from tests.queue.base import MESSAGE, PostOfficeTestCase, ScriptedCourier
@@ -137,6 +140,43 @@ class DefectTests(RunnerTestCase):
         self.run_for(DEFECT_TRIES * RETRY_SECONDS + 1, 1.0)
         self.assertEqual([one.deliveries[0].recipient for one in self.entries()], ["x@a.test"])
         self.assertGreaterEqual(len(self.flushLoggedErrors(ZeroDivisionError)), DEFECT_TRIES)
+
+
+class ClaimedAnewTests(RunnerTestCase):
+    """Outcomes that are written one by one, while we get other leases."""
+
+    def test_written_again(self) -> None:
+        """Each is written under its new lease at once, and does not wait for other mail to end."""
+        answers: list[Deferred[None]] = []
+
+        async def finish(settlements: Any, now: float) -> Any:
+            if len(settlements) > 1:
+                raise ZeroDivisionError
+            (claim,) = [one.claim for one in settlements]
+            answers.append(Deferred())
+            await answers[-1]
+            return () if claim.token == "new" else (claim,)
+
+        self.patch(self.queue, "finish", finish)
+        for name in "abc":
+            self.put(f"x@{name}.test")
+        claims = self.claims()
+        token = "old"
+        settling = Settling(self.queue, self.clock, Deferred.fromCoroutine)
+        done = [
+            settling.add(
+                Settlement(claim=claim, outcomes=(DELIVERED,)),
+                partial(lambda claim: attrs.evolve(claim, token=token), claim),
+            )
+            for claim in claims
+        ]
+        answers.pop().callback(None)  # the first is lost; the others fail together
+        self.assertEqual(len(answers), 2)
+        token = "new"
+        while answers:
+            answers.pop().callback(None)
+        self.assertEqual([self.successResultOf(one) for one in done], [False, True, True])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class TogetherTests(RunnerTestCase):

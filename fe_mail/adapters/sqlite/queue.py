@@ -205,6 +205,8 @@ class SQLiteQueue:
         await self.database.write(work)
         for settlement, reports in zip(settlements, prepared, strict=True):
             self._recent.forget(settlement.claim.message.id)
+            if any(settlement.claim is claim for claim in lost):
+                continue  # its reports may come again with another lease
             for report in reports:
                 report.writer.accepted()
         await self._drop_blobs(blobs)
@@ -268,7 +270,7 @@ class SQLiteQueue:
         await self.database.write(lambda cursor: hold(cursor, message_id, reason, numbers))
 
     async def release(self, message_id: str, now: float, numbers: Sequence[int] = ()) -> None:
-        """Make held or waiting deliveries due at once. ``NotFound``."""
+        """Make held or waiting deliveries due as soon as their lane does not rest. ``NotFound``."""
         await self.database.write(lambda cursor: release(cursor, message_id, now, numbers))
 
     async def drop(self, message_id: str) -> None:

@@ -6,7 +6,7 @@ is written by the transaction that accepts its message. One that outgrows ``SMAL
 is received goes on as a blob, which is durable before the row names it.
 
 What was accepted a moment ago is about to be delivered, so the newest small bodies are kept in
-memory, ``RECENT_OCTETS`` of them at most, until their messages go.
+memory, ``RECENT_OCTETS`` of them at most, until an outcome of their message is recorded.
 """
 
 from collections import OrderedDict
@@ -120,5 +120,5 @@ class RecentBodies:
         return self._kept.get(message.id)
 
     def forget(self, message_id: str) -> None:
-        """Its message is gone."""
+        """Its message is gone, or has had its first attempt."""
         self._octets -= len(self._kept.pop(message_id, b""))
