@@ -20,7 +20,7 @@ from fe_mail.adapters.sqlite.mailbox import store as store_module
 from fe_mail.adapters.sqlite.mailbox.dream import BELIEVED_SECONDS
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair
 from fe_mail.adapters.sqlite.mailbox.spool import ENDED_KEPT_SECONDS, Spool
-from fe_mail.adapters.sqlite.mailbox.store import UNFINISHED_SECONDS
+from fe_mail.adapters.sqlite.mailbox.store import KEEP_OPEN_SECONDS, UNFINISHED_SECONDS
 from fe_mail.adapters.sqlite.mailbox.upkeep import DELIVERIES_REMEMBERED_SECONDS
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, migrate, open_connection
 from fe_mail.adapters.threads import InlineThreads
@@ -429,6 +429,16 @@ class OpenFilesTests(FilesCase):
         self.assertFalse(self.is_open())
         self.assertFalse(self.has_connections())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closed_after_the_last(self) -> None:
+        """The while begins when the last one leaves; mail alone does not extend it."""
+        self.unlock().close()
+        self.clock.advance(KEEP_OPEN_SECONDS - 1)
+        self.unlock().close()
+        self.clock.advance(KEEP_OPEN_SECONDS - 1)
+        self.assertTrue(self.is_open())
+        self.clock.advance(1)
+        self.assertFalse(self.is_open())
 
     def test_sleep(self) -> None:
         """A session that only waits keeps the mailbox unlocked, but no connections."""
