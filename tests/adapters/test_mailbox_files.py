@@ -399,6 +399,17 @@ class EpochTests(FilesCase):
         self.started()
         self.assertEqual((old.exists(), young.exists()), (False, True))
 
+    def test_finished_meanwhile(self) -> None:
+        """What another process finishes while a store starts does not stop it."""
+        gone = self.directory / "gone.1.sqlite.new-wal"
+        glob = Path.glob
+
+        def listed(path: Path, pattern: str) -> list[Path]:
+            return [*glob(path, pattern), gone]
+
+        self.patch(Path, "glob", listed)
+        self.assertEqual(self.now(self.started().used_octets(ALICE)), 0)
+
 
 class OpenFilesTests(FilesCase):
     """When files are open, and when they are not."""
