@@ -20,7 +20,7 @@ from fe_mail.adapters.sqlite.mailbox import store as store_module
 from fe_mail.adapters.sqlite.mailbox.dream import BELIEVED_SECONDS
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair
 from fe_mail.adapters.sqlite.mailbox.spool import ENDED_KEPT_SECONDS, Spool
-from fe_mail.adapters.sqlite.mailbox.store import UNFINISHED_SECONDS
+from fe_mail.adapters.sqlite.mailbox.store import KEEP_OPEN_SECONDS, UNFINISHED_SECONDS
 from fe_mail.adapters.sqlite.mailbox.upkeep import DELIVERIES_REMEMBERED_SECONDS
 from fe_mail.adapters.sqlite.schema import SCHEMA_DIRECTORY, migrate, open_connection
 from fe_mail.adapters.threads import InlineThreads
@@ -399,6 +399,17 @@ class EpochTests(FilesCase):
         self.started()
         self.assertEqual((old.exists(), young.exists()), (False, True))
 
+    def test_finished_meanwhile(self) -> None:
+        """What another process finishes while a store starts does not stop it."""
+        gone = self.directory / "gone.1.sqlite.new-wal"
+        glob = Path.glob
+
+        def listed(path: Path, pattern: str) -> list[Path]:
+            return [*glob(path, pattern), gone]
+
+        self.patch(Path, "glob", listed)
+        self.assertEqual(self.now(self.started().used_octets(ALICE)), 0)
+
 
 class OpenFilesTests(FilesCase):
     """When files are open, and when they are not."""
@@ -429,6 +440,16 @@ class OpenFilesTests(FilesCase):
         self.assertFalse(self.is_open())
         self.assertFalse(self.has_connections())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closed_after_the_last(self) -> None:
+        """The while begins when the last one leaves; mail alone does not extend it."""
+        self.unlock().close()
+        self.clock.advance(KEEP_OPEN_SECONDS - 1)
+        self.unlock().close()
+        self.clock.advance(KEEP_OPEN_SECONDS - 1)
+        self.assertTrue(self.is_open())
+        self.clock.advance(1)
+        self.assertFalse(self.is_open())
 
     def test_sleep(self) -> None:
         """A session that only waits keeps the mailbox unlocked, but no connections."""

@@ -5,6 +5,7 @@ from typing import Any
 from fe_mail.adapters.sqlite.mailbox import contents, upkeep
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.mailboxes.view import SelectedFolder
+from fe_mail.model.errors import Corrupt
 from fe_mail.model.mailbox import FlagAction
 from fe_mail.model.records import NewItem, Removal
 from fe_mail.ports import OpenMailbox
@@ -37,6 +38,20 @@ class UpkeepTests(FilesCase):
         view.apply(self.now(self.mailbox.changes(self.inbox, view.modseq)))
         view.take_vanished()
         return list(view.uids)
+
+    def test_damage(self) -> None:
+        """A content that cannot be digested any more keeps no other chore from being done."""
+        self.clock.advance(2)
+        file = self.file()
+        file.execute("DELETE FROM digest WHERE content_id = 1")
+        file.execute("DELETE FROM structure WHERE content_id = 1")
+        file.execute("UPDATE content SET is_digested = 0 WHERE id = 1")
+        file.execute("DELETE FROM piece WHERE id >> 20 = 1")
+        self.now(self.mailbox.append("INBOX", [new()]))
+        self.assertEqual(self.value("SELECT count(*) FROM content WHERE is_indexed = 0"), 1)
+        self.clock.advance(2)
+        self.assertEqual(self.value("SELECT count(*) FROM content WHERE is_indexed = 0"), 0)
+        self.assertEqual(len(self.flushLoggedErrors(Corrupt)), 1)
 
     def test_vanished(self) -> None:
         """Only the latest are kept; who looked long before is right all the same."""

@@ -1,10 +1,10 @@
 """
 Digests: what is known of a message without reading it, computed once and kept beside its content.
 
-A content of version 1 has none yet: ``digest_some`` makes them in the background, a few in each
-transaction, and ``missing`` makes one for whoever asks before. Threads are found at arrival: an
-e-mail joins the oldest one that names the same message id under the same base subject, and each
-links its own id, what it replies to, and the root of its references.
+A content of version 1 has none yet: ``contents.digest_some`` makes them in the background, a few in
+each transaction, and ``fetching`` one for whoever asks before, which is not kept. Threads are found
+at arrival: an e-mail joins the oldest one that names the same message id under the same base
+subject, and each links its own id, what it replies to, and the first and last of its references.
 
 RFC 5256 §2.2, §3; RFC 8474 §5; RFC 8621 §3, §4.1.
 """

@@ -31,7 +31,7 @@ from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
 from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
-from fe_mail.adapters.sqlite.mailbox.upkeep import CHORES
+from fe_mail.adapters.sqlite.mailbox.upkeep import CHORES, Chore
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.change import Change
 from fe_mail.model.errors import Corrupt, MailError, NotFound, Unavailable
@@ -329,11 +329,20 @@ class MailboxFile:
         self._start(self._tend())
 
     async def _tend(self) -> None:
-        """Every chore that is due, a bounded transaction at a time, until we are to close."""
+        """Every chore that is due; damage that one of them meets does not keep the others."""
         for chore in CHORES:
-            while not self._is_leaving and await self.read(chore.is_due):
-                if not await self.write(chore.work):
-                    break
+            try:
+                await self._do(chore)
+            except Corrupt:
+                self._log.failure(
+                    "a chore met damage in mailbox {alias_id}", alias_id=self.alias_id
+                )
+
+    async def _do(self, chore: Chore) -> None:
+        """A bounded transaction at a time, until nothing is due or we are to close."""
+        while not self._is_leaving and await self.read(chore.is_due):
+            if not await self.write(chore.work):
+                break
 
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         done: Deferred[object] = Deferred.fromCoroutine(work)

@@ -4,6 +4,7 @@ The files of mailboxes: which mailbox of which alias a name means, giving names 
 A name without an epoch means epoch 0. What is being made has ``.new`` behind its name.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def remove(path: Path) -> None:
 
 
 def remove_unfinished(directory: Path, oldest: float) -> None:
-    """Remove what a crash left half made; what is younger may be somebody's work."""
+    """Remove what a crash left half made; what is younger or goes meanwhile is another's."""
     with translated():
         for path in directory.glob(f"*.sqlite{_UNFINISHED}*"):
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()

@@ -117,6 +117,7 @@ class SQLiteMailboxStore:
         async with self._lock(alias_id):
             file = await self._opened(alias_id, mailbox_key)
             file.handles += 1
+            _stay_open(file)
         handle = SQLiteOpenMailbox(file, lambda: self._given_back(file))
         try:
             await file.take_in()
@@ -187,9 +188,7 @@ class SQLiteMailboxStore:
 
     def _let_go(self, file: MailboxFile) -> None:
         """Close a file that is not in its place any more, as soon as nobody has a handle."""
-        if file.close_timer is not None:
-            file.close_timer.cancel()
-            file.close_timer = None
+        _stay_open(file)
         if not file.handles:
             self._in_background(file.close())
 
@@ -220,9 +219,7 @@ class SQLiteMailboxStore:
 
     async def _close(self, file: MailboxFile) -> None:
         del self._open[file.alias_id]
-        if file.close_timer is not None:
-            file.close_timer.cancel()
-            file.close_timer = None
+        _stay_open(file)
         await file.close()
 
     async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
@@ -314,6 +311,13 @@ class _AliasLock:
         self._lock.release()
         if not self._lock.locked:
             self._locks.pop(self._alias_id, None)
+
+
+def _stay_open(file: MailboxFile) -> None:
+    """Forget when it was to be closed. Not for a delivery: mail alone shall not keep it open."""
+    if file.close_timer is not None:
+        file.close_timer.cancel()
+        file.close_timer = None
 
 
 def _build(unfinished: Path, mailbox_key: bytes, now: float) -> bytes:

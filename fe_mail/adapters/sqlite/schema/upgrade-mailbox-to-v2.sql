@@ -113,7 +113,7 @@ CREATE TABLE item (
     id INTEGER PRIMARY KEY,
     collection_id INTEGER NOT NULL REFERENCES collection (id) ON DELETE CASCADE,
     name TEXT NOT NULL,
-    etag TEXT NOT NULL,                    -- a hash of the octets and the values
+    etag TEXT NOT NULL,                    -- a hash of the octets
     modseq INTEGER NOT NULL,
     size_octets INTEGER NOT NULL,
     octets BLOB NOT NULL,
