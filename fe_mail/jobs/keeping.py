@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.model.errors import Conflict, MailError
+from fe_mail.model.errors import Conflict
 from fe_mail.model.lease import Lease
 from fe_mail.ports import Leases
 
@@ -74,7 +74,7 @@ class _Renewal:
             self._lease = await self._leases.renew(self._lease, LEASE_SECONDS)
         except Conflict:
             self.is_lost = True
-        except MailError:
+        except Exception:
             self.log.failure("The lease of {name} could not be renewed.", name=self._lease.name)
             self.is_lost = not self._leases.holds(self._lease)
         if self._is_over:

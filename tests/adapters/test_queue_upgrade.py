@@ -309,6 +309,20 @@ class UpgradeTests(SynchronousTestCase):
         self.assertEqual(self.bring_in(self.open()), 0)
         self.assertFalse(self.spool_path.exists())
 
+    def test_set_aside_by_another(self) -> None:
+        """Who saw the file just before another process set it aside does not replace the copy."""
+        body = b"a body"
+        self.store_body("a", body)
+        self.close_old()
+        queue = self.open()
+        self.bring_in(queue)
+        copy = self.directory / "spool.before-v2.sqlite"
+        kept = copy.read_bytes()
+        self.spool_path.touch()  # what opening it makes
+        self.assertEqual(self.bring_in(queue), 0)
+        self.assertEqual(copy.read_bytes(), kept)
+        self.assertFalse(self.spool_path.exists())
+
     def test_batches(self) -> None:
         """However many there are."""
         self.patch(spool_upgrade, "BATCH_BODIES", 3)

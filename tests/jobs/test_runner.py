@@ -183,14 +183,14 @@ class IntervalTests(RunnerCase):
 class FailureTests(RunnerCase):
     """Jobs and stores that do not do what they should."""
 
-    async def fail(self) -> None:
+    async def broken(self) -> None:
         """A job."""
         self.runs.append(self.clock.seconds() - START)
         raise Unavailable
 
     def test_back_off(self) -> None:
         """A failure is logged and tried again, at first soon, at last at the interval."""
-        self.runner(self.fail, interval=4 * RETRY_SECONDS)
+        self.runner(self.broken, interval=4 * RETRY_SECONDS)
         self.wait(1000.0)
         pauses = [second - first for first, second in zip(self.runs, self.runs[1:], strict=False)]
         self.assertEqual(pauses, [RETRY_SECONDS, 2 * RETRY_SECONDS] + 3 * [4 * RETRY_SECONDS])
@@ -200,7 +200,7 @@ class FailureTests(RunnerCase):
     def test_back_off_outlives_a_restart(self) -> None:
         """A process that fails and is started again and again does not try each time."""
         for _ in range(10):
-            runner = self.runner(self.fail)
+            runner = self.runner(self.broken)
             self.wait(30.0)
             self.stop(runner)
         self.assertEqual(self.runs, [20.0, 80.0, 200.0])
@@ -238,7 +238,15 @@ class FailureTests(RunnerCase):
 
     def test_renewals_that_fail(self) -> None:
         """One is borne, but nobody works on when the lease may be another's."""
-        leases = LeasesThatFail(self.leases())
+        self.renewals_fail(Unavailable)
+
+    def test_renewals_with_a_defect(self) -> None:
+        """The same when it is our own mistake: the next renewal is not forgotten."""
+        self.renewals_fail(ZeroDivisionError)
+
+    def renewals_fail(self, kind: type[Exception]) -> None:
+        """Once, and then for longer than the lease lasts."""
+        leases = LeasesThatFail(self.leases(), kind)
         leases.is_full = False
         ended: list[float] = []
 
@@ -258,7 +266,7 @@ class FailureTests(RunnerCase):
         leases.is_full = True
         self.wait(LEASE_SECONDS + 20.0)
         self.assertEqual(len(ended), 1)
-        self.flushLoggedErrors(Unavailable)
+        self.assertGreater(len(self.flushLoggedErrors(kind)), 1)
 
     def test_longer_than_its_interval(self) -> None:
         """It never meets itself, and rests a little."""
@@ -283,8 +291,9 @@ class FailureTests(RunnerCase):
 class LeasesThatFail:
     """Leases on a disk that is full for a while."""
 
-    def __init__(self, leases: SQLiteLeases) -> None:
+    def __init__(self, leases: SQLiteLeases, kind: type[Exception] = Unavailable) -> None:
         self._leases = leases
+        self._kind = kind
         self.is_full = True
 
     def __getattr__(self, name: str) -> Any:
@@ -293,7 +302,7 @@ class LeasesThatFail:
         return getattr(self._leases, name)
 
     async def _fail(self, *arguments: Any) -> Lease:
-        raise Unavailable
+        raise self._kind
 
 
 class TwoProcessesTests(RunnerCase):

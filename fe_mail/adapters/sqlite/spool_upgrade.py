@@ -34,7 +34,8 @@ async def bring_in_spool(queue: Database, path: Path, key: bytes, threads: Threa
         count += await queue.write(_taking(bodies))
         last = bodies[-1][0]
     await spool.close()
-    await threads.run(lambda: _set_aside(path))
+    # Of an empty one nothing is kept: opening it has made it, if another process was quicker.
+    await threads.run(lambda: _set_aside(path) if last else path.unlink(missing_ok=True))
     return count
 
 
