@@ -502,7 +502,7 @@ class PasswordTests(AliasesTestCase):
     def test_after_a_crash(self) -> None:
         """A mailbox that was made and never got its password is in nobody's way."""
         self.now(self.mailboxes.create(self.alice.id, b"x" * 32))
-        self.enter(self.generate().password)
+        self.assertEqual(self.enter(self.generate().password).alias.id, self.alice.id)
 
     def test_sending_only(self) -> None:
         """An alias without IMAP gets a password for sending."""
