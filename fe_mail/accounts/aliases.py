@@ -171,9 +171,15 @@ class Aliases:
 
     async def _open_slot(self, user: User, keys: MailboxKeys, password: str) -> Slot:
         self._check_wrong(user)
-        slot = await self._keys.open(keys, password)
+        now = self._clock.seconds()
+        self._wrong.setdefault(user.id, []).append(now)  # so that no crowd passes the limit
+        try:
+            slot = await self._keys.open(keys, password)
+        except Exception:  # nobody looked, so it was not wrong
+            if now in self._wrong.get(user.id, ()):
+                self._wrong[user.id].remove(now)
+            raise
         if slot is None:
-            self._wrong.setdefault(user.id, []).append(self._clock.seconds())
             raise AuthenticationFailed("The current password is not correct.")
         self._wrong.pop(user.id, None)
         return slot

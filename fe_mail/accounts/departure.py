@@ -11,8 +11,7 @@ from typing import Protocol
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.users import Users
 from fe_mail.model.account import User
-from fe_mail.model.errors import PermissionDenied
-from fe_mail.model.page import every
+from fe_mail.model.errors import Conflict, PermissionDenied
 from fe_mail.ports import AliasStore, Bus, MailboxStore, UserStore
 
 __all__ = ["Departure"]
@@ -39,14 +38,10 @@ class Departure:
 
     async def remove(self, user: User) -> None:
         """The same on the operator's word. ``PermissionDenied`` for the last admin."""
-        if user.group == "admin" and not await self._has_other_admin(user):
+        try:
+            gone = await self._accounts.delete_user(user.id, keeps_an_admin=True)
+        except Conflict:
             raise PermissionDenied(
                 "You are the only administrator of this server, so your account has to stay."
-            )
-        await self._aftermath.follow(await self._accounts.delete_user(user.id))
-
-    async def _has_other_admin(self, user: User) -> bool:
-        async for other in every(self._accounts.users):
-            if other.group == "admin" and other.id != user.id:
-                return True
-        return False
+            ) from None
+        await self._aftermath.follow(gone)

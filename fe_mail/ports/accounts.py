@@ -10,7 +10,8 @@ alias) is no attribute to update. Lists: ``adapters/account_rules.py``.
 A store of documents can do every method with one document at a time: the credentials of an alias
 are part of its document, the members of a domain of its. Where a deletion takes others with it
 (``delete_user``, ``delete_domain``), the document is marked first, so that nobody finds it, and the
-others follow one by one, each with its note in the outbox; whoever repeats it goes on.
+others follow one by one, each with its note in the outbox; whoever repeats it goes on. Who the
+server's admins are is such a document too, so that of two who go at once one is the last.
 """
 
 from collections.abc import Mapping
@@ -75,12 +76,16 @@ class UserStore(Protocol):
     ) -> User:
         """Change attributes; ``Conflict`` unless those in ``when`` have these values."""
 
-    async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
+    async def delete_user(
+        self, user_id: UserId, *, keeps_an_admin: bool = False
+    ) -> tuple[AliasId, ...]:
         """
         Remove with memberships and sessions; domains left without an admin go too.
 
         The user's aliases in other domains pass to the domain's first admin, so that no mail is
         lost. Returns the ids of the aliases that went and had keys: they are unsettled now.
+
+        ``keeps_an_admin``: ``Conflict`` for the server's last admin, also when several go at once.
         """
 
     async def users(self, query: Query) -> Page[User]:

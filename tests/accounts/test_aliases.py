@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from fe_mail.accounts.aliases import Aliases, GeneratedPassword
+from fe_mail.accounts.aliases import MAX_WRONG_PASSWORDS, Aliases, GeneratedPassword
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import CHOSEN_ITERATIONS, GENERATED_ITERATIONS
 from fe_mail.accounts.site import Site
@@ -17,6 +17,7 @@ from fe_mail.model.errors import (
     NotFound,
     PermissionDenied,
     RateLimited,
+    Unavailable,
 )
 from fe_mail.model.identity import Identity
 from fe_mail.model.mailbox import Delivery, NewMessage
@@ -431,6 +432,48 @@ class PasswordTests(AliasesTestCase):
         self.clock.advance(3601)
         self.generate(password=first.password)
 
+    def test_crowd_of_guesses(self) -> None:
+        """Guesses that come at once pass the limit no more than those that come one by one."""
+        self.generate()
+        gate: Deferred[None] = Deferred()
+        derive = self.keyring.salted_password
+
+        async def wait_and_derive(*words: Any) -> bytes:
+            await gate
+            return bytes(await derive(*words))
+
+        self.patch(self.keyring, "salted_password", wait_and_derive)
+        crowd = [
+            Deferred.fromCoroutine(
+                self.aliases.generate_password(
+                    self.user, self.domain, self.alice, password=f"wrong {number}"
+                )
+            )
+            for number in range(MAX_WRONG_PASSWORDS + 3)
+        ]
+        for late in crowd[MAX_WRONG_PASSWORDS:]:
+            self.failureResultOf(late, RateLimited)
+        gate.callback(None)
+        for looked_at in crowd[:MAX_WRONG_PASSWORDS]:
+            self.failureResultOf(looked_at, AuthenticationFailed)
+
+    def test_not_looked_at(self) -> None:
+        """A password that nobody had time to look at was not wrong."""
+        first = self.generate()
+
+        async def busy(*_: Any) -> bytes:
+            raise Unavailable("busy")
+
+        with_time = self.keyring.salted_password
+        self.keyring.salted_password = busy
+        for _ in range(MAX_WRONG_PASSWORDS + 1):
+            work = self.aliases.generate_password(
+                self.user, self.domain, self.alice, password=first.password
+            )
+            self.fails(Unavailable, work)
+        self.keyring.salted_password = with_time
+        self.generate(password=first.password)
+
     def test_weak(self) -> None:
         """A chosen password must be strong, without quotes, and not the address."""
         for weak in ("password1", "alice@example.org", 'mulled "otter" 84 quay'):
@@ -459,7 +502,7 @@ class PasswordTests(AliasesTestCase):
     def test_after_a_crash(self) -> None:
         """A mailbox that was made and never got its password is in nobody's way."""
         self.now(self.mailboxes.create(self.alice.id, b"x" * 32))
-        self.enter(self.generate().password)
+        self.assertEqual(self.enter(self.generate().password).alias.id, self.alice.id)
 
     def test_sending_only(self) -> None:
         """An alias without IMAP gets a password for sending."""

@@ -185,7 +185,10 @@ class ChangesTests(KeysTestCase):
         process.steps(1)
         self.now(self.onlooker.accounts.fence(self.alice.id))
         process.finish()
-        self.inbox(self.successResultOf(changing).password)
+        made = self.successResultOf(changing)
+        self.assertTrue(made.mailbox_kept)
+        self.assertEqual(self.inbox(made.password), [])
+        self.is_sound()
 
     def deleted_after(self, count: int) -> int:
         """The alias is deleted after so many steps of the one who makes its mailbox."""

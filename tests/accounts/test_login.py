@@ -95,8 +95,9 @@ class PasswordTests(LoginTestCase):
 
     def test_saslprep(self) -> None:
         """A password means the same composed and decomposed (RFC 4013)."""
-        self.add_credential(self.alice, "caf\u00e9 au lait au lit")
-        self.enter(password="cafe\u0301 au lait au lit")
+        added = self.add_credential(self.alice, "caf\u00e9 au lait au lit")
+        identity = self.enter(password="cafe\u0301 au lait au lit")
+        self.assertEqual(identity.credential_id, added.id)
 
     def test_wrong(self) -> None:
         """Wrong, empty, endless and unprintable passwords are refused with one wording."""
@@ -143,9 +144,9 @@ class PasswordTests(LoginTestCase):
 
     def test_several_passwords(self) -> None:
         """Each password of an alias opens it."""
-        self.add_credential(self.alice, "a second password", iterations=600_000)
-        self.enter(password="a second password")
-        self.enter()
+        second = self.add_credential(self.alice, "a second password", iterations=600_000)
+        self.assertEqual(self.enter(password="a second password").credential_id, second.id)
+        self.assertEqual(self.enter().credential_id, self.credential.id)
 
 
 class UnknownNameTests(LoginTestCase):
@@ -372,7 +373,9 @@ class ExchangeTests(LoginTestCase):
         for response in responses:
             result = Deferred.fromCoroutine(exchange.step(response))
             result.addErrback(lambda f: f.trap(Invalid, AuthenticationFailed, RateLimited))
-            self.successResultOf(result)
+            answer = self.successResultOf(result)
+            is_error = answer in (Invalid, AuthenticationFailed, RateLimited)
+            self.assertTrue(is_error or isinstance(answer, bytes), answer)
 
     def test_unknown_mechanism(self) -> None:
         """Only what is advertised is spoken."""

@@ -340,4 +340,6 @@ class PatternTests(SynchronousTestCase):
     @given(st.text(max_size=30), st.text(max_size=20))
     def test_any_text(self, body: str, local: str) -> None:
         """Any expression either compiles or is Invalid; matching never raises."""
-        match_pattern(f"/{body}/", local)
+        groups = match_pattern(f"/{body}/", local)
+        if groups is not None:
+            self.assertEqual({type(group) for group in groups} - {str}, set())

@@ -89,9 +89,10 @@ class ClientFirstTests(SynchronousTestCase):
     def test_any_octets(self, message: bytes) -> None:
         """Whatever comes, the parser answers with a value or one of its two errors."""
         try:
-            scram.parse_client_first(message)
+            parsed = scram.parse_client_first(message)
         except (Invalid, AuthenticationFailed):
             return
+        self.assertTrue(message.decode().endswith(parsed.bare))
 
 
 class ClientFinalTests(SynchronousTestCase):
@@ -120,6 +121,7 @@ class ClientFinalTests(SynchronousTestCase):
     def test_any_octets(self, message: bytes) -> None:
         """Whatever comes, the parser answers with a value or Invalid."""
         try:
-            scram.parse_client_final(message)
+            parsed = scram.parse_client_final(message)
         except Invalid:
             return
+        self.assertTrue(message.decode().startswith(parsed.without_proof))

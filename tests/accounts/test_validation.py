@@ -163,9 +163,10 @@ class ValidationTests(SynchronousTestCase):
             lambda value: validation.person_name(value, "f"),
         ):  # fmt: skip
             try:
-                rule(text)
+                value = rule(text)
             except Invalid:
                 continue
+            self.assertEqual(rule(text), value)
 
     def test_long_input(self) -> None:
         """Hostile length costs no more than the length."""

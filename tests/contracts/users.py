@@ -5,7 +5,7 @@ import attrs
 from fe_mail.model.account import (
     WebSession,
 )
-from fe_mail.model.errors import AlreadyExists, NotFound
+from fe_mail.model.errors import AlreadyExists, Conflict, NotFound
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from tests.contracts.account_case import AccountCase, alias, domain, user
 from tests.fakes import give_keys
@@ -113,6 +113,18 @@ class UsersContract(AccountCase):
         self.assertEqual([member.user_id for member in members], ["u1"])
         self.assertEqual(self.get(self.accounts.alias(AliasId("id-bob"))).user_id, "u1")
         self.assertEqual(self.get(self.accounts.check()), ())
+
+    def test_last_admin(self) -> None:
+        """Who asks for it keeps the server's last admin; others go, and admins who are not last."""
+        self.get(self.accounts.add_user(user("u1")))
+        self.get(self.accounts.add_user(user("u2")))
+        self.fails(self.accounts.delete_user(UserId("u1"), keeps_an_admin=True), Conflict)
+        self.assertEqual(self.get(self.accounts.user(UserId("u1"))).group, "admin")
+        self.get(self.accounts.update_user(UserId("u2"), 1.0, group="admin"))
+        self.get(self.accounts.add_user(user("u3")))
+        for name in ("u3", "u1"):
+            self.get(self.accounts.delete_user(UserId(name), keeps_an_admin=True))
+        self.fails(self.accounts.delete_user(UserId("u2"), keeps_an_admin=True), Conflict)
 
     def test_owned(self) -> None:
         """From the first user on, for ever."""

@@ -9,12 +9,14 @@ from fe_mail.adapters.sqlite.aliases import delete_aliases
 from fe_mail.adapters.sqlite.database import Cursor
 from fe_mail.adapters.sqlite.domains import delete_domain
 from fe_mail.model.account import User
+from fe_mail.model.errors import Conflict
 from fe_mail.model.ids import AliasId, UserId
 from fe_mail.model.page import Page, Query
 from fe_mail.ports.accounts import NOTHING
 
 __all__ = ["SQLiteUsers"]
 
+_OTHER_ADMIN = """SELECT 1 FROM users WHERE "group" = 'admin' AND id <> ? LIMIT 1"""
 _COME_FIRST = "INSERT INTO first_user VALUES (1, ?) ON CONFLICT DO NOTHING RETURNING one"
 # After the memberships of a user went: the first admin of each of the domains inherits.
 _INHERIT = """
@@ -81,11 +83,16 @@ class SQLiteUsers:
 
         return await self._file.change(work)
 
-    async def delete_user(self, user_id: UserId) -> tuple[AliasId, ...]:
+    async def delete_user(
+        self, user_id: UserId, *, keeps_an_admin: bool = False
+    ) -> tuple[AliasId, ...]:
         """Remove with what hangs on the user; returns the aliases that are unsettled now."""
 
         def work(cursor: Cursor) -> tuple[AliasId, ...]:
-            USERS.one(cursor, "id = ?", user_id)
+            user = USERS.one(cursor, "id = ?", user_id)
+            is_kept = keeps_an_admin and user.group == "admin"
+            if is_kept and not cursor.execute(_OTHER_ADMIN, (user_id,)).fetchall():
+                raise Conflict("The last admin of the server stays.")
             mine = cursor.execute(
                 "DELETE FROM members WHERE user_id = ? RETURNING domain_id", (user_id,)
             ).fetchall()
