@@ -84,15 +84,22 @@ class Seen:
             result = await self._mailbox.store_flags(view.folder.id, uids, FlagAction.ADD, SEEN)
         except MailError as error:
             self.log.warn("\\Seen was not stored: {reason}", reason=error.message)
-            for uid in uids:
-                self._expect(uid, is_seen=False)
-            self._taken_back += uids
+            self._take_back(uids)
+            return
+        except Exception:  # of ours; what waits has its own try
+            self.log.failure("\\Seen was not stored")
+            self._take_back(uids)
             return
         for uid, flags, modseq in result.changed:
             index = view.index_of(uid)
             if index is not None:
                 view.set_flags(index, flags, modseq)
         self._advance(result.since, result.modseq)
+
+    def _take_back(self, uids: Sequence[int]) -> None:
+        for uid in uids:
+            self._expect(uid, is_seen=False)
+        self._taken_back += uids
 
     def _expect(self, uid: int, is_seen: bool) -> None:
         index = self._view.index_of(uid)

@@ -99,6 +99,16 @@ class SeenTests(IMAPTestCase):
         self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Recent))")
         self.assertEqual(self.stored(), COUNT - 1)
 
+    def test_what_breaks_is_taken_back(self) -> None:
+        """A defect is no different for the client, and what waited is stored all the same."""
+        self.read_all()
+        self.late.gates[0].errback(ZeroDivisionError())
+        self.late.gates[1].callback(None)
+        told = self.ask(self.session, b"noop")
+        self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Recent))")
+        self.assertEqual(self.stored(), COUNT - 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_what_fails_within_a_literal(self) -> None:
         """The flag is taken back in the middle of a big body, and told behind its response."""
         raw = message("big", "x" * (INLINE_BODY_OCTETS + 2 * CHUNK_OCTETS))
