@@ -133,6 +133,18 @@ class SeenTests(IMAPTestCase):
             ],
         )
 
+    def test_defect_within_a_literal(self) -> None:
+        """No reply can be told from the body any more: the connection is cut."""
+        self.add(message("big", "x" * (INLINE_BODY_OCTETS + 2 * CHUNK_OCTETS)))
+        self.ask(self.session, b"noop")
+        self.late.reading = Deferred()
+        self.session.send(b"f FETCH %d BODY.PEEK[]\r\n" % (COUNT + 1))
+        begun = self.session.rest()
+        self.late.reading.errback(ZeroDivisionError())
+        self.assertEqual(self.session.rest(), begun)
+        self.assertTrue(self.session.is_closed)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_client_that_goes(self) -> None:
         """What it read is stored all the same, and then the mailbox given back."""
         file = self.mailboxes._open[self.alice.id]  # type: ignore[attr-defined]
