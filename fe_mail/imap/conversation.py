@@ -129,6 +129,7 @@ class IMAPConversation(conversation.Conversation):
         self._octets_in_hand = 0
 
     def _refuse(self, frame: Refused) -> None:
+        self._empty_hand()  # the framer forgot what came of the command
         if frame.fatal:
             raise Bye("Too much for one command.", b"TOOBIG")
         if frame.is_message:

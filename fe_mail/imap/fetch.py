@@ -162,6 +162,12 @@ async def _send(session: Session, items: tuple[FetchItem, ...], line: Line) -> b
             return False
         session.wire.abort()
         raise ConnectionEnded from None
+    except ConnectionEnded:
+        raise
+    except Exception:
+        if writing.is_begun:
+            session.wire.abort()
+        raise
     writing.end()
     if session.wire.is_full():
         await session.wire.drain()

@@ -4,7 +4,8 @@
 A commit for every message would cost ten times as much as reading it. So one write runs at a
 time, what is read meanwhile shares the next, and nobody waits: the client is told at once. Every
 other command of the session begins when all of it is stored (``settled``). What cannot be stored
-is taken back, and told. RFC 9051 §6.4.5 (the flag is set implicitly).
+is taken back, and told there: never by the write, which may fail while a FETCH is in the middle of
+a literal. RFC 9051 §6.4.5 (the flag is set implicitly).
 """
 
 from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ class Seen:
         self._waiting: list[int] = []
         self._is_writing = False
         self._settled: list[Deferred[None]] = []
+        self._taken_back: list[int] = []  # and not told yet
 
     def mark(self, uids: Sequence[int]) -> None:
         """These messages were read: the view has the flag from now on."""
@@ -53,11 +55,16 @@ class Seen:
             writing.addErrback(lambda failure: self.log.failure("\\Seen was not stored", failure))
 
     async def settled(self) -> None:
-        """Wait until all of it is stored, or will never be."""
+        """Wait until all of it is stored, or never will be; that is told, so not in a response."""
         if self._is_writing:
             done: Deferred[None] = Deferred()
             self._settled.append(done)
             await done
+        taken_back, self._taken_back = self._taken_back, []
+        for uid in taken_back:
+            index = self._view.index_of(uid)
+            if index is not None:
+                self._tell(index)
 
     async def _write(self) -> None:
         self._is_writing = True
@@ -77,8 +84,11 @@ class Seen:
             result = await self._mailbox.store_flags(view.folder.id, uids, FlagAction.ADD, SEEN)
         except MailError as error:
             self.log.warn("\\Seen was not stored: {reason}", reason=error.message)
-            for uid in uids:
-                self._expect(uid, is_seen=False)
+            self._take_back(uids)
+            return
+        except Exception:  # of ours; what waits has its own try
+            self.log.failure("\\Seen was not stored")
+            self._take_back(uids)
             return
         for uid, flags, modseq in result.changed:
             index = view.index_of(uid)
@@ -86,11 +96,14 @@ class Seen:
                 view.set_flags(index, flags, modseq)
         self._advance(result.since, result.modseq)
 
+    def _take_back(self, uids: Sequence[int]) -> None:
+        for uid in uids:
+            self._expect(uid, is_seen=False)
+        self._taken_back += uids
+
     def _expect(self, uid: int, is_seen: bool) -> None:
         index = self._view.index_of(uid)
         if index is None:
             return
         flags = self._view.flags_of(index)
         self._view.expect_flags(index, flags | SEEN if is_seen else flags - SEEN)
-        if not is_seen:
-            self._tell(index)

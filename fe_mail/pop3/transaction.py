@@ -104,6 +104,12 @@ async def _stream(talk: POP3Conversation, head: bytes, pieces: AsyncIterator[byt
         talk.log.info("POP3 session {session_id} lost its message", session_id=talk.peer.session_id)
         talk.link.close()
         raise ConnectionEnded from None
+    except ConnectionEnded:
+        raise
+    except Exception:
+        if has_begun:  # nor may an error look like a part of it
+            talk.link.close()
+        raise
     talk.write(stuffer.finish() if has_begun else head + stuffer.finish())
 
 

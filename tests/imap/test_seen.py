@@ -7,8 +7,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
+from fe_mail.imap.fetch import CHUNK_OCTETS
 from fe_mail.model.errors import Unavailable
-from fe_mail.model.mailbox import FlagResult
+from fe_mail.model.mailbox import INLINE_BODY_OCTETS, FlagResult
 from fe_mail.ports import OpenMailbox
 from tests.dialogue import Connection
 from tests.imap.base import IMAPTestCase, message
@@ -25,6 +26,7 @@ class LateMailbox:
         self._mailbox = mailbox
         self.gates: list[Deferred[None]] = []
         self.asked: list[list[int]] = []
+        self.reading: Deferred[None] | None = None  # ``read`` waits for it, once it is set
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._mailbox, name)
@@ -35,6 +37,12 @@ class LateMailbox:
         self.gates.append(Deferred())
         await self.gates[-1]
         return await self._mailbox.store_flags(folder_id, uids, *more)
+
+    async def read(self, folder_id: int, uid: int, start: int, end: int) -> bytes:
+        """A piece; not the first one waits."""
+        if self.reading is not None and start:
+            await self.reading
+        return await self._mailbox.read(folder_id, uid, start, end)
 
 
 class SeenTests(IMAPTestCase):
@@ -90,6 +98,52 @@ class SeenTests(IMAPTestCase):
         told = self.ask(self.session, b"noop")
         self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Recent))")
         self.assertEqual(self.stored(), COUNT - 1)
+
+    def test_what_breaks_is_taken_back(self) -> None:
+        """A defect is no different for the client, and what waited is stored all the same."""
+        self.read_all()
+        self.late.gates[0].errback(ZeroDivisionError())
+        self.late.gates[1].callback(None)
+        told = self.ask(self.session, b"noop")
+        self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Recent))")
+        self.assertEqual(self.stored(), COUNT - 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_what_fails_within_a_literal(self) -> None:
+        """The flag is taken back in the middle of a big body, and told behind its response."""
+        raw = message("big", "x" * (INLINE_BODY_OCTETS + 2 * CHUNK_OCTETS))
+        self.add(raw)
+        self.ask(self.session, b"noop")
+        self.late.reading = Deferred()
+        self.session.send(b"f FETCH %d BODY[]\r\n" % (COUNT + 1))
+        self.assertLess(CHUNK_OCTETS, len(self.session.rest()))
+        self.assertLess(len(self.session.rest()), len(raw))
+        self.late.gates[0].errback(Unavailable())
+        self.late.reading.callback(None)
+        self.session.send(b"n NOOP\r\n")
+        before, body, after = self.session.rest().partition(raw)
+        self.assertTrue(before.endswith(b"BODY[] {%d}\r\n" % len(raw)))
+        self.assertEqual(body, raw)
+        self.assertEqual(
+            after.splitlines()[-3:],
+            [
+                b"f OK Fetched.",
+                b"* %d FETCH (FLAGS (\\Recent))" % (COUNT + 1),
+                b"n OK Done.",
+            ],
+        )
+
+    def test_defect_within_a_literal(self) -> None:
+        """No reply can be told from the body any more: the connection is cut."""
+        self.add(message("big", "x" * (INLINE_BODY_OCTETS + 2 * CHUNK_OCTETS)))
+        self.ask(self.session, b"noop")
+        self.late.reading = Deferred()
+        self.session.send(b"f FETCH %d BODY.PEEK[]\r\n" % (COUNT + 1))
+        begun = self.session.rest()
+        self.late.reading.errback(ZeroDivisionError())
+        self.assertEqual(self.session.rest(), begun)
+        self.assertTrue(self.session.is_closed)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_client_that_goes(self) -> None:
         """What it read is stored all the same, and then the mailbox given back."""

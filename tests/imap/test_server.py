@@ -346,6 +346,12 @@ class LimitTests(IMAPTestCase):
         connection.send(b"x" * SMALL_OCTETS + b"\r\n")
         self.assertEqual(registry.octets_in_hand, 0)
         self.assertIn(b"a OK", connection.rest())
+        connection.send(b"r APPEND INBOX {%d+}\r\n" % (2 * SMALL_OCTETS))
+        connection.send(b"x" * SMALL_OCTETS)
+        self.assertGreaterEqual(registry.octets_in_hand, SMALL_OCTETS)
+        connection.send(b"x" * SMALL_OCTETS + b" {%d}\r\n" % (APPEND_LIMIT_OCTETS + 1))
+        self.assertIn(b"r NO [TOOBIG]", connection.rest())
+        self.assertEqual(registry.octets_in_hand, 0)
         connection.send(b"b APPEND INBOX {%d+}\r\n" % (2 * SMALL_OCTETS))
         connection.send(b"x" * SMALL_OCTETS)
         connection.protocol.connectionLost(GONE)  # type: ignore[attr-defined]

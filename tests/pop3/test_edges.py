@@ -73,13 +73,13 @@ class TroubleTests(POP3TestCase):
         self.raw = b"Subject: bigger\r\n\r\n" + b"line\r\n" * (3 * PIECE_OCTETS // 6)
         self.fill((self.raw,))
 
-    def broken_after(self, server: Any, pieces: int) -> None:
+    def broken_after(self, server: Any, pieces: int, error: Exception | None = None) -> None:
         """The store fails when so many pieces were read."""
 
         async def read(_: int) -> AsyncIterator[bytes]:
             for number in range(pieces):
                 yield self.raw[number * PIECE_OCTETS : (number + 1) * PIECE_OCTETS]
-            raise Unavailable
+            raise error or Unavailable()
 
         server.session.drop.pieces = read
 
@@ -99,6 +99,16 @@ class TroubleTests(POP3TestCase):
         server.dataReceived(b"RETR 4\r\nNOOP\r\n")
         self.assertTrue(transport.disconnecting)
         self.assertFalse(transport.value().endswith((b"\r\n.\r\n", b"+OK\r\n")))
+
+    def test_defect_in_the_middle(self) -> None:
+        """The same for an error of ours, which would look like a line of the message."""
+        server, transport = self.signed_in()
+        self.broken_after(server, 1, ZeroDivisionError())
+        server.dataReceived(b"RETR 4\r\nNOOP\r\n")
+        self.assertTrue(transport.disconnecting)
+        self.assertNotIn(b"-ERR", transport.value())
+        self.assertFalse(transport.value().endswith((b"\r\n.\r\n", b"+OK\r\n")))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_top_at_the_end_of_a_piece(self) -> None:
         """As many lines as the first piece has whole: nothing of the line after them."""
