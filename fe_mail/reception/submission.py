@@ -167,7 +167,7 @@ class SubmissionReception:
         """The message under its DKIM-Signature field; as it is if the domain has no key."""
         if not domain.dkim_private_key or not domain.dkim_selector:
             return raw
-        key = self._signing_key(domain)
+        key = await self._signing_key(domain)
         now = self.clock.seconds()
 
         def work() -> bytes:
@@ -176,13 +176,16 @@ class SubmissionReception:
 
         return await self.run(work) if len(raw) > OFFLOAD_OCTETS else work()
 
-    def _signing_key(self, domain: Domain) -> SigningKey:
-        key = self._keys.get(domain.dkim_private_key)
+    async def _signing_key(self, domain: Domain) -> SigningKey:
+        """Read in a thread: OpenSSL takes long to check the numbers of an RSA key."""
+        sealed = domain.dkim_private_key
+        key = self._keys.get(sealed)
         if key is None:
-            key = SigningKey.from_pem(self._keyring.reveal(domain.dkim_private_key, "dkim"))
+            pem = self._keyring.reveal(sealed, "dkim")
+            key = await self.run(lambda: SigningKey.from_pem(pem))
             if len(self._keys) >= MAX_SIGNING_KEYS:
-                self._keys.clear()
-            self._keys[domain.dkim_private_key] = key
+                del self._keys[next(iter(self._keys))]
+            self._keys[sealed] = key
         return key
 
     async def current_domain(self, identity: Identity) -> Domain:

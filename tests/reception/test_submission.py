@@ -302,6 +302,22 @@ class ContentTests(SubmissionTestCase):
         self.assertIs(verdict.result, Result.PASS, verdict)
         self.assertEqual(verdict.domain, "example.org")
 
+    def test_keys_at_hand(self) -> None:
+        """A key is read in a thread, and once; when there are many, the oldest makes room."""
+        self.patch(submission, "MAX_SIGNING_KEYS", 2)
+        sealed = [self.keyring.protect(generate_key(0), "dkim") for _ in range(3)]
+        calls: list[int] = []
+
+        def run(work: Any) -> Deferred[Any]:
+            calls.append(number)
+            return InlineThreads().run(work)
+
+        self.reception.run = run  # type: ignore[method-assign, assignment]
+        for number in (0, 0, 1, 0, 1, 2, 1, 0):
+            self.update_domain(dkim_private_key=sealed[number])
+            self.now(self.reception.signed(MAIL, self.domain))
+        self.assertEqual(calls, [0, 1, 2, 0])
+
     def test_no_key(self) -> None:
         """A domain without a key sends unsigned."""
         self.update_domain(dkim_private_key=b"")
