@@ -99,7 +99,8 @@ class Editing:
         given: object = self.alias.recipients if self.alias else (self._owner_email,)
         if fields.get("recipients") is not None:
             given = fields["recipients"]
-        found = validation.recipients(given, limit, emails_only=must_verify)
+        reach = self.site.webhooks
+        found = validation.recipients(given, limit, emails_only=must_verify, webhooks=reach)
         if not found and not has_imap:
             found = (self._owner_email,)
         return {

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from fe_mail.accounts.alias_names import alias_name, is_pattern, refuse_reserved
 from fe_mail.model.address import Address, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid
+from fe_mail.model.network import parse_ip
 from fe_mail.model.sentence import Sentence
+from fe_mail.model.web import Reach
 
 __all__ = [
     "MAX_DESCRIPTION_LENGTH",
@@ -126,8 +128,13 @@ def split_list(value: object, field: str) -> tuple[str, ...]:
     return found
 
 
-def recipients(value: object, limit: int, *, emails_only: bool = False) -> tuple[str, ...]:
-    """E-mail addresses, hosts, IP addresses and URLs; at most ``limit`` different ones."""
+def recipients(
+    value: object, limit: int, *, emails_only: bool = False, webhooks: Reach | None = None
+) -> tuple[str, ...]:
+    """
+    E-mail addresses, hosts, IP addresses and URLs; at most ``limit`` different ones. A URL where
+    ``webhooks`` may not go is refused now, since its mail would be.
+    """
     found = tuple(dict.fromkeys(_recipient(text) for text in split_list(value, "recipients")))
     if len(found) > min(limit, MAX_RECIPIENTS):
         raise Invalid(
@@ -141,7 +148,31 @@ def recipients(value: object, limit: int, *, emails_only: bool = False) -> tuple
             field="recipients",
             code="INVALID_RECIPIENT",
         )
+    for text in found:
+        if "://" in text and webhooks is not None:
+            _refuse_out_of_reach(text, webhooks)
     return found
+
+
+def _refuse_out_of_reach(url: str, webhooks: Reach) -> None:
+    """What a name leads to is seen when mail comes."""
+    parts = urllib.parse.urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    is_address = parse_ip(host) is not None
+    if is_address and webhooks.is_excepted(host):
+        return
+    if is_address and not webhooks.allows(host):
+        raise Invalid(
+            Sentence("“%(text)s” leads to no public address of another host.", text=url[:100]),
+            field="recipients",
+            code="INVALID_RECIPIENT",
+        )
+    if port not in webhooks.ports and not webhooks.networks:
+        raise Invalid(
+            Sentence("“%(text)s” leads to a port that webhooks may not use.", text=url[:100]),
+            field="recipients",
+            code="INVALID_RECIPIENT",
+        )
 
 
 def _recipient(text: str) -> str:

@@ -25,6 +25,7 @@ from fe_mail.app.variables import (
     Operation,
     Storage,
     Web,
+    Webhooks,
     variables,
 )
 
@@ -54,6 +55,7 @@ class Config:
     web: Web
     keys: Keys
     limits: Limits
+    webhooks: Webhooks
     storage: Storage
     operation: Operation
     generated: tuple[str, ...] = ()  # names of the secrets that were made just now

@@ -28,6 +28,7 @@ def demo_environment() -> dict[str, str]:
         "DOMAIN": DEMO_DOMAIN,
         "HTTP_PROTOCOL": "http",
         "AUTH_BASIC_ENABLED": "false",
+        "WEBHOOK_NETWORKS": "127.0.0.0/8, ::1",
     }
     for edge in edges():
         port = _free_port(edge.demo_port, taken) if edge.demo_port else 0

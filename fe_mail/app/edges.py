@@ -229,6 +229,7 @@ class Edges:
     def _web_resource(self, work: Work) -> Any:
         return create_web_resource(
             self._services(),
+            web_url=self._config.web.url,
             clients=self.client_settings(),
             work=work,
             gate=self._gate(),
@@ -306,7 +307,7 @@ class Edges:
         webhook = WebhookCourier(
             stores.accounts,
             stores.queue,
-            inside.http_client(allow_private=self._demo),
+            inside.http_client(),
             inside.webhook_keys,
             inside.clock,
             stores.run,

@@ -183,9 +183,9 @@ class Inside:
         """Close the stores."""
         await self.stores.stop()
 
-    def http_client(self, *, allow_private: bool = False) -> HTTPPost:
-        """For URLs that users chose: it goes to public addresses only, unless allowed."""
-        return HTTPClient(self.clock, self.resolver, allow_private=allow_private)
+    def http_client(self) -> HTTPPost:
+        """For URLs that users chose."""
+        return HTTPClient(self.clock, self.resolver, reach=self.site.webhooks)
 
 
 def _resolver(reactor: Any, config: Config, max_cached: int = MAX_CACHED) -> DNSResolver:
@@ -214,4 +214,10 @@ def make_site(config: Config) -> Site:
         addresses=config.operation.server_addresses,
         default_quota_octets=config.limits.quota_octets,
         max_forwarded=config.limits.forwarded,
+        webhooks=Reach(
+            ports=config.webhooks.ports,
+            networks=config.webhooks.networks,
+            own_addresses=config.operation.server_addresses,
+            own_hosts=(names.mx_host,),
+        ),
     )

@@ -19,6 +19,7 @@ __all__ = ["create_web_resource"]
 def create_web_resource(
     services: Services,
     *,
+    web_url: str,
     clients: ClientSettings,
     work: Work,
     proxies: Proxies,
@@ -27,9 +28,13 @@ def create_web_resource(
     catalogs: Catalogs | None = None,
     app_name: str = "fe-mail",
 ) -> IResource:
-    """The resource that serves every page; ``app_name`` stands on each."""
+    """
+    The resource that serves every page; ``app_name`` stands on each. ``web_url`` is the address
+    that browsers use, whatever proxies make of it on the way.
+    """
     web = Web(
         services,
+        web_url=web_url,
         clients=clients,
         work=work,
         proxies=proxies,

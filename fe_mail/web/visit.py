@@ -101,7 +101,7 @@ def stranger(web: Web, request: Request) -> Visit:
         request=request,
         language=request.language,
         remote=web.proxies.remote(request),
-        is_secure=web.proxies.is_secure(request),
+        is_secure=web.is_secure(request),
         is_script="application/json" in accept and "text/html" not in accept,
     )
 
