@@ -10,6 +10,7 @@ RFC 9110 §10.1.1 (Expect), §15.5.14 (413).
 
 # Twisted's own methods carry no types.
 # mypy: disable-error-code="no-untyped-call"
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -26,6 +27,9 @@ __all__ = ["Request", "Segment", "header"]
 # Chunks of an octet or two (RFC 9112 §7.1) cost a thousand times more than they carry.
 MAX_SMALL_PIECES = 1000
 SMALL_PIECE_OCTETS = 16
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+;=%-]*)(?::[0-9]{0,5})?\Z")
+_ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
 class Segment(UnicodeConverter):
@@ -61,14 +65,32 @@ class Request(server.Request):
             self.body = Body(self.channel.site.room, length, self.channel)
 
     def begin(self, method: bytes, uri: bytes, version: bytes) -> None:
-        """Ask the resource, unless this is no URI (RFC 3986 §2) and would break the routing."""
-        if not uri.isascii():
+        """Ask the resource, unless nobody can tell for sure what is asked of whom."""
+        # What is no URI (RFC 3986 §2) would break the routing.
+        if not uri.isascii() or not self._has_host(version):
             self.channel.refuse()
             return
+        uri = self._without_authority(uri)
         self.method, self.uri, self.clientproto = method, uri, version
         self.path = uri.partition(b"?")[0]
         self.args: dict[bytes, list[bytes]] = {}
         self.process()
+
+    def _has_host(self, version: bytes) -> bool:
+        """One Host that is one; before HTTP/1.1 it may be absent (RFC 9112 §3.2)."""
+        hosts = self.requestHeaders.getRawHeaders(b"Host") or ()
+        if not hosts:
+            return version != b"HTTP/1.1"
+        return len(hosts) == 1 and _HOST.match(hosts[0].strip()) is not None
+
+    def _without_authority(self, uri: bytes) -> bytes:
+        """What stands in the target counts more than Host (RFC 9112 §3.2.2)."""
+        match = _ABSOLUTE.match(uri)
+        if match is None or _HOST.match(match[1]) is None:
+            return uri
+        self.requestHeaders.setRawHeaders(b"Host", [match[1]])
+        rest = match[2]
+        return rest if rest.startswith(b"/") else b"/" + rest
 
     def handleContentChunk(self, data: bytes) -> None:
         """Some octets of the body."""

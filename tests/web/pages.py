@@ -60,6 +60,7 @@ class WebTestCase(HTTPTestCase):
     gate: Gate | None = None
     proxies: tuple[str, ...] = ()
     app_name = "fe-mail"
+    web_url = ORIGIN
 
     def setUp(self) -> None:
         """The site and a browser."""
@@ -67,6 +68,7 @@ class WebTestCase(HTTPTestCase):
         work = Work()
         resource = create_web_resource(
             self.services,
+            web_url=self.web_url,
             clients=CLIENTS,
             work=work,
             gate=self.gate,

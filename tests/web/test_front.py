@@ -6,7 +6,7 @@ from fe_mail.http.gate import MAX_FAILURES, Gate
 from fe_mail.web.front import CONTENT_POLICY
 from fe_mail.web.routes import FORM_OCTETS
 from tests.api.test_calls import basic
-from tests.http.world import PASSWORD
+from tests.http.world import PASSWORD, Answer
 from tests.web.pages import ORIGIN, WebTestCase
 
 FORM = "application/x-www-form-urlencoded"
@@ -174,10 +174,10 @@ class ForgeryTests(WebTestCase):
         super().setUp()
         self.browser.sign_up()
 
-    def post(self, **headers: str) -> int:
+    def post(self, name: str = "example.org", **headers: str) -> int:
         """Try to add a domain with these headers."""
         sent = {"Content-Type": FORM, **{k.replace("_", "-"): v for k, v in headers.items()}}
-        body = urlencode({"domain": "example.org"}).encode()
+        body = urlencode({"domain": name}).encode()
         return self.browser.request("POST", "/en/my-account/domains/new", body, sent).status
 
     def test_foreign(self) -> None:
@@ -198,8 +198,25 @@ class ForgeryTests(WebTestCase):
         self.assertEqual((), self.now(self.accounts.domains_named("example.org")))
 
     def test_own(self) -> None:
-        """Our own page is welcome."""
-        self.assertEqual(302, self.post(Origin=ORIGIN, Sec_Fetch_Site="same-origin"))
+        """Our own page is welcome, also from browsers that send less, or hide the origin."""
+        for number, headers in enumerate(
+            (
+                {"Origin": ORIGIN, "Sec_Fetch_Site": "same-origin"},
+                {"Origin": ORIGIN},
+                {"Referer": f"{ORIGIN}/en/my-account/domains/new"},
+                {"Sec_Fetch_Site": "same-origin"},
+                {"Origin": "null", "Sec_Fetch_Site": "same-origin"},
+            )
+        ):
+            with self.subTest(headers=headers):
+                self.assertEqual(302, self.post(f"{number}.example", **headers))
+
+    def test_unsaid(self) -> None:
+        """Who sends none of it is refused, and told what is missing."""
+        for headers in ({}, {"Sec_Fetch_Site": "none"}):
+            self.assertEqual(403, self.post(**headers))
+        answer = self.browser.request("POST", "/en/logout", b"", {"Content-Type": FORM})
+        self.assert_says(answer, "Origin or Referer")
 
     def test_every_method(self) -> None:
         """PUT and DELETE, overridden or not."""
@@ -216,6 +233,68 @@ class ForgeryTests(WebTestCase):
         self.assertEqual(405, self.browser.get(f"{path}/verify-records").status)
         self.assertEqual(200, self.browser.get(f"{path}?_method=DELETE").status)
         self.assertEqual(200, self.browser.get(path).status)
+
+
+class ProxiedTests(WebTestCase):
+    """Behind a reverse proxy that takes TLS off, and passes on more or less of what it knows."""
+
+    web_url = "https://Mail.example.net"
+    proxies = ("127.0.0.1",)
+    SEEN = "https://mail.example.net"  # by the browser
+
+    def register(self, base: str, **headers: str) -> Answer:
+        """Sign up through a proxy that sends us these headers."""
+        browser = self.new_browser(base)
+        browser.headers = {k.replace("_", "-"): v for k, v in headers.items()}
+        body = urlencode({"email": f"{self.clock.seconds()}@a.example", "password": PASSWORD})
+        self.clock.advance(1)
+        headers = {"Content-Type": FORM}
+        return browser.request("POST", "/en/register", body.encode(), headers)
+
+    def session(self, answer: Answer) -> str:
+        """The session's cookie."""
+        self.assertEqual(302, answer.status, answer.text)
+        cookies = answer.headers.getRawHeaders("Set-Cookie") or []
+        return next(cookie for cookie in cookies if "session=" in cookie)
+
+    def test_proxies(self) -> None:
+        """Origin equals WEB_URL: welcome, whatever the proxy makes of Host and scheme."""
+        for base, headers in (
+            ("http://mail.example.net", {"X_Forwarded_Proto": "https"}),
+            ("http://mail.example.net", {}),
+            ("http://127.0.0.1:3000", {}),
+            ("http://fe_mail:3000", {"X_Forwarded_Proto": "http"}),
+        ):
+            with self.subTest(base=base, headers=headers):
+                self.session(self.register(base, Origin=self.SEEN, **headers))
+
+    def test_secure(self) -> None:
+        """The cookie is for TLS if the proxy says so, or the browser does by what it sends."""
+        base, said = "http://mail.example.net", {"Sec_Fetch_Site": "same-origin"}
+        for headers in ({"X_Forwarded_Proto": "https"}, said):
+            session = self.session(self.register(base, Origin=self.SEEN, **headers))
+            self.assertTrue(session.startswith("__Host-session="), session)
+            self.assertIn("secure", session.lower())
+        for base, headers in (
+            (base, {"X_Forwarded_Proto": "http", **said}),
+            ("http://127.0.0.1:3000", said),
+        ):
+            session = self.session(self.register(base, Origin=self.SEEN, **headers))
+            self.assertNotIn("secure", session.lower())
+
+    def test_foreign(self) -> None:
+        """Other sites, sites beside us, and nobody knows who, stay out."""
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "https://mail.example.net:8443"},
+            {"Origin": "http://mail.example.net", "X_Forwarded_Proto": "https"},
+            {"Origin": self.SEEN, "Sec_Fetch_Site": "cross-site"},
+            {"Origin": self.SEEN, "Sec_Fetch_Site": "same-site"},
+            {"Origin": "null"},
+            {},
+        ):
+            with self.subTest(headers=headers):
+                self.assertEqual(403, self.register("http://mail.example.net", **headers).status)
 
 
 class OverrideTests(WebTestCase):
