@@ -59,6 +59,8 @@ MAX_RECIPIENTS = 1000  # of any alias, whatever its domain allows
 MAX_TEXT_LENGTH = 200_000  # of a list before it is split
 MAX_URL_LENGTH = 2000
 PLANS = ("free", "enhanced_protection", "team")
+_YES = frozenset({"true", "t", "yes", "y", "on", "1"})
+_NO = frozenset({"false", "f", "no", "n", "off", "0"})
 CATCHALL_LABEL = "catch-all"
 
 _TAG = re.compile(r"<[^<>]{0,1000}>")
@@ -282,11 +284,14 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w]+", "-", text.lower()).strip("-_")
 
 
-def boolean(value: object) -> bool:
-    """What forms and JSON mean by yes; everything else is no."""
-    if isinstance(value, str):
-        return value.strip().lower() in ("true", "t", "yes", "y", "on", "1")
-    return value is True or (isinstance(value, int) and value == 1)
+def boolean(value: object, field: str) -> bool:
+    """Yes or no, as JSON and forms say it; anything else is neither."""
+    text = str(value).strip().lower() if isinstance(value, str | int) else ""
+    if text in _YES:
+        return True
+    if text in _NO:
+        return False
+    raise Invalid("This must be true or false.", field=field)
 
 
 def whole_number(value: object, field: str, low: int, high: int, code: str = "") -> int:
@@ -360,7 +365,7 @@ def _entry(text: str, field: str) -> str:
 
 def date(value: object, field: str) -> str:
     """A date or a moment (RFC 3339); empty: none."""
-    text = value.strip() if isinstance(value, str) else ""
+    text = "" if value is None else value.strip() if isinstance(value, str) else "?"
     if not text:
         return ""
     try:

@@ -6,6 +6,7 @@ from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
 from fe_mail.api.app import API
 from fe_mail.api.routes import ROUTES
 from fe_mail.api.serving import APIResource
+from fe_mail.api.unbuilt import UNBUILT
 from fe_mail.http.gate import Gate, Gatekeeper
 from fe_mail.http.proxies import Proxies
 from fe_mail.http.services import Services
@@ -46,4 +47,4 @@ def create_api_resource(
         translate_to=translate,
         gatekeeper=Gatekeeper(gate, services.users, services.counters),
     )
-    return APIResource(api, ROUTES)
+    return APIResource(api, (*ROUTES, *UNBUILT))

@@ -39,6 +39,7 @@ from fe_mail.adapters.sqlite.spool_upgrade import bring_in_spool
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.app.config import Config
 from fe_mail.model.errors import AuthenticationFailed, MailError
+from fe_mail.model.web import Reach
 from fe_mail.ports import HTTPPost, Resolver
 from fe_mail.queue.intake import Intake
 

@@ -123,12 +123,19 @@ class Request(server.Request):
         self.setHeader(b"Server", b"fe-mail")
         super().render(resrc)
 
+    def ignore_last_slash(self) -> None:
+        """A slash behind a path makes it no other path."""
+        if self.postpath[-1:] == [b""] and len(self.postpath) > 1:
+            self.postpath.pop()
+
     async def fields(self, max_octets: int) -> Fields:
         """The fields of the body, which is received now. ``Invalid``, ``TooBig``."""
         if self.body is None:
             return {}
-        kind = header(self, b"Content-Type")
-        return await self.body.receive(max_octets, lambda octets: parse_body(kind, octets))
+        kind, encoding = header(self, b"Content-Type"), header(self, b"Content-Encoding")
+        return await self.body.receive(
+            max_octets, lambda octets: parse_body(kind, octets, encoding)
+        )
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -108,7 +108,9 @@ def _form(
 def _fields(visit: Visit, domain: Domain) -> dict[str, object]:
     """What the form says; an unticked box means no."""
     fields: dict[str, object] = {name: bool(visit.field(name)) for name in _SWITCHES}
-    fields.update({name: visit.field(name) for name in _TEXTS if visit.field(name)})
+    fields.update({name: visit.field(name) for name in _TEXTS if name in visit.form})
+    if not fields.get("error_code_if_disabled"):
+        fields.pop("error_code_if_disabled", None)
     fields["recipients"] = visit.field("recipients")
     if "name" in visit.form:
         fields["name"] = visit.field("name")

@@ -86,6 +86,7 @@ class WebResource(Resource):
             request.setHeader(b"Location", redirect)
             return b""
         self._refuse_foreign(request)
+        request.ignore_last_slash()
         return self._routes.render(request)
 
     def _harden(self, request: Request) -> None:

@@ -159,7 +159,9 @@ class ProxyTests(SiteTestCase):
             (b"[2001:db8::9]", b"2001:db8::9"),
             (b"2001:DB8::9", b"2001:db8::9"),
         ):
-            self.assertEqual(shown + b" 1", self.seen(hop, "10.0.0.1", "10.0.0.0/8").split(b"\r\n")[0])
+            self.assertEqual(
+                shown + b" 1", self.seen(hop, "10.0.0.1", "10.0.0.0/8").split(b"\r\n")[0]
+            )
 
     def raw(self, fields: bytes, peer: IAddress) -> bytes:
         """What a resource sees of a client that came through a trusted proxy."""

@@ -275,11 +275,11 @@ class ProxiedTests(WebTestCase):
             session = self.session(self.register(base, Origin=self.SEEN, **headers))
             self.assertTrue(session.startswith("__Host-session="), session)
             self.assertIn("secure", session.lower())
-        for base, headers in (
+        for seen_as, headers in (
             (base, {"X_Forwarded_Proto": "http", **said}),
             ("http://127.0.0.1:3000", said),
         ):
-            session = self.session(self.register(base, Origin=self.SEEN, **headers))
+            session = self.session(self.register(seen_as, Origin=self.SEEN, **headers))
             self.assertNotIn("secure", session.lower())
 
     def test_foreign(self) -> None:
