@@ -50,7 +50,7 @@ class FormTests(SynchronousTestCase):
         self.assertRaises(Invalid, parse_body, FORM, b"a=\xff")
 
     def test_raw(self) -> None:
-        """UTF-8 as it stands, alone or among escapes; JSON that calls itself a form is found out."""
+        """UTF-8 as it stands, or among escapes; JSON that calls itself a form is found out."""
         raw = "a=blåbær+grød&b=%C3%A6ø&ø=€".encode()
         self.assertEqual({"a": "blåbær grød", "b": "æø", "ø": "€"}, parse_body(FORM, raw))
         for kind in (FORM, f"{FORM}; charset=UTF-8", f'{FORM};charset="utf-8"'):
