@@ -155,8 +155,13 @@ class Request(server.Request):
         value = self.getCookie(name.encode("ascii"))
         return value.decode("ascii", "replace") if value else ""
 
-    def keep(self, name: str, value: str, max_age_seconds: int, is_secure: bool) -> None:
-        """A cookie that scripts cannot read and other sites cannot make the browser post."""
+    def keep(
+        self, name: str, value: str, max_age_seconds: int, *, is_secure: bool, is_strict: bool
+    ) -> None:
+        """
+        A cookie that scripts cannot read and other sites cannot make the browser post; with
+        ``is_strict`` it is not sent with what other sites begin at all, not even with a link.
+        """
         self.addCookie(
             name,
             value,
@@ -164,7 +169,7 @@ class Request(server.Request):
             max_age=str(max_age_seconds),
             secure=is_secure,
             httpOnly=True,
-            sameSite="lax",
+            sameSite="strict" if is_strict else "lax",
         )
 
     def write(self, data: bytes) -> None:

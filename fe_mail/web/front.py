@@ -132,7 +132,9 @@ class WebResource(Resource):
         request.page_path = "/" + b"/".join(request.postpath).decode("ascii", "replace")
         if request.cookie("language") != language:
             is_secure = self._web.is_secure(request)
-            request.keep("language", language, LANGUAGE_SECONDS, is_secure)
+            request.keep(
+                "language", language, LANGUAGE_SECONDS, is_secure=is_secure, is_strict=False
+            )
 
     def _refuse_foreign(self, request: Request) -> None:
         if request.method in SAFE_METHODS:
@@ -151,6 +153,12 @@ class WebResource(Resource):
                 )
             )
         if source is Source.FOREIGN:
+            self._web.log.info(
+                "A form was refused: it came from {origin} ({site}), and ours come from {own}.",
+                origin=header(request, b"Origin") or header(request, b"Referer"),
+                site=header(request, b"Sec-Fetch-Site"),
+                own=self._web.origin,
+            )
             raise PermissionDenied(N_("This form was sent from another site, so it was refused."))
 
     def _reached_at(self, request: Request) -> str | None:

@@ -6,7 +6,7 @@ is its own verdict, made from the address that the visitor sees, so that no prox
 can spoil it; it is sent to trustworthy origins (TLS, or this host) and decides alone. Otherwise
 ``Origin``, or ``Referer`` where there is none, must be an address of ours. Who sends none of them
 is refused: that is no browser, or one that hides where the form came from. The session cookie is
-SameSite=Lax besides. Also: which redirect targets are local. Fetch Metadata; RFC 6454 §7.
+SameSite=Strict besides. Also: which redirect targets are local. Fetch Metadata; RFC 6454 §7.
 """
 
 import enum
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from fe_mail.http.origins import origin_of
 
-__all__ = ["SAFE_METHODS", "Source", "local_target", "source_of"]
+__all__ = ["SAFE_METHODS", "Source", "is_from_elsewhere", "local_target", "source_of"]
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
@@ -37,6 +37,11 @@ def source_of(*, site: str, origin: str, referer: str, own: Collection[str | Non
         return Source.UNSAID
     found = origin_of(said)
     return Source.OWN if found is not None and found in own else Source.FOREIGN
+
+
+def is_from_elsewhere(site: str) -> bool:
+    """Did another site begin this, so that the browser sends no strict cookies with it?"""
+    return site.lower() in ("cross-site", "same-site")
 
 
 def local_target(target: str, default: str) -> str:

@@ -74,9 +74,14 @@ class Visit:
         return self.request.cookie(self._full(name))
 
     def set_cookie(self, name: str, value: str, max_age_seconds: int) -> None:
-        """For this host only."""
-        encoded = quote(value, safe=":%")
-        self.request.keep(self._full(name), encoded, max_age_seconds, self.is_secure)
+        """For this host only, and for what its own pages begin."""
+        self.request.keep(
+            self._full(name),
+            quote(value, safe=":%"),
+            max_age_seconds,
+            is_secure=self.is_secure,
+            is_strict=True,
+        )
 
     def _full(self, name: str) -> str:
         """``__Host-``: no other host of the domain can set it (RFC 6265bis §4.1.3.2)."""

@@ -44,7 +44,9 @@ class HeaderTests(WebTestCase):
         self.assertIn("max-age=", answer.header("Strict-Transport-Security"))
         cookies = answer.headers.getRawHeaders("Set-Cookie") or []
         session = next(cookie for cookie in cookies if cookie.startswith("__Host-session="))
-        for part in ("Secure", "HttpOnly", "SameSite=lax", "Path=/", "Max-Age=2592000"):
+        language = next(cookie for cookie in cookies if cookie.startswith("language="))
+        self.assertIn("samesite=lax", language.lower())
+        for part in ("Secure", "HttpOnly", "SameSite=strict", "Path=/", "Max-Age=2592000"):
             self.assertIn(part.lower(), session.lower())
         self.assertEqual(200, browser.follow(answer).status)
 
@@ -295,6 +297,33 @@ class ProxiedTests(WebTestCase):
         ):
             with self.subTest(headers=headers):
                 self.assertEqual(403, self.register("http://mail.example.net", **headers).status)
+
+
+class LinkTests(WebTestCase):
+    """Links to our pages that stand on other sites, or in a webmail."""
+
+    PATH = "/en/my-account/domains?q=a"
+
+    def test_without_cookie(self) -> None:
+        """A strict cookie does not come with them; our own page sends the visitor on, with it."""
+        self.browser.sign_up()
+        cookies, self.browser.cookies = self.browser.cookies, {}
+        for site in ("cross-site", "same-site"):
+            linked = self.browser.request("GET", self.PATH, headers={"Sec-Fetch-Site": site})
+            self.assertEqual(200, linked.status)
+            target = linked.header("Refresh").removeprefix("0; url=")
+            self.assertIn(f'href="{target}"', linked.text)
+        self.browser.cookies = cookies
+        own = {"Sec-Fetch-Site": "same-origin"}
+        answer = self.browser.request("GET", target, headers=own)
+        self.assertEqual((302, self.PATH), (answer.status, answer.location))
+
+    def test_signed_out(self) -> None:
+        """Who is not signed in is asked to, once, wherever the link stood."""
+        for site in ("none", "same-origin", ""):
+            answer = self.browser.request("GET", self.PATH, headers={"Sec-Fetch-Site": site})
+            self.assertEqual(302, answer.status)
+            self.assertIn("/en/login?return_to=", answer.location)
 
 
 class OverrideTests(WebTestCase):
