@@ -30,6 +30,7 @@ class API:
         services: Services,
         *,
         web_url: str,
+        api_url: str,
         mail_host: str,
         work: Work,
         proxies: Proxies,
@@ -40,7 +41,9 @@ class API:
         self.services = services
         self.gatekeeper = gatekeeper
         self.web_url = web_url.rstrip("/")
+        self.api_url = api_url.rstrip("/")
         self.web_origin = origin_of(web_url)
+        self.own_origins = frozenset({self.web_origin, origin_of(api_url)})
         self.mail_host = mail_host
         self.work = work
         self.proxies = proxies

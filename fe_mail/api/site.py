@@ -23,6 +23,7 @@ def create_api_resource(
     services: Services,
     *,
     web_url: str,
+    api_url: str = "",
     mail_host: str,
     work: Work,
     proxies: Proxies,
@@ -33,13 +34,15 @@ def create_api_resource(
     """
     The resource that serves ``/v1``.
 
-    ``web_url`` is where the web UI is found, for the links in objects; ``mail_host`` the
+    ``web_url`` is where the web UI is found, for the links in objects, ``api_url`` where this is
+    found, for those of lists that a proxy passes on; ``mail_host`` the
     domain of test addresses. ``gate`` guards the registration of the first account.
     ``translate`` takes an Accept-Language header and the template of an English sentence.
     """
     api = API(
         services,
         web_url=web_url,
+        api_url=api_url,
         mail_host=mail_host,
         work=work,
         proxies=proxies,

@@ -253,6 +253,7 @@ class Edges:
         return create_api_resource(
             self._services(),
             web_url=self._config.web.url,
+            api_url=self._config.web.api_url,
             mail_host=self._config.names.domain,
             work=work,
             gate=self._gate(),

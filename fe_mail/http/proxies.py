@@ -45,15 +45,22 @@ class Proxies:
         return "" if address is None else str(address)
 
     def scheme(self, request: server.Request) -> str:
-        """What the client speaks: ``https`` or ``http``; empty if a trusted proxy does not say."""
+        """
+        What the client speaks: ``https`` or ``http``; empty if a trusted proxy does not say.
+
+        A proxy that speaks TLS to us need not be one that is spoken TLS to.
+        """
+        is_proxied = self._is_proxied(request)
+        said = _words(request, b"X-Forwarded-Proto") if is_proxied else []
+        if said:
+            return "https" if said[-1].lower() == "https" else "http"
         if request.isSecure():
             return "https"
-        if not self._is_proxied(request):
-            return "http"
-        said = _words(request, b"X-Forwarded-Proto")
-        if not said:
-            return ""
-        return "https" if said[-1].lower() == "https" else "http"
+        return "" if is_proxied else "http"
+
+    def is_proxied(self, request: server.Request) -> bool:
+        """Did a trusted proxy pass this on? Programs on its host may ask by themselves."""
+        return self._is_proxied(request) and bool(_words(request, b"X-Forwarded-For"))
 
     def is_secure(self, request: server.Request) -> bool:
         """True when the client speaks TLS, to us or to a trusted proxy."""

@@ -267,8 +267,37 @@ class ListTests(APITestCase):
             links['rel="next"'],
         )
 
+    def test_somewhere_else(self) -> None:
+        """A stranger's word about where we are counts for nothing."""
+        hidden = {"Host": "10.0.0.1:4000", "X-Forwarded-For": "192.0.2.1"}
+        answer = self.client.request("GET", "/v1/domains?limit=2", headers=hidden)
+        self.assertIn("<http://10.0.0.1:4000/v1/domains?", answer.header("Link"))
+
     def test_bad_numbers(self) -> None:
         """A bad page is the first, a bad limit the default, a great one the maximum."""
         for query in ("?page=x", "?page=-1", "?limit=x", "?limit=99999", "?page=0&limit=0"):
             with self.subTest(query=query):
                 self.assertEqual(list("cabed"), self.names(query))
+
+
+class ProxiedListTests(APITestCase):
+    """Behind a reverse proxy."""
+
+    proxies = ("127.0.0.1",)
+
+    def test_links(self) -> None:
+        """They lead to the address that callers used, or else to the one that is configured."""
+        for name in "ab":
+            self.send("POST", "/v1/domains", f'{{"domain": "{name}.example"}}')
+        through = {"X-Forwarded-For": "192.0.2.1"}
+        tls = {**through, "X-Forwarded-Proto": "https"}
+        for headers, base in (
+            ({"Host": "api.example.net", **tls}, "https://api.example.net"),
+            ({"Host": "mail.example.net", **tls}, "https://mail.example.net"),
+            ({"Host": "127.0.0.1:4000", **tls}, "https://api.example.net"),
+            ({"Host": "fe_mail:4000", **through}, "https://api.example.net"),
+            ({"Host": "127.0.0.1:4000"}, "http://127.0.0.1:4000"),
+        ):
+            with self.subTest(headers=headers):
+                answer = self.client.request("GET", "/v1/domains?limit=1", headers=headers)
+                self.assertIn(f"<{base}/v1/domains?limit=1&page=2>", answer.header("Link"))

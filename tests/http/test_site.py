@@ -4,16 +4,22 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.http.proxies import Proxies
 from fe_mail.http.site import Switch
 from fe_mail.http.work import Work
 from tests.http.raw import Echo, SiteTestCase, Wire
+
+
+@implementer(ISSLTransport)
+class SecureWire(Wire):
+    """TLS, as far as anybody asks."""
 
 
 class ConnectionTests(SiteTestCase):
@@ -178,6 +184,18 @@ class ProxyTests(SiteTestCase):
         proxy = IPv4Address("TCP", "10.0.0.1", 4000)
         self.assertEqual(b"203.0.113.9 0", self.raw(said + added, proxy))
         self.assertEqual(b"198.51.100.1 1", self.raw(added + said, proxy))
+
+    def test_tls_to_us_only(self) -> None:
+        """A proxy may speak TLS to us and be reached without: the cookie must not ask for TLS."""
+        site = self.site_of(Echo(proxies=Proxies(("10.0.0.0/8",))))
+        seen = {}
+        for said in (b"X-Forwarded-Proto: http\r\n", b""):
+            channel: Any = site.buildProtocol(IPv4Address("TCP", "10.0.0.1", 4000))
+            wire = SecureWire(peerAddress=IPv4Address("TCP", "10.0.0.1", 4000))
+            channel.makeConnection(wire)
+            answer = self.ask(channel, b"GET / HTTP/1.1\r\nHost: a\r\n" + said + b"\r\n")
+            seen[said] = answer.rpartition(b"echo 0 ")[2].split(b"\r\n")[0][-1:]
+        self.assertEqual([b"0", b"1"], list(seen.values()))
 
     def test_socket_in_the_file_system(self) -> None:
         """Who may open it is trusted."""
