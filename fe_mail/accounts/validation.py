@@ -291,14 +291,19 @@ def boolean(value: object, field: str) -> bool:
         return True
     if text in _NO:
         return False
-    raise Invalid("This must be true or false.", field=field)
+    raise Invalid(Sentence("The field %(name)s must be true or false.", name=field), field=field)
 
 
 def whole_number(value: object, field: str, low: int, high: int, code: str = "") -> int:
     """A number between two others, both included."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-        wrong = Sentence("This must be a number from %(low)s to %(high)s.", low=low, high=high)
+        wrong = Sentence(
+            "The field %(name)s must be a number from %(low)s to %(high)s.",
+            name=field,
+            low=low,
+            high=high,
+        )
         raise Invalid(wrong, field=field, code=code)
     return int(text)
 

@@ -109,7 +109,8 @@ class ValueTests(AliasTestCase):
             self.assertEqual((200, expected), (answer.status, answer.json["is_enabled"]), value)
         for value in ("", "null", "maybe", 2, 0.5, [], [True], {}, "enabled"):
             with self.subTest(value=value):
-                self.assert_error(self.change("kim", is_enabled=value), 400, "true or false")
+                refused = self.change("kim", is_enabled=value)
+                self.assert_error(refused, 400, "The field is_enabled must be true or false.")
         self.assertIs(True, self.client.get(f"{PATH}/kim").json["is_enabled"])
 
     def test_every_boolean(self) -> None:
@@ -160,7 +161,8 @@ class ValueTests(AliasTestCase):
         for value in (True, 1.5, "x", "", [], {}, "१२", "-1", 10**30):
             with self.subTest(value=value):
                 body = json.dumps({"max_recipients_per_alias": value})
-                self.assert_error(self.send("PUT", DOMAIN, body), 400)
+                refused = self.send("PUT", DOMAIN, body)
+                self.assert_error(refused, 400, "max_recipients_per_alias must be a number")
 
 
 class PathTests(AliasTestCase):
