@@ -369,6 +369,29 @@ class ResolvingTests(SynchronousTestCase):
         self.assertNoResult(self.post("http://other.test/", own_hosts=("mx.test",)))
         self.assertEqual(self.reactor.tcpClients[0][:2], ("198.41.0.5", 80))
 
+    def test_late_answers(self) -> None:
+        """The DNS takes its time about the host and about ours; nobody is connected to before."""
+        clock, resolver = MemoryReactorClock(), TableResolver(self.TABLE)
+        resolver.is_late = True
+        for host, is_own in (("web.test", True), ("other.test", False)):
+            client = HTTPClient(clock, resolver, reach=Reach(own_hosts=("mx.test",)))
+            url = f"http://{host}/"
+            waiting = Deferred.fromCoroutine(client.post(Posting(url=url), 5.0))
+            resolver.answer_next()
+            self.assertEqual((clock.tcpClients, len(resolver.waiting)), ([], 1))
+            resolver.answer_next()
+            if is_own:
+                self.failureResultOf(waiting, PermissionDenied)
+        self.assertEqual(clock.tcpClients[0][:2], ("198.41.0.5", 80))
+
+    def test_own_host_unknown(self) -> None:
+        """Who we are cannot be told now: temporary, and nothing is sent."""
+        clock, resolver = MemoryReactorClock(), TableResolver(self.TABLE, failing=["mx.test"])
+        client = HTTPClient(clock, resolver, reach=Reach(own_hosts=("mx.test",)))
+        post = client.post(Posting(url="http://other.test/"), 5.0)
+        self.failureResultOf(Deferred.fromCoroutine(post), Unavailable)
+        self.assertEqual(clock.tcpClients, [])
+
     def test_own_end(self) -> None:
         """Nobody listed this address, but both ends of the connection have it: nothing is sent."""
         for url in ("http://web.test/", "https://web.test/"):
