@@ -60,7 +60,7 @@ NOT_YET: Mapping[str, NotYet] = MappingProxyType(
         "domain.has_newsletter": NotYet(False, Sentence("Newsletters are not available yet.")),
         "domain.smtp_port": NotYet(25, Sentence("Another port than 25 is not available yet.")),
         "domain.retention_days": NotYet(
-            0, Sentence("Messages that were sent are not kept yet, so they cannot be for days.")
+            0, Sentence("Sent messages are not kept yet, so there are no days to set.")
         ),
         "domain.bounce_webhook": NotYet(
             "", Sentence("A webhook for bounces is not available yet.")
@@ -68,7 +68,7 @@ NOT_YET: Mapping[str, NotYet] = MappingProxyType(
         "domain.allowlist": _LISTS,
         "domain.denylist": _LISTS,
         "alias.retention": NotYet(
-            0, Sentence("Messages are kept until somebody deletes them: days cannot be set yet.")
+            0, Sentence("Messages are kept until somebody deletes them: no days can be set yet.")
         ),
         "alias.vacation_responder_is_enabled": NotYet(False, _ANSWERS),
         "alias.has_pgp": NotYet(False, _OPENPGP),

@@ -14,6 +14,7 @@ from email.message import Message
 from urllib.parse import parse_qsl
 
 from fe_mail.model.errors import Invalid
+from fe_mail.model.sentence import Sentence
 
 __all__ = [
     "MAX_FIELDS",
@@ -54,10 +55,10 @@ def parse_body(content_type: str, body: bytes, encoding: str = "") -> Fields:
     if not body.strip():
         return {}
     if encoding.strip().lower() not in ("", "identity"):
-        raise _unsupported("A compressed body is not accepted.")
+        raise _unsupported(Sentence("A compressed body is not accepted."))
     head = _headers({"Content-Type": content_type})
     if str(head.get_param("charset", "")).strip().lower() not in _CHARSETS:
-        raise _unsupported("The body must be UTF-8.")
+        raise _unsupported(Sentence("The body must be UTF-8."))
     kind = content_type.partition(";")[0].strip().lower()
     if kind in _JSON or kind.endswith("+json"):
         return _parse_json(body)
@@ -65,11 +66,11 @@ def parse_body(content_type: str, body: bytes, encoding: str = "") -> Fields:
         return unfold(_form(body))
     if kind == _MULTIPART:
         return unfold(_multipart(head, body))
-    raise _unsupported("Send JSON or a form: this type of body is not known.")
+    raise _unsupported(Sentence("Send JSON or a form: this type of body is not known."))
 
 
-def _unsupported(message: str) -> Invalid:
-    return Invalid(message, code="UNSUPPORTED_MEDIA_TYPE")
+def _unsupported(sentence: Sentence) -> Invalid:
+    return Invalid(sentence, code="UNSUPPORTED_MEDIA_TYPE")
 
 
 def _parse_json(body: bytes) -> Fields:
