@@ -2,6 +2,9 @@
 
 from urllib.parse import urlencode
 
+from twisted.internet.testing import EventLoggingObserver
+from twisted.logger import formatEvent, globalLogPublisher
+
 from fe_mail.http.gate import MAX_FAILURES, Gate
 from fe_mail.web.front import CONTENT_POLICY
 from fe_mail.web.routes import FORM_OCTETS
@@ -115,6 +118,12 @@ class LanguageTests(WebTestCase):
                 location = self.browser.get(path).location
                 self.assertRegex(location, r"^/en/[^/\\]")
 
+    def test_slash_behind(self) -> None:
+        """The same page; the start page keeps its own."""
+        for path in ("/en/login/", "/en/register/?a=b", "/en/", "/da/"):
+            self.assertEqual(200, self.browser.get(path).status, path)
+        self.assertEqual(404, self.browser.get("/en/login//").status)
+
     def test_post_without_language(self) -> None:
         """Forms may be sent to either."""
         answer = self.browser.submit("/register", email="kim@example.com", password=PASSWORD)
@@ -212,6 +221,15 @@ class ForgeryTests(WebTestCase):
         ):
             with self.subTest(headers=headers):
                 self.assertEqual(302, self.post(f"{number}.example", **headers))
+
+    def test_log_says_why(self) -> None:
+        """Whoever set a proxy up reads which origin came, and which one was expected."""
+        observer = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        self.post(Origin="http://127.0.0.1:3000")
+        (event,) = [each for each in observer if "own" in each]
+        text = formatEvent(event)
+        self.assertIn("http://127.0.0.1:3000", text)
+        self.assertIn("http://mail.example.net:80", text)
 
     def test_unsaid(self) -> None:
         """Who sends none of it is refused, and told what is missing."""
