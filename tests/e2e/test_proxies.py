@@ -65,12 +65,24 @@ class Process:
         assert self.process.stdout is not None
         self.lines.extend(self.process.stdout)
 
+    def _check(self) -> None:
+        if self.process.poll() is not None:
+            raise AssertionError("it ended:\n" + "".join(self.lines[-20:]))
+
+    def says(self, text: str) -> None:
+        """Wait for a line."""
+
+        def look() -> bool:
+            self._check()
+            return any(text in line for line in self.lines)
+
+        wait_for(text, look, 60)
+
     def listens(self, port: int) -> None:
         """Wait until somebody can connect."""
 
         def look() -> bool:
-            if self.process.poll() is not None:
-                raise AssertionError("it ended:\n" + "".join(self.lines[-20:]))
+            self._check()
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return True
             return False
@@ -118,8 +130,7 @@ class Server:
                 **{f"{n}_PORT": str(p) for n, p in self.ports.items() if n.isupper()},
             },
         )
-        for name in ("WEB", "API", "MX"):
-            self.process.listens(self.ports[name])
+        self.process.says("Ready after")  # its doors are bound before they open
 
     def destroy(self) -> None:
         """Nothing is left."""
