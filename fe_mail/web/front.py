@@ -155,7 +155,7 @@ class WebResource(Resource):
         if source is Source.FOREIGN:
             self._web.log.info(
                 "A form was refused: it came from {origin} ({site}), and ours come from {own}.",
-                origin=header(request, b"Origin") or header(request, b"Referer"),
+                origin=header(request, b"Origin") or origin_of(header(request, b"Referer")),
                 site=header(request, b"Sec-Fetch-Site"),
                 own=self._web.origin,
             )
