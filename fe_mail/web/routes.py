@@ -60,6 +60,7 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("GET", DOMAIN, domains.set_up, SIGNED_IN, answers=FOUND),
     Route("DELETE", DOMAIN, domains.remove, SIGNED_IN, parameters=("confirm",), answers=CHANGE),
     Route("POST", f"{DOMAIN}/verify-records", domains.verify, SIGNED_IN, answers=CHANGE),
+    Route("GET", f"{DOMAIN}/zone", domains.zone, SIGNED_IN, answers=FOUND),
     Route("GET", KEY, webhooks.show, SIGNED_IN, answers=FOUND),
     Route("DELETE", RESET_KEY, webhooks.replace, SIGNED_IN, answers=(302, 404)),
     Route("GET", ALIASES, aliases.index, SIGNED_IN, parameters=(*LIST, "to"), answers=FOUND),
