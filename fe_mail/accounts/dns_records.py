@@ -110,7 +110,7 @@ def server_records(site: Site, own: OwnAddresses) -> tuple[DNSRecord, ...]:
         required=False,
     )
     reach = [
-        DNSRecord(purpose="reach", type="", name=f"{host}.", value="", required=False)
+        DNSRecord(purpose="reach", type="", name=f"{host}.", value="")
         for host in site.exchange_domains
     ]
     pointers = [

@@ -71,9 +71,14 @@ class Verification:
         )
 
     @property
-    def required(self) -> tuple[RecordCheck, ...]:
-        """The results that decide whether mail comes and goes."""
-        return tuple(result for result in self.all_results if result.record.required)
+    def wanting(self) -> tuple[RecordCheck, ...]:
+        """What must be mended, or asked again, before mail comes and goes."""
+        wrong = (result for result in self.all_results if result.record.required)
+        return tuple(
+            result
+            for result in wrong
+            if not result.passed and not (result in self.server and result.is_undecided)
+        )
 
 
 class VerifiedRecords(DomainStore, UserStore, Protocol):

@@ -2,7 +2,7 @@
 ``fe-mail``: the operator's command line, on the stores directly, also while the server runs.
 
 Exit codes: 0 done; 1 refused or, for ``verify``, something is broken; 2 wrong usage or
-configuration.
+configuration; 3, for ``domain verify``: nothing is wrong, but not everything can be told.
 """
 
 import argparse

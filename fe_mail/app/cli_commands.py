@@ -22,6 +22,7 @@ from fe_mail.model.queue import DUE_TOPIC, QueueEntry, QueueFilter
 __all__ = ["COMMANDS"]
 
 Options = argparse.Namespace
+UNTOLD = 3  # an exit code
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -164,14 +165,17 @@ _VERDICTS: Mapping[Verdict, str] = MappingProxyType(
 
 
 async def _verify_domain(services: Inside, of: Domain) -> int:
-    """0 only if all that mail needs is there for certain."""
+    """0: all that mail needs is there for certain; 3: nothing is wrong, but who knows."""
     verification = await services.domains.verify(await _owner(services, of), of)
     if services.domains.is_demo:
         print("This is a demo: the answers below are made up, and no real DNS is asked.")
     for result in verification.all_results:
         what = f"{result.record.purpose}:"
         print(f"{_VERDICTS[result.verdict]:<14}  {what:<13} {escape(result.message)}")
-    return 0 if all(result.passed for result in verification.required) else 1
+    required = [result for result in verification.all_results if result.record.required]
+    if all(result.passed for result in required):
+        return 0
+    return 1 if any(not each.passed and not each.is_undecided for each in required) else UNTOLD
 
 
 # Aliases and passwords -------------------------------------------------------------------------

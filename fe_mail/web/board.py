@@ -150,7 +150,7 @@ def _key(record: DNSRecord, domain: Domain) -> tuple[str, str]:
 
 
 def _state(record: DNSRecord, result: RecordCheck | None, flags: Mapping[str, bool]) -> str:
-    if result is not None:
+    if result is not None and not (record.purpose == _UNUSED and not result.passed):
         return result.verdict.value
     if record.purpose not in flags:
         return ""

@@ -10,7 +10,7 @@ from fe_mail.web.lists import Listing, listing_query
 from fe_mail.web.results import Page, Plain, Redirect, Result
 from fe_mail.web.visit import Visit, account_path
 
-__all__ = ["add", "ask_new", "home", "index", "remove", "set_up", "verify", "zone"]
+__all__ = ["add", "ask_new", "checked", "home", "index", "remove", "set_up", "verify", "zone"]
 
 
 async def home(visit: Visit) -> Result:
@@ -83,7 +83,7 @@ async def verify(visit: Visit, domain_id: str) -> Result:
     domain = await visit.services.domains.get(visit.owner, domain_id)
     visit.services.domains.require_admin(visit.owner, domain)
     verification = await visit.services.domains.verify(visit.owner, domain)
-    wanting = [result for result in verification.required if not result.passed]
+    wanting = verification.wanting
     if visit.is_script and not wanting:
         return Redirect(account_path("domains", domain.name), "domain-verified", is_reload=True)
     error = None
@@ -94,6 +94,12 @@ async def verify(visit: Visit, domain_id: str) -> Result:
     elif any(not result.is_undecided for result in wanting):
         error = Invalid(N_("Not everything is in place yet. What is missing is explained below."))
     return _set_up_page(visit, verification.domain, verification, error)
+
+
+async def checked(visit: Visit, domain_id: str) -> Result:
+    """The address of a check, opened again: what the domain remembers of it."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    return Redirect(account_path("domains", domain.name))
 
 
 async def remove(visit: Visit, domain_id: str) -> Result:

@@ -59,6 +59,7 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("POST", f"{DOMAINS}/new", domains.add, SIGNED_IN, parameters=("domain",), answers=FORM),
     Route("GET", DOMAIN, domains.set_up, SIGNED_IN, answers=FOUND),
     Route("DELETE", DOMAIN, domains.remove, SIGNED_IN, parameters=("confirm",), answers=CHANGE),
+    Route("GET", f"{DOMAIN}/verify-records", domains.checked, SIGNED_IN, answers=(302, 404)),
     Route("POST", f"{DOMAIN}/verify-records", domains.verify, SIGNED_IN, answers=CHANGE),
     Route("GET", f"{DOMAIN}/zone", domains.zone, SIGNED_IN, answers=FOUND),
     Route("GET", KEY, webhooks.show, SIGNED_IN, answers=FOUND),
