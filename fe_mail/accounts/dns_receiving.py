@@ -23,7 +23,7 @@ from fe_mail.accounts.site import Site
 from fe_mail.model.dns import CNAME, MX
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.sentence import Sentence
-from fe_mail.model.vantage import Whose
+from fe_mail.model.vantage import Whose, versions
 
 __all__ = ["host", "mx", "reach", "verification"]
 
@@ -39,6 +39,7 @@ class _Place:
     addresses: tuple[str, ...]
     foreign: tuple[str, ...]  # of these
     unknown: tuple[str, ...]
+    own: tuple[str, ...]  # of this server, of the families that are foreign
     alias_of: str = ""
 
     @property
@@ -51,11 +52,14 @@ async def _place(question: Question, name: str) -> _Place:
     aliases = (await question.resolver.query(name, CNAME)).records
     addresses = await question.addresses(name)
     whose = {address: question.whose(address) for address in addresses}
+    foreign = tuple(each for each, owner in whose.items() if owner is Whose.FOREIGN)
+    families = versions(foreign)
     return _Place(
         name,
         addresses,
-        tuple(each for each, owner in whose.items() if owner is Whose.FOREIGN),
+        foreign,
         tuple(each for each, owner in whose.items() if owner is Whose.UNKNOWN),
+        tuple(each for each in question.own.known if versions([each]) <= families),
         aliases[0] if aliases else "",
     )
 
@@ -210,9 +214,18 @@ def _judge_addresses(place: _Place, elsewhere: Verdict) -> Finding:
         return Verdict.MISSING, Sentence(
             "%(host)s has no address in the DNS. Publish an A or AAAA record for it.", **names
         )
+    if place.foreign and place.own:
+        return elsewhere, Sentence(
+            "%(host)s leads to %(addresses)s, which is no address of this server. Let it lead to "
+            "%(own)s instead.",
+            addresses=shown(place.foreign),
+            own=shown(place.own),
+            **names,
+        )
     if place.foreign:
         return elsewhere, Sentence(
-            "%(host)s leads to %(addresses)s, which is no address of this server.",
+            "%(host)s leads to %(addresses)s, which is no address of this server. Remove that "
+            "record.",
             addresses=shown(place.foreign),
             **names,
         )

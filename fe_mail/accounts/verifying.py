@@ -21,6 +21,7 @@ from fe_mail.accounts.dns_records import SENDING, DNSRecord
 from fe_mail.model.account import Domain
 from fe_mail.model.ids import DomainId
 from fe_mail.ports import DomainStore, UserStore
+from fe_mail.waiting import together
 
 __all__ = ["SERVER_CHECK_SECONDS", "Verification", "Verifier"]
 
@@ -108,11 +109,10 @@ class Verifier:
         The server's own records may have been looked up ``server_age`` seconds ago.
         """
         domain = await self._accounts.domain(domain_id)
-        verification = Verification(
-            domain=domain,
-            results=await self._checks.of_domain(domain),
-            server=await self._of_server(server_age),
+        results, server = await together(
+            (self._checks.of_domain(domain), self._of_server(server_age))
         )
+        verification = Verification(domain=domain, results=results, server=server)
         if verification.is_silent:
             return verification
         changes = await self._found(domain, verification)

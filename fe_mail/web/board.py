@@ -43,6 +43,17 @@ _EXPLANATIONS: Mapping[str, str] = {
     "helo": N_("Reports about mail that could not be delivered are sent in the server's own name."),
     "ptr": N_("Whoever gave you the address sets it: a hosting company, an Internet provider."),
 }
+_WORST_FIRST = tuple(
+    verdict.value
+    for verdict in (
+        Verdict.WRONG,
+        Verdict.MISSING,
+        Verdict.UNKNOWN,
+        Verdict.SILENT,
+        Verdict.DOUBTFUL,
+        Verdict.RIGHT,
+    )
+)
 _UNUSED = "return_path"
 _SENDING = ("spf", "dkim", "dmarc", "return_path")
 
@@ -57,6 +68,7 @@ class Card:
     """
 
     records: tuple[DNSRecord, ...]
+    name: str  # the whole one
     state: str
     result: RecordCheck | None = None
 
@@ -87,7 +99,8 @@ class Board:
 
     receiving: tuple[Card, ...]
     sending: tuple[Card, ...]
-    server: tuple[Card, ...]
+    hosts: tuple[Card, ...]  # names of the server
+    server: tuple[Card, ...]  # what else it needs
     is_checked: bool
     outcome: str
 
@@ -108,17 +121,25 @@ class Board:
         return cls(
             receiving=tuple(card for card in cards if card.record.purpose not in _SENDING),
             sending=tuple(card for card in cards if card.record.purpose in _SENDING),
-            server=server,
+            hosts=tuple(card for card in server if _is_host(card)),
+            server=tuple(card for card in server if not _is_host(card)),
             is_checked=verification is not None,
             outcome=_outcome(counted),
         )
 
     @property
     def is_server_in_order(self) -> bool:
-        """Nobody has to do anything about the server, or to publish what lies in this zone."""
+        """Nobody has to do anything about the server, nor to publish what lies in this zone."""
         if self.is_checked:
-            return all(card.is_settled for card in self.server)
-        return all(card.record.name.endswith(".") for card in self.server if _is_host(card))
+            return all(card.is_settled for card in (*self.hosts, *self.server))
+        is_elsewhere = all(card.record.name.endswith(".") for card in self.hosts)
+        return is_elsewhere or self.outcome in ("ready", "almost")
+
+    @property
+    def hosts_state(self) -> str:
+        """That of the worst of them; empty if none was checked."""
+        states = {card.state for card in self.hosts}
+        return next((state for state in _WORST_FIRST if state in states), "")
 
 
 def _is_host(card: Card) -> bool:
@@ -138,6 +159,7 @@ def _cards(
     return tuple(
         Card(
             records=tuple(group),
+            name=key[1],
             state=_state(group[0], found.get(key), flags),
             result=found.get(key),
         )

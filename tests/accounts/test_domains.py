@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from fe_mail.accounts.dns_records import full_name
 from fe_mail.accounts.domains import DKIM_PURPOSE, Domains, Verification
 from fe_mail.accounts.site import Site
+from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.memory.vantage import TableVantage
 from fe_mail.mailauth.dkim import SigningKey, generate_key
@@ -367,6 +369,71 @@ class VerifyTests(DomainsTestCase):
         (undecided,) = [r for r in verification.results if r.is_undecided]
         self.assertEqual(undecided.purpose, "dmarc")
         self.assertIn("did not answer", undecided.message)
+
+    def test_what_cannot_be_told_stays(self) -> None:
+        """Behind a router the MX neither verifies nor unverifies; what can be told is stored."""
+        for before in (False, True):
+            domain = self.create(f"d{before:d}.test")
+            self.publish(domain)
+            if before:
+                self.verify(domain)
+            self.vantage.own = OwnAddresses(hidden=(4, 6))
+            self.resolver.table["mx.host.test", "A"] = ("5.9.0.25",)
+            self.resolver.table["mx.host.test", "AAAA"] = ()
+            self.publish(domain, dkim=())
+            verification = self.verify(domain)
+            self.assertFalse(verification.is_silent)
+            stored = self.now(self.accounts.domain(domain.id))
+            self.assertEqual((stored.has_mx_record, stored.has_spf_record), (before, before))
+            self.assertEqual((stored.has_txt_record, stored.has_dkim_record), (True, False))
+            self.assertEqual(stored.last_checked_at, self.clock.seconds())
+            self.vantage.own, self.resolver.table = OWN, dict(HOST)
+
+    def test_another_server_answers(self) -> None:
+        """Then mail does not come here, whatever the records say."""
+        domain = self.create()
+        self.publish(domain)
+        self.assertTrue(self.verify(domain).domain.has_mx_record)
+        self.vantage.greetings = dict.fromkeys(OWN.known, "220 old.host.test ESMTP")
+        verification = self.verify(domain)
+        self.assertFalse(verification.domain.has_mx_record)
+        self.assertIn("reach", [result.purpose for result in verification.wanting])
+        self.vantage.greetings = {}  # nobody: that proves nothing
+        verification = self.verify(domain)
+        self.assertTrue(verification.domain.has_mx_record)
+        self.assertEqual(verification.wanting, ())
+
+    def test_server_once_for_all_domains(self) -> None:
+        """The job looks at the server's own records once, a person who asks gets fresh answers."""
+        domains = [self.create(f"d{n}.test") for n in range(3)]
+        for domain in domains:
+            self.publish(domain)
+            self.assertTrue(self.now(self.domains.recheck(domain.id)).server)
+        self.assertEqual(sorted(self.vantage.asked), sorted(OWN.known))
+        self.verify(domains[0])
+        self.assertEqual(len(self.vantage.asked), 2 * len(OWN.known))
+        self.clock.advance(SERVER_CHECK_SECONDS)
+        self.now(self.domains.recheck(domains[0].id))
+        self.assertEqual(len(self.vantage.asked), 3 * len(OWN.known))
+
+    def test_nobody_needs_a_return_path(self) -> None:
+        """Nothing uses it, so a domain sends without."""
+        domain = self.create(user=self.admin)
+        self.publish(domain)
+        del self.resolver.table["fe-bounces.example.org", "CNAME"]
+        self.assertTrue(self.verify(domain, self.admin).domain.has_smtp)
+
+    def test_late(self) -> None:
+        """Answers that come one by one."""
+        domain = self.create()
+        self.publish(domain)
+        self.resolver.is_late = self.vantage.is_late = True
+        work = Deferred.fromCoroutine(self.domains.verify(self.user, domain))
+        while self.resolver.waiting or self.vantage.waiting:
+            (self.resolver if self.resolver.waiting else self.vantage).answer_next()
+        verification = self.successResultOf(work)
+        self.assertTrue(verification.domain.has_mx_record)
+        self.assertEqual([each for each in verification.all_results if not each.passed], [])
 
     def test_foreign_text(self) -> None:
         """What strangers publish is shown short and printable."""

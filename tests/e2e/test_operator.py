@@ -50,6 +50,11 @@ class FirstStepsTests(CommandCase):
         added = self.command("domain", "add", "example.org")
         self.assertIn("forward-email-site-verification=", added)
         self.assertIn("v=DKIM1", added)
+        listed = self.command("domain", "records", "example.org")
+        self.assertRegex(listed, r"MX +@ +10 +mx\.example\.org")
+        self.assertRegex(listed, r"TXT +mx +v=spf1 a -all")
+        self.assertIn("$ORIGIN example.org.", self.command("domain", "records", "example.org",
+                                                          "--zone"))  # fmt: skip
         self.command("alias", "add", "alice@example.org")
         self.command("alias", "add", "team@example.org", "--no-mailbox", "--recipient", "a@b.test")
         listed = self.command("alias", "list", "example.org")
