@@ -69,6 +69,16 @@ class FirstStepsTests(CommandCase):
         said = self.command("user", "remove", "me@example.net", expect=1)
         self.assertIn("only administrator", said)
 
+    def test_the_demo_asks_no_real_dns(self) -> None:
+        """In a demo's directory the check finds what the demo pretends, and says so."""
+        (self.directory / ".env").unlink()
+        (self.directory / "accounts.json").write_text("{}")
+        self.command("user", "add", "me@example.net", stdin="correct horse battery staple\n")
+        self.command("domain", "add", "demo.test")
+        said = self.command("domain", "verify", "demo.test")
+        self.assertIn("This is a demo", said)
+        self.assertRegex(self.command("domain", "list"), r"demo\.test +yes +yes")
+
     def test_a_password_is_never_lost_by_accident(self) -> None:
         """A second one needs the first, or the recovery code, or the word override."""
         self.command("user", "add", "me@example.net", stdin="correct horse battery staple\n")
