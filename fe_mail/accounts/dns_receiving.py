@@ -24,6 +24,7 @@ from fe_mail.model.dns import CNAME, MX
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.sentence import Sentence
 from fe_mail.model.vantage import Whose, versions
+from fe_mail.waiting import together
 
 __all__ = ["host", "mx", "reach", "verification"]
 
@@ -282,14 +283,10 @@ async def reach(question: Question) -> Finding:
         return Verdict.UNKNOWN, Sentence(
             "%(host)s has no address of this server, so there is nothing to connect to.", **names
         )
-    silent = []
-    for address in tried:
-        try:
-            line = await question.vantage.greeting(address)
-        except Unavailable:
-            silent.append(address)
-            continue
-        finding = _judge_greeting(line, address, question)
+    greetings = await together(_greeting(question, address) for address in tried)
+    silent = [address for address, line in zip(tried, greetings, strict=True) if line is None]
+    for address, line in zip(tried, greetings, strict=True):
+        finding = None if line is None else _judge_greeting(line, address, question)
         if finding is not None:
             return finding
     if silent:
@@ -311,6 +308,14 @@ async def reach(question: Question) -> Finding:
         "here.",
         **names,
     )
+
+
+async def _greeting(question: Question, address: str) -> str | None:
+    """None if nobody answers."""
+    try:
+        return await question.vantage.greeting(address)
+    except Unavailable:
+        return None
 
 
 def _judge_greeting(line: str, address: str, question: Question) -> Finding | None:
