@@ -2,13 +2,14 @@
 
 import enum
 from collections.abc import Iterable
+from typing import Any
 
 import attrs
 
 from fe_mail.accounts.dns_records import DNSRecord, full_name
 from fe_mail.accounts.site import Site
 from fe_mail.model.account import Domain
-from fe_mail.model.dns import TXT, HostAddress
+from fe_mail.model.dns import TXT, Answer, HostAddress
 from fe_mail.model.network import is_public, plain_address
 from fe_mail.model.sentence import Sentence
 from fe_mail.model.vantage import OwnAddresses, Whose
@@ -21,6 +22,8 @@ __all__ = [
     "RecordCheck",
     "Verdict",
     "cut",
+    "is_made_up",
+    "not_from_dns",
     "shown",
     "unknown_addresses",
 ]
@@ -99,8 +102,8 @@ class Question:
 
     async def text_beside(self) -> Finding | None:
         """Many add the domain to a name a second time: their DNS company adds it too."""
-        twice = f"{self.name}.{self.domain_name}"
-        if not await self.texts(twice):
+        twice, version = f"{self.name}.{self.domain_name}", self.record.value.partition(";")[0]
+        if not any(text.strip().startswith(version) for text in await self.texts(twice)):
             return None
         return Verdict.MISSING, Sentence(
             "The record stands at %(twice)s instead of %(name)s: enter its name without the "
@@ -124,6 +127,22 @@ def unknown_addresses() -> Sentence:
     return Sentence(
         "This server does not know the address under which the Internet sees it. The one who "
         "runs it can set SERVER_ADDRESSES."
+    )
+
+
+def is_made_up(answer: Answer[Any]) -> bool:
+    """
+    Does it come from this host's own names, as stub resolvers give them for its host name, its
+    addresses and what ``/etc/hosts`` has? Those are for this moment only, hardly any others are.
+    """
+    return bool(answer.records) and answer.ttl == 0
+
+
+def not_from_dns() -> Sentence:
+    """Why an answer that was made up says nothing, and what to do."""
+    return Sentence(
+        "The answer does not come from the DNS, but from this machine's own list of names. The one "
+        "who runs it can set DNS_SERVERS to a name server that asks the DNS."
     )
 
 

@@ -16,12 +16,15 @@ from fe_mail.accounts.dns_findings import (
     Question,
     Verdict,
     cut,
+    is_made_up,
+    not_from_dns,
     shown,
     unknown_addresses,
 )
 from fe_mail.accounts.site import Site
-from fe_mail.model.dns import CNAME, MX
+from fe_mail.model.dns import CNAME, MX, HostAddress
 from fe_mail.model.errors import Unavailable
+from fe_mail.model.network import plain_address
 from fe_mail.model.sentence import Sentence
 from fe_mail.model.vantage import Whose, versions
 from fe_mail.waiting import together
@@ -42,6 +45,12 @@ class _Place:
     unknown: tuple[str, ...]
     own: tuple[str, ...]  # of this server, of the families that are foreign
     alias_of: str = ""
+    is_made_up: bool = False
+
+    @property
+    def why(self) -> Sentence:
+        """Why nobody knows."""
+        return not_from_dns() if self.is_made_up else unknown_addresses()
 
     @property
     def is_elsewhere(self) -> bool:
@@ -51,8 +60,11 @@ class _Place:
 
 async def _place(question: Question, name: str) -> _Place:
     aliases = (await question.resolver.query(name, CNAME)).records
-    addresses = await question.addresses(name)
-    whose = {address: question.whose(address) for address in addresses}
+    answer = await question.resolver.query(name, HostAddress)
+    addresses = tuple(map(plain_address, answer.records))
+    whose = dict.fromkeys(addresses, Whose.UNKNOWN)
+    if not is_made_up(answer):
+        whose = {address: question.whose(address) for address in addresses}
     foreign = tuple(each for each, owner in whose.items() if owner is Whose.FOREIGN)
     families = versions(foreign)
     return _Place(
@@ -62,6 +74,7 @@ async def _place(question: Question, name: str) -> _Place:
         tuple(each for each, owner in whose.items() if owner is Whose.UNKNOWN),
         tuple(each for each in question.own.known if versions([each]) <= families),
         aliases[0] if aliases else "",
+        is_made_up(answer),
     )
 
 
@@ -165,7 +178,7 @@ def _judge_exchanges(
             domain=names["domain"],
             host=ours[0].name,
             addresses=shown(ours[0].addresses),
-            why=unknown_addresses(),
+            why=next(place for place in ours if place.unknown).why,
         )
     return Verdict.RIGHT, Sentence(
         "Mail for %(domain)s comes to %(hosts)s.",
@@ -234,7 +247,7 @@ def _judge_addresses(place: _Place, elsewhere: Verdict) -> Finding:
         return Verdict.UNKNOWN, Sentence(
             "Whether %(addresses)s, where %(host)s leads, is this server cannot be told. %(why)s",
             addresses=shown(place.unknown),
-            why=unknown_addresses(),
+            why=place.why,
             **names,
         )
     return Verdict.RIGHT, Sentence("%(host)s leads to this server.", **names)

@@ -13,6 +13,8 @@ from fe_mail.accounts.dns_findings import (
     Question,
     Verdict,
     cut,
+    is_made_up,
+    not_from_dns,
     shown,
     unknown_addresses,
 )
@@ -86,7 +88,8 @@ async def _judge_policy(question: Question, policy: str, domain: str) -> Finding
     if unsure:
         return Verdict.UNKNOWN, Sentence(
             "Whether the SPF record “%(policy)s” lets %(address)s, this server, send cannot be "
-            "told: it depends on the sender of each message.",
+            "told: it depends on the sender of each message, or on a name that was not asked of "
+            "the DNS.",
             address=unsure,
             **names,
         )
@@ -111,7 +114,13 @@ async def ptr(question: Question) -> Finding:
             why=unknown_addresses(),
         )
     names: Mapping[str, object] = {"address": address, "wanted": wanted}
-    found = (await question.resolver.query(address, PTR)).records[:MAX_NAMES]
+    answer = await question.resolver.query(address, PTR)
+    found = answer.records[:MAX_NAMES]
+    if is_made_up(answer):
+        return Verdict.UNKNOWN, Sentence(
+            "Whether the address of this server has a name cannot be told. %(why)s",
+            why=not_from_dns(),
+        )
     if not found:
         return Verdict.MISSING, Sentence(
             "%(address)s has no name (PTR record), so many servers refuse mail from it. Whoever "

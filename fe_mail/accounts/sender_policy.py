@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import attrs
 
+from fe_mail.accounts.dns_findings import is_made_up
 from fe_mail.accounts.spf_terms import Broken, Policy, Term, Unknowable, expand, read_policy
 from fe_mail.model.dns import AAAA, MX, PTR, TXT, A, HostAddress, Record
 from fe_mail.model.errors import Invalid
@@ -164,9 +165,12 @@ class _Walk:
 
     async def _records(self, name: str, kind: type[R]) -> tuple[R, ...]:
         try:
-            return (await self._resolver.query(name, kind)).records
+            answer = await self._resolver.query(name, kind)
         except Invalid:
             return ()
+        if is_made_up(answer):
+            raise Unknowable
+        return answer.records
 
     def _counted(self, records: tuple[R, ...]) -> tuple[R, ...]:
         """A name without records is one of the few that a record may ask for."""

@@ -138,6 +138,20 @@ class AllRightTests(ChecksCase):
         self.table["example.org", "TXT"] = ("v=spf1 ip4:5.9.0.0/24 -all",)
         self.assertIs(self.verdict("spf"), WRONG)
 
+    def test_own_list_of_names(self) -> None:
+        """A stub resolver answers for its own host (systemd#22809): that is not the DNS."""
+        self.resolver.ttl = 0
+        for addresses, purposes in (
+            ((FOUR, SIX), ("mx", "host", "spf", "helo", "ptr")),
+            (("127.0.1.1",), ("mx", "host", "ptr")),
+        ):
+            self.move(MX_HOST, *addresses)
+            told = {result.purpose: result for result in self.results()}
+            for purpose in purposes:
+                self.assertIs(told[purpose].verdict, UNKNOWN, purpose)
+            for purpose in ("mx", "ptr"):
+                self.assertIn("DNS_SERVERS", told[purpose].message)
+
     def test_silence(self) -> None:
         """A server that does not answer says nothing about any record."""
         names = {name for name, _ in self.table} | {"_dmarc.example.org"}
@@ -417,6 +431,13 @@ class DKIMTests(ChecksCase):
         self.table["fe-1._domainkey.example.org", "CNAME"] = ("keys.other.test.",)
         self.table["keys.other.test", "TXT"] = rows
         self.assertIs(self.verdict("dkim"), RIGHT)
+
+    def test_wildcard(self) -> None:
+        """Another text that stands everywhere is not ours in the wrong place."""
+        for name, purpose in (("fe-1._domainkey", "dkim"), ("_dmarc", "dmarc")):
+            del self.table[f"{name}.example.org", "TXT"]
+            self.table[f"{name}.example.org.example.org", "TXT"] = ("v=spf1 -all",)
+            self.assertIn("There is no", self.found(purpose).message)
 
     def test_domain_twice(self) -> None:
         """The DNS company added the domain to a whole name."""
