@@ -13,7 +13,7 @@ from types import MappingProxyType
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.accounts import dns_receiving, dns_sending, dns_signing
+from fe_mail.accounts import dns_hosts, dns_receiving, dns_sending, dns_signing
 from fe_mail.accounts.dns_findings import Finding, Question, RecordCheck, Verdict
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, server_records
 from fe_mail.accounts.site import Site
@@ -97,8 +97,8 @@ _CHECKS: Mapping[str, Callable[[Question], Awaitable[Finding]]] = MappingProxyTy
         "dkim": dns_signing.dkim,
         "dmarc": dns_sending.dmarc,
         "return_path": dns_sending.return_path,
-        "host": dns_receiving.host,
-        "reach": dns_receiving.reach,
+        "host": dns_hosts.host,
+        "reach": dns_hosts.reach,
         "helo": dns_sending.helo,
         "ptr": dns_sending.ptr,
     }

@@ -203,6 +203,8 @@ class MXTests(ChecksCase):
                 result = self.found(purpose, MX_HOST if purpose == "host" else "")
                 self.assertIs(result.verdict, WRONG, addresses)
                 self.assertIn(addresses[-1], result.message)
+                is_inner = addresses[-1] not in (THEIR_FOUR, THEIR_SIX)
+                self.assertEqual("DNS_SERVERS" in result.message, is_inner)
 
     def test_private_address_of_unknown(self) -> None:
         """Nobody in the Internet gets to a private address, whatever ours is."""
@@ -289,6 +291,16 @@ class ReachTests(ChecksCase):
         ):  # fmt: skip
             self.vantage.greetings = {FOUR: line, SIX: line}
             self.assertIs(self.verdict("reach"), verdict, line)
+
+    def test_several_servers(self) -> None:
+        """Each of those that take mail for the same domains greets with its own name."""
+        self.site = attrs.evolve(SITE, exchange_domains=(MX_HOST, "mx2.host.test"))
+        self.move("mx2.host.test", THEIR_FOUR)
+        self.vantage.own = OwnAddresses(known=(FOUR, SIX, THEIR_FOUR))
+        self.vantage.greetings[THEIR_FOUR] = "220 mx2.host.test ESMTP"
+        self.assertIs(self.verdict("reach", "mx2"), RIGHT)
+        self.table["example.org", "MX"] = ("10 mx.host.test.", "10 mx2.host.test.")
+        self.assertIs(self.verdict("mx"), RIGHT)
 
     def test_nobody(self) -> None:
         """Behind a router one's own address often does not answer: that proves nothing."""
