@@ -95,7 +95,7 @@ def _judge_addresses(place: Place, elsewhere: Verdict) -> Finding:
     inner = [address for address in place.foreign if not is_public(address)]
     if inner:
         return Verdict.WRONG, Sentence(
-            "%(host)s leads to %(addresses)s, where nobody in the Internet gets to. Replace that "
+            "%(host)s leads to %(addresses)s, which nobody on the Internet reaches. Replace that "
             "record; or, if the DNS says so only inside your network, let DNS_SERVERS name one "
             "outside.",
             addresses=shown(inner),
