@@ -5,7 +5,7 @@ to port 25.
 The kernel tells which address it would send from to the Internet, without sending anything, and
 whether an address is one of an interface's. Only public addresses count: behind a translation of
 addresses the kernel knows a private one, and the family is hidden. For a family of which the
-operator named addresses, the kernel is not asked.
+operator named addresses, the kernel is not asked; and who named any has named all that are hidden.
 
 RFC 5321 §3.1 (the greeting), §4.5.3.1.5 (its length).
 """
@@ -57,7 +57,7 @@ class HostVantage:
             source = _source(version)
             if source and is_public(source):
                 known.append(source)
-            elif source:
+            elif source and not self._configured:
                 hidden.append(version)
         return OwnAddresses(known=tuple(known), hidden=tuple(hidden))
 

@@ -87,6 +87,12 @@ class HostVantageTests(VantageContract, VantageCase):
         vantage = HostVantage(MemoryReactorClock(), ("192.0.2.25",))
         self.assertEqual(vantage.addresses(), OwnAddresses(known=("192.0.2.25", "2600::25")))
 
+    def test_who_names_one_names_all(self) -> None:
+        """A private IPv6 address of a container hides nothing from an operator who named IPv4."""
+        self.patch(module, "_source", {4: "10.0.0.2", 6: "fd00::2"}.__getitem__)
+        own = HostVantage(MemoryReactorClock(), ("192.0.2.25",)).addresses()
+        self.assertEqual(own, OwnAddresses(known=("192.0.2.25",)))
+
     def test_kernel(self) -> None:
         """Addresses of interfaces are told from others."""
         self.assertTrue(module._is_here("127.0.0.1"))
