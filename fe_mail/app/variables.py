@@ -199,6 +199,13 @@ def _web_ports(value: str) -> tuple[int, ...]:
     return ports
 
 
+def _addresses(value: str) -> tuple[str, ...]:
+    found = [parse_ip(word) for word in _words(value)]
+    if any(ip is None or ip.is_unspecified or ip.is_multicast for ip in found):
+        raise ValueError("be a list of IP addresses such as 192.0.2.25, 2001:db8::25")
+    return tuple(str(ip) for ip in found)
+
+
 def _alphanumeric_32() -> str:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     return "".join(secrets.choice(alphabet) for _ in range(32))
@@ -394,7 +401,10 @@ class Operation:
         _resolvers,
     )
     server_addresses: tuple[str, ...] = _var(
-        "SERVER_ADDRESSES", "", "Public IP addresses of this server, for DNS advice.", _words
+        "SERVER_ADDRESSES",
+        "",
+        "IP addresses under which the Internet sees this server; needed behind NAT.",
+        _addresses,
     )
 
 
