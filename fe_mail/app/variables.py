@@ -302,7 +302,7 @@ class Limits:
     """How much is too much."""
 
     message_octets: int = _var("SMTP_MESSAGE_MAX_SIZE", "50MB", "Largest message.", _octets)
-    recipients: int = _var("MAX_RECIPIENTS", "50", "Recipients of one message.", _count)
+    recipients: int = _var("MAX_RECIPIENTS", "100", "Recipients of one message.", _count)
     forwarded: int = _var(
         "MAX_FORWARDED_ADDRESSES", "10", "Targets that one address may forward to.", _count
     )

@@ -248,6 +248,12 @@ class RightsTests(SubmissionTestCase):
         self.reception = self.make(max_recipients=len(many))
         self.assertEqual(self.submit(MAIL, *many).code, 250)
 
+    def test_recipients_of_the_standard(self) -> None:
+        """RFC 5321 §4.5.3.1.8: a hundred at least."""
+        self.assertGreaterEqual(MAX_RECIPIENTS, 100)
+        many = [f"r{number}@elsewhere.test" for number in range(100)]
+        self.assertEqual(self.submit(MAIL, *many).code, 250)
+
     def test_admins_have_no_limit(self) -> None:
         """The server admin's domain."""
         own = self.add_domain("admin.test", self.admin)
