@@ -202,6 +202,11 @@ class Names:
         named = (field.name for field in attrs.fields(type(self)) if field.name.endswith("_host"))
         return tuple(dict.fromkeys((self.domain, *(getattr(self, name) for name in named))))
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Every name that is ours in the header of a message."""
+        return tuple(dict.fromkeys((*self.hosts, *self.exchange_domains)))
+
 
 class Listening:
     """What ``Listen`` is able to do; its variables derive from the table of edges."""

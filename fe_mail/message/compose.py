@@ -22,6 +22,7 @@ from fe_mail.model.address import Address
 from fe_mail.model.errors import Invalid
 
 __all__ = [
+    "MAX_LINE_OCTETS",
     "Correspondent",
     "SystemMail",
     "address_field",
