@@ -303,6 +303,7 @@ class Edges:
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
             port=self._config.listen.port("mx") if self._demo else 25,
+            run=stores.run,
             allow_private=self._demo,
         )
         webhook = WebhookCourier(
