@@ -75,16 +75,30 @@ def _plain_field(field: HeaderField) -> bytes:
     raw = _BLANK_LINES.sub(b"", raw)
     if not has_long_line(raw):
         return raw
-    folded = b"".join(_folded(line) + b"\r\n" for line in raw.rstrip(b"\r\n").split(b"\r\n"))
-    if not has_long_line(folded):
-        return folded
-    if _is_text(field):
-        return _as_text(field)
+    for folded in (_folded(raw), _rebuilt(field, raw)):
+        if not has_long_line(folded):
+            return folded
     name = field.name.decode("ascii", "replace")
     raise Malformed(f"A line of the {name} field is too long, and cannot be folded.")
 
 
-def _folded(line: bytes) -> bytes:
+def _rebuilt(field: HeaderField, raw: bytes) -> bytes:
+    """A field without blanks where it needs them, with some where they mean nothing."""
+    if _is_text(field):
+        return _as_text(field)
+    if field.key in _ADDRESSES:
+        return _with_encoded_names(field)
+    if field.key in (b"references", b"in-reply-to"):
+        return _folded(raw.replace(b"><", b"> <"))
+    return raw
+
+
+def _folded(raw: bytes) -> bytes:
+    lines = raw.rstrip(b"\r\n").split(b"\r\n")
+    return b"".join(_folded_line(line) + b"\r\n" for line in lines)
+
+
+def _folded_line(line: bytes) -> bytes:
     if len(line) <= MAX_LINE_OCTETS:
         return line
     lines = [b""]

@@ -289,6 +289,15 @@ class LinesTests(SynchronousTestCase):
             error = self.assertRaises(Malformed, plain_lines, name + b": " + long + b"\r\n")
             self.assertIn(name.decode(), error.message)
 
+    def test_no_blank_where_one_may_be(self) -> None:
+        """Lists that are written without any."""
+        people = [f"r{number}@example.org" for number in range(200)]
+        plain = self.plain(f"To: {','.join(people)}\r\n".encode())
+        self.assertEqual(value(plain, "To"), ", ".join(people))
+        ids = [f"<{number}@example.org>" for number in range(200)]
+        plain = self.plain(f"References: {''.join(ids)}\r\n".encode())
+        self.assertEqual(plain.split()[1:], [each.encode() for each in ids])
+
     def test_blank_lines(self) -> None:
         """A line of white space ends a header for some readers."""
         self.assertEqual(
