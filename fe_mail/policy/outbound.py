@@ -58,7 +58,8 @@ class SubmissionFacts:
     """
     A whole message. ``author`` is the address of its one From field, None if it has no such;
     ``resenders`` are those who resend it (RFC 5322 §3.6.6), nobody if it is not resent, None if
-    it is not clear who. ``fault`` says what is wrong with the form of the header.
+    it is not clear who. ``author_is_proven``: a signature of ours says that it is the author's.
+    ``fault`` says what is wrong with the form of the header.
     """
 
     message: MessageFacts
@@ -66,6 +67,7 @@ class SubmissionFacts:
     rights: Rights
     author: Address | None
     author_is_hosted: bool = False
+    author_is_proven: bool = False
     resenders: tuple[Address, ...] | None = ()
     fault: str = ""
 
@@ -156,7 +158,9 @@ async def _own_resender(facts: SubmissionFacts) -> Refuse | None:
 
 
 async def _own_author(facts: SubmissionFacts) -> Refuse | None:
-    """Or that of a message which is resent; but nobody resends in the name of a neighbor."""
+    """
+    Or that of a message which is resent; one in the name of a neighbor must be the neighbor's.
+    """
     author, domain = facts.author, facts.identity.domain.name
     if author is None or is_own_address(author, facts.identity):
         return None
@@ -164,8 +168,9 @@ async def _own_author(facts: SubmissionFacts) -> Refuse | None:
         text = "The From field must show the address that you signed in with."
         return refuse(550, "5.7.1", text)
     # Our signature and SPF would prove such a From field to be genuine (RFC 7489 §3.1).
-    if facts.author_is_hosted or _is_related(author.domain, domain):
-        text = "A message of this author can be forwarded from here, but not resent."
+    is_ours = facts.author_is_hosted or _is_related(author.domain, domain)
+    if is_ours and not facts.author_is_proven:
+        text = "A message of this author can be resent from here only as it was signed here."
         return refuse(550, "5.7.1", text)
     return None
 

@@ -19,8 +19,9 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.accounts.claims import chosen_claim
 from fe_mail.budget import Budget
-from fe_mail.mailauth.dkim import SigningKey, sign
+from fe_mail.mailauth.dkim import SigningKey, is_signed_by, sign
 from fe_mail.message.compose import new_message_id
 from fe_mail.message.form import header_fault
 from fe_mail.message.headers import HeaderField
@@ -175,6 +176,17 @@ class SubmissionReception:
         """Is its domain one of ours?"""
         return (await self._router.route(address)).is_hosted
 
+    async def signed_before(self, chunks: Sequence[bytes], author: Address) -> bool:
+        """Does the message bear a signature that we made for the author's domain?"""
+        claim = chosen_claim(await self._accounts.route_rows(author.base, author.domain))
+        if claim is None or not claim.domain.dkim_private_key:
+            return False
+        domain, now = claim.domain, self.clock.seconds()
+        key = await self._signing_key(domain)
+        return await self.run(
+            lambda: is_signed_by(b"".join(chunks), key, domain=domain.name, now=now)
+        )
+
     async def signed(self, raw: bytes, domain: Domain) -> bytes:
         """The message under its DKIM-Signature field; as it is if the domain has no key."""
         if not domain.dkim_private_key or not domain.dkim_selector:
@@ -302,15 +314,21 @@ class _SubmissionSpooling:
 
     async def _facts(self, identity: Identity, rights: Rights) -> SubmissionFacts:
         letter = self._letter
-        author = _address_in(letter.fields, b"from")
-        return SubmissionFacts(
+        author, who = _address_in(letter.fields, b"from"), _resenders(letter.fields)
+        facts = SubmissionFacts(
             message=letter.facts(Verdicts()),
             identity=identity,
             rights=rights,
             author=author,
-            author_is_hosted=author is not None and await self._reception.hosts(author),
             fault=header_fault(without_mbox_line(letter.header)),
-            resenders=_resenders(letter.fields),
+            resenders=who,
+        )
+        if author is None or not who:
+            return facts
+        return attrs.evolve(
+            facts,
+            author_is_hosted=await self._reception.hosts(author),
+            author_is_proven=await self._reception.signed_before(self._chunks, author),
         )
 
     async def _give_back(self, identity: Identity) -> None:

@@ -578,7 +578,24 @@ class ResentTests(SentTestCase):
         ):
             reply = self.submit(self.OWN + f"From: {author}\r\n\r\nx\r\n".encode())
             self.assertEqual((reply.code, reply.enhanced), (550, "5.7.1"), author)
-            self.assertIn("forwarded", reply.text)
+            self.assertIn("only as it was signed here", reply.text)
+
+    def test_neighbor_signed_here(self) -> None:
+        """What a neighbor really sent may be resent as it is, and only as it is."""
+        fan, alice = self.fan, self.identity
+        self.identity = self.identity_of(fan)
+        mail = b"From: fan@example.org\r\nTo: alice@example.org\r\nSubject: x\r\n\r\nHello\r\n"
+        self.assertEqual(self.submit(mail, sender="fan@example.org").code, 250)
+        received = b"Return-Path: <fan@example.org>\r\n" + self.stored()
+        self.identity = alice
+        self.assertEqual(self.submit(self.OWN + received).code, 250)
+        self.assertIn(self.OWN + b"Received: by", self.stored())
+        for old, new in ((b"Hello", b"Hallo"), (b"Subject: x", b"Subject: y"), (b"fan@", b"boss@")):
+            self.assertEqual(self.submit(self.OWN + received.replace(old, new)).code, 550, old)
+        self.update_domain(
+            dkim_private_key=self.keyring.protect(generate_key(0), "dkim"), dkim_selector="fe-2"
+        )
+        self.assertEqual(self.submit(self.OWN + received).code, 550)
 
 
 class ActionTests(SubmissionTestCase):
