@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from fe_mail.message.header_lines import has_long_line, plain_lines
-from fe_mail.message.headers import first_value, header_fields
+from fe_mail.message.headers import HeaderField, first_value, header_fields
 from fe_mail.message.scanner import MAX_PARTS, scan
 from fe_mail.message.transfer import decoded_pieces
 from fe_mail.model.errors import Malformed
@@ -66,29 +66,29 @@ class _Encoding:
 
     def entity(self, part: Part) -> list[bytes]:
         """The part with its header."""
-        raw = self._raw
-        header = raw[part.header_start : part.body_start]
-        if _is_plain(raw, part.header_start, part.body_end):
-            return [raw[part.header_start : part.body_end]]
-        fields = header_fields(header)
-        declared = (first_value(fields, b"content-type") or b"").lower().lstrip()
+        if _is_plain(self._raw, part.header_start, part.body_end):
+            return [self._raw[part.header_start : part.body_end]]
+        encoding, body = self._body(part)
+        return [self._header(part, encoding), *body]
+
+    def _body(self, part: Part) -> tuple[bytes, list[bytes]]:
+        """The encoding to be declared, empty if that stays as it is, and the body in it."""
         if part.type == b"multipart" and part.subtype in _SEALED:
-            body = [self._sealed(part)]
-            return [_header(header), *body]
+            return b"", [self._sealed(part)]
         if part.parts:
             body = self._children(part)
             was_8bit = part.encoding in (b"8bit", b"binary")
-            is_7bit = was_8bit and all(map(is_ascii, body))
-            return [_header(header, b"7bit" if is_7bit else b""), *body]
-        is_container = declared.startswith((b"multipart/", b"message/rfc822"))
-        encoded = None if is_container else self._leaf(part)
-        if encoded is None:
-            return [_header(header), raw[part.body_start : part.body_end]]
-        encoding, body = encoded
-        if not declared and not is_ascii(raw, part.body_start, part.body_end):
-            charset = b"utf-8" if self._is_utf8(part) else b"unknown-8bit"
-            return [_header(header, encoding, charset, is_top=not part.header_start), *body]
-        return [_header(header, encoding, is_top=not part.header_start), *body]
+            return b"7bit" if was_8bit and all(map(is_ascii, body)) else b"", body
+        as_it_is = (b"", [self._raw[part.body_start : part.body_end]])
+        return as_it_is if self._is_broken_container(part) else self._leaf(part) or as_it_is
+
+    def _fields(self, part: Part) -> tuple[HeaderField, ...]:
+        return header_fields(self._raw[part.header_start : part.body_start])
+
+    def _is_broken_container(self, part: Part) -> bool:
+        """It should have parts, and the scanner found none: it may not be encoded."""
+        declared = first_value(self._fields(part), b"content-type") or b""
+        return declared.lower().startswith((b"multipart/", b"message/rfc822"))
 
     def _sealed(self, part: Part) -> bytes:
         if has_long_line(self._raw, part.body_start, part.body_end):
@@ -123,15 +123,35 @@ class _Encoding:
             return b"quoted-printable", list(_quoted_printable(pieces))
         return b"base64", list(_base64(pieces, is_last=end == len(raw)))
 
-    def _is_utf8(self, part: Part) -> bool:
+    def _header(self, part: Part, encoding: bytes) -> bytes:
+        """The header with the new encoding; a message that said nothing of its content does now."""
+        header = self._raw[part.header_start : part.body_start]
+        has_end = header == b"\r\n" or header.endswith(b"\r\n\r\n")
+        fields = plain_lines(header.removesuffix(b"\r\n"))
+        if encoding:
+            found = header_fields(fields)
+            names = {field.key for field in found}
+            kept = [each.raw for each in found if each.key != b"content-transfer-encoding"]
+            if part.header_start == 0 and b"mime-version" not in names:
+                kept.append(b"MIME-Version: 1.0\r\n")
+            if b"content-type" not in names and (charset := self._charset(part)):
+                kept.append(b"Content-Type: text/plain; charset=%b\r\n" % charset)
+            kept.append(b"Content-Transfer-Encoding: %b\r\n" % encoding)
+            fields = b"".join(kept)
+        return fields + b"\r\n" if has_end else fields.removesuffix(b"\r\n")
+
+    def _charset(self, part: Part) -> bytes:
+        """Of text that does not say; empty for ASCII, which need not."""
+        if is_ascii(self._raw, part.body_start, part.body_end):
+            return b""
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             for at in range(part.body_start, part.body_end, PIECE_OCTETS):
                 decoder.decode(self._raw[at : min(part.body_end, at + PIECE_OCTETS)])
             decoder.decode(b"", True)
         except UnicodeDecodeError:
-            return False
-        return True
+            return b"unknown-8bit"
+        return b"utf-8"
 
 
 def _is_global(part: Part) -> bool:
@@ -147,24 +167,6 @@ def _between(octets: bytes) -> bytes:
     return b"".join(
         line for line in lines if line.startswith(b"--") or _is_plain(line, 0, len(line))
     )
-
-
-def _header(
-    header: bytes, encoding: bytes = b"", charset: bytes = b"", *, is_top: bool = False
-) -> bytes:
-    """The header of a part with its new encoding, and a type where it had none."""
-    has_end = header == b"\r\n" or header.endswith(b"\r\n\r\n")
-    fields = plain_lines(header.removesuffix(b"\r\n"))
-    if encoding:
-        found = header_fields(fields)
-        kept = [each.raw for each in found if each.key != b"content-transfer-encoding"]
-        if is_top and not any(each.key == b"mime-version" for each in found):
-            kept.append(b"MIME-Version: 1.0\r\n")
-        if charset:
-            kept.append(b"Content-Type: text/plain; charset=%b\r\n" % charset)
-        kept.append(b"Content-Transfer-Encoding: %b\r\n" % encoding)
-        fields = b"".join(kept)
-    return fields + b"\r\n" if has_end else fields.removesuffix(b"\r\n")
 
 
 def _quoted_printable(pieces: Iterable[bytes]) -> Iterator[bytes]:
