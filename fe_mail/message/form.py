@@ -27,14 +27,16 @@ _ONCE = frozenset(
 
 
 def header_fault(header: bytes) -> str:
-    """What is wrong with a header, as a sentence; empty if nothing is."""
+    """What is wrong with a header of up to ``MAX_FIELDS``, as a sentence; empty if nothing is."""
     if header.startswith((b" ", b"\t")):
         return "The message begins with white space instead of a header field."
     seen: set[bytes] = set()
+    count = 0
     for line in header.split(b"\n"):
         if line.startswith((b" ", b"\t")):
             continue
-        if line in (b"", b"\r") or len(seen) > MAX_FIELDS:
+        count += 1
+        if line in (b"", b"\r") or count > MAX_FIELDS:
             break
         name, colon, _ = line.partition(b":")
         if not colon:

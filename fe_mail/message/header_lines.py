@@ -19,6 +19,7 @@ __all__ = ["has_long_line", "plain_lines"]
 
 FOLD_OCTETS = 78  # RFC 5322 §2.1.1: lines that we break are as short as they should be
 PARAMETER_OCTETS = 60  # of a value on one line
+MAX_PARAMETER_OCTETS = 4096  # of a value that is encoded; no file name is longer
 
 _ADDRESSES = frozenset(
     (
@@ -102,7 +103,7 @@ def _folded_line(line: bytes) -> bytes:
     if len(line) <= MAX_LINE_OCTETS:
         return line
     lines = [b""]
-    for word in _WORDS.findall(line):
+    for word in _WORDS.findall(line.rstrip(b" \t")):  # blanks at its end would cost their square
         if len(word) > MAX_LINE_OCTETS and word[:1] in b" \t":
             word = b" " + word.lstrip(b" \t")
         if lines[-1] and len(lines[-1]) + len(word) > FOLD_OCTETS:
@@ -150,7 +151,7 @@ def _with_encoded_names(field: HeaderField) -> bytes:
 def _encoded_parameter(match: re.Match[bytes]) -> bytes:
     """RFC 2231 §3, §4."""
     name, value = match[1], match[2]
-    if value.isascii():
+    if value.isascii() or len(value) > MAX_PARAMETER_OCTETS:
         return match[0]
     if value.startswith(b'"'):
         value = _ESCAPE.sub(rb"\1", value[1:-1])

@@ -73,8 +73,6 @@ class Invalid(MailError):
 class Malformed(Invalid):
     """A message breaks a rule of its format, and nobody but its author can mend it."""
 
-    default = "The message is malformed."
-
 
 class PermissionDenied(MailError):
     """The caller is known but may not do this."""

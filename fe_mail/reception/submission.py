@@ -66,6 +66,7 @@ log = Logger()
 
 MAX_SPOOLING_OCTETS = 256 * 1024 * 1024  # of all messages that are being received
 OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
+OFFLOAD_COMPLETION_OCTETS = 16 * 1024  # and bigger ones completed: a header may be made to cost
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
 
 
@@ -381,7 +382,7 @@ class _SubmissionSpooling:
         def work() -> Completed:
             return complete_message(b"".join(chunks), completion)
 
-        if self._octets > OFFLOAD_OCTETS:
+        if self._octets > OFFLOAD_COMPLETION_OCTETS:
             return await self._reception.run(work)
         return work()
 

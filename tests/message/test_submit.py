@@ -1,5 +1,6 @@
 """Tests of fe_mail.message.submit, form, resent and header_lines: what a submission becomes."""
 
+import contextlib
 import email
 import email.policy
 from typing import Any
@@ -345,6 +346,27 @@ class LinesTests(SynchronousTestCase):
         plain = self.plain("Content-Type: image/png; name=Grüße Bild.png\r\n".encode())
         message = email.message_from_bytes(plain + b"\r\n", policy=email.policy.default)
         self.assertEqual(message.get_filename(), "Grüße Bild.png")
+
+    def test_costs(self) -> None:
+        """Fields that are made to cost the square of their size: this test ends."""
+        many = 250_000
+        for field in (
+            b"A:" + b" " * many,
+            b"A:" + b" " * many + b"x" + b"\t" * many,
+            b"Content-Type: a;" + b" " * many + "ü".encode(),
+            b'Content-Type: a; b="' + b"\\a" * many + "ü".encode(),
+            b"Content-Type: a" + b';b="' * many + "ü".encode(),
+            b"Content-Type: a; b=" + "ü".encode() * many,
+            b"To: " + b"a@b.test," * (many // 9) + "ü".encode(),
+            b"A: b" + b"\r\n " * many,
+            b"Date: Mon" + b" " * many,
+            b"Message-ID: <" + b"(" * many,
+        ):
+            header = field + b"\r\n"
+            header_fault(header)
+            completion = Completion(now=0.0, message_id="<a@b>", names={"x"})
+            with contextlib.suppress(Malformed):
+                complete_message(header + b"\r\n", completion)
 
     @settings(max_examples=200, deadline=None)
     @given(st.sampled_from([b"To", b"Subject", b"Content-Type", b"Date"]), st.binary(max_size=300))
