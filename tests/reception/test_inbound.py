@@ -246,6 +246,14 @@ class MessageTests(PostOfficeTestCase):
             (verdict,) = self.now(verify(self.stored(), resolver, self.clock.seconds()))
             self.assertIs(verdict.result, Result.PASS, verdict)
 
+    def test_alias_beyond_ascii(self) -> None:
+        """What leads from it to an ASCII address is not made 8-bit by our own trace."""
+        self.add_alias(self.domain, "\u00fcber", "x@elsewhere.test")
+        envelope = self.envelope("\u00fcber@example.org", is_utf8=True)
+        self.assertEqual(self.hand_in(envelope).code, 250)
+        self.assertTrue(self.stored().isascii())
+        self.assertFalse(self.entries()[0].message.is_8bit)
+
     def test_8bit_is_what_is_seen(self) -> None:
         """Not what was said of it: the next host has to be told the truth (RFC 6152 §3)."""
         for content, declared in ((b"gr\xc3\xbc\xc3\x9fe\r\n", False), (b"hello\r\n", True)):
