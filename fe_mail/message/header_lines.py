@@ -7,13 +7,20 @@ are folded where they have blanks. RFC 5322 §2.1.1, §2.2.3, §3.2.2; RFC 2047;
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import quote_from_bytes
 
 from fe_mail.message.addresses import MAX_ADDRESSES, parse_mailboxes, plain_address
-from fe_mail.message.compose import MAX_LINE_OCTETS, Correspondent, address_field, text_field
+from fe_mail.message.compose import (
+    MAX_LINE_OCTETS,
+    Correspondent,
+    format_correspondent,
+    text_field,
+)
 from fe_mail.message.headers import HeaderField, header_fields
-from fe_mail.message.words import decode_octets, decode_words
+from fe_mail.message.words import decode_octets, decode_words, encode_phrase
 from fe_mail.model.errors import Invalid, Malformed
+from fe_mail.model.structure import Mailbox
 
 __all__ = ["has_long_line", "plain_lines"]
 
@@ -29,6 +36,7 @@ _ADDRESSES = frozenset(
     )
 )
 _PARAMETERS = frozenset((b"content-type", b"content-disposition"))
+_REFERENCES = frozenset((b"references", b"in-reply-to"))
 # What has a grammar in which an encoded word has no place.
 _STRUCTURED = frozenset(
     (
@@ -41,6 +49,7 @@ _STRUCTURED = frozenset(
     )
 )
 _BLANK_LINES = re.compile(rb"(?:\r?\n[ \t]+)+(?=\r?\n)")
+_IDS = re.compile(rb"<[^<>\s]+>")
 _WORDS = re.compile(rb"[ \t]*[^ \t]+")
 _PARAMETER = re.compile(
     rb';[ \t\r\n]*([^\s=;"*]{1,76})[ \t\r\n]*=[ \t\r\n]*("(?:[^"\\]|\\.)*"|[^";\r\n][^;\r\n]*)',
@@ -89,7 +98,7 @@ def _rebuilt(field: HeaderField, raw: bytes) -> bytes:
         return _as_text(field)
     if field.key in _ADDRESSES:
         return _with_encoded_names(field)
-    if field.key in (b"references", b"in-reply-to"):
+    if field.key in _REFERENCES:
         return _folded(raw.replace(b"><", b"> <"))
     return raw
 
@@ -122,6 +131,8 @@ def _in_ascii(field: HeaderField) -> bytes:
         return _with_encoded_names(field)
     if field.key in _PARAMETERS:
         return _PARAMETER.sub(_encoded_parameter, field.raw)
+    if field.key in _REFERENCES:
+        return _without_foreign_ids(field)
     return _as_text(field) if _is_text(field) else field.raw
 
 
@@ -133,19 +144,36 @@ def _as_text(field: HeaderField) -> bytes:
 
 
 def _with_encoded_names(field: HeaderField) -> bytes:
-    """As it is when it holds a group, or an address that needs SMTPUTF8."""
+    """As it is when an address in it needs SMTPUTF8, or is none."""
     entries = parse_mailboxes(field.value)
-    if len(entries) >= MAX_ADDRESSES:
+    if not 0 < len(entries) < MAX_ADDRESSES:
         return field.raw
     try:
-        people = [
-            Correspondent(plain_address(entry), decode_words(entry.name or b""))
-            for entry in entries
-        ]
-        rebuilt = address_field(field.name.decode("ascii", "replace"), people)
+        value = ",\r\n ".join(_list_of(iter(entries)))
     except Invalid:
         return field.raw
-    return rebuilt if people and rebuilt.isascii() else field.raw
+    return field.name + f": {value}\r\n".encode() if value.isascii() else field.raw
+
+
+def _list_of(entries: Iterator[Mailbox]) -> Iterator[str]:
+    """Addresses and groups (RFC 5322 §3.4), up to the end of the group that we are in."""
+    for entry in entries:
+        if entry.host is not None:
+            person = Correspondent(plain_address(entry), decode_words(entry.name or b""))
+            yield format_correspondent(person)
+        elif entry.mailbox is not None:
+            members = ",\r\n ".join(_list_of(entries))
+            yield f"{encode_phrase(decode_words(entry.mailbox))}: {members};"
+        else:
+            return
+
+
+def _without_foreign_ids(field: HeaderField) -> bytes:
+    """
+    The identifiers that are ASCII; no others are worth a message that some hosts cannot take.
+    """
+    ids = b"\r\n ".join(each for each in _IDS.findall(field.value) if each.isascii())
+    return field.name + b": " + ids + b"\r\n" if ids else b""
 
 
 def _encoded_parameter(match: re.Match[bytes]) -> bytes:

@@ -26,7 +26,7 @@ def received_field(
     The Received field for a message taken in at host ``by``.
 
     Name the recipient only when it is the only one, so that no Bcc leaks. One beyond ASCII is not
-    named either, for it may lead to a host that takes ASCII only (RFC 5321 §4.4: "for" is optional).
+    named either, for it may lead to a host that takes ASCII only ("for" is optional).
     """
     lines = [f"from {_name(peer.helo) or 'unknown'} ({_network(peer)})"] if peer.ip else []
     lines.append(f"by {_name(by)} with {_name(peer.protocol)} id {_name(queue_id)}")

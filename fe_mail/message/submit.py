@@ -34,6 +34,11 @@ _DATE = re.compile(
     rb"\d{2}\s*:\s*\d{2}(?:\s*:\s*\d{2})?\s+(?:[+-]\d{4}|UT|GMT|[ECMP][SD]T|[A-IK-Z])\s*\Z",
     re.IGNORECASE,
 )
+# Fields of which RFC 5322 §3.6 allows none that is empty.
+_EMPTY = re.compile(
+    rb"^(?:to|cc|reply-to|references|in-reply-to):[ \t]*\r?\n(?![ \t])",
+    re.IGNORECASE | re.MULTILINE,
+)
 FIRST_ORDINAL = 693596  # 1900-01-01: RFC 5322 §3.3 knows no earlier year
 
 
@@ -98,7 +103,8 @@ def complete_header(header: bytes, completion: Completion) -> bytes:
     if not own_message_id(found):
         dropped.add(b"message-id")
         added += _id_field("Message-ID", completion)
-    return plain_lines(_without(fields, dropped)) + added + (empty_line or b"\r\n")
+    kept = _EMPTY.sub(b"", plain_lines(_without(fields, dropped)))
+    return kept + added + (empty_line or b"\r\n")
 
 
 def own_message_id(fields: Sequence[HeaderField]) -> str:

@@ -117,6 +117,12 @@ class SubmitTests(SynchronousTestCase):
         self.assertEqual(self.header(field, DATE, ID), field + DATE + ID)
         self.assertEqual(self.header(field, DATE, ID, keeps_sender=False), DATE + ID)
 
+    def test_empty(self) -> None:
+        """Fields that may not be empty go when they are; a Subject may be."""
+        empty = b"To:\r\nCc: \r\nReply-To:\r\n \r\nreferences:\t\r\nIn-Reply-To: \r\n"
+        kept = b"Subject:\r\nX-Cc:\r\nTo:\r\n a@b.test\r\n"
+        self.assertEqual(self.header(empty, kept, DATE, ID), kept + DATE + ID)
+
     def test_top(self) -> None:
         """The separator of an mbox file and results in our name go (RFC 8601 §5)."""
         mbox = b"From alice@example.org Mon Jan  1 00:00:00 2024\r\n"
@@ -330,8 +336,27 @@ class LinesTests(SynchronousTestCase):
 
     def test_addresses_that_need_smtputf8(self) -> None:
         """They cannot be written otherwise, so nothing is changed (RFC 6532)."""
-        for field in ("To: Jü <jü@x.test>, a@x.test\r\n", "To: Grüße: a@b.test;\r\n", "To: ü\r\n"):
+        for field in ("To: Jü <jü@x.test>, a@x.test\r\n", "To: g: ü@b.test;\r\n", "To: ü\r\n"):
             self.assertEqual(self.plain(field.encode()), field.encode())
+
+    def test_groups(self) -> None:
+        """The names of groups, such as that of nobody in a language of the program's."""
+        for field, text in (
+            ("To: Empfänger:;", "Empfänger: ;"),
+            (
+                "To: Ä: a@b.test, C Ü <c@d.test>;, e@f.test",
+                "Ä: a@b.test, C Ü <c@d.test>;, e@f.test",
+            ),
+        ):
+            plain = self.plain(f"{field}\r\n".encode())
+            self.assertTrue(plain.isascii())
+            self.assertEqual(value(plain, "To").replace(":;", ": ;"), text)
+
+    def test_identifiers(self) -> None:
+        """Those of other people's programs, which some hosts cannot take."""
+        field = "References: <1@a.test> <ü@b.test>\r\n <2@a.test>\r\n".encode()
+        self.assertEqual(self.plain(field), b"References: <1@a.test>\r\n <2@a.test>\r\n")
+        self.assertEqual(self.plain(b"In-Reply-To: \xfc\r\nA: b\r\n"), b"A: b\r\n")
 
     def test_parameters(self) -> None:
         """File names, quoted or not, short or long (RFC 2231)."""
