@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.claims import chosen_claim
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.limits import FailureLimits
 from fe_mail.accounts.passwords import (
     CHOSEN_ITERATIONS,
@@ -38,7 +39,7 @@ from fe_mail.accounts.sasl import (
     SASLExchange,
     ScramExchange,
 )
-from fe_mail.model.account import Alias, Credential, Domain, LogEntry
+from fe_mail.model.account import Alias, Credential, Domain
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
@@ -48,8 +49,9 @@ from fe_mail.model.errors import (
     PermissionDenied,
 )
 from fe_mail.model.identity import Identity
-from fe_mail.model.ids import AliasId, new_id
-from fe_mail.ports import AliasStore, Counters, Journal, Keyring, UserStore
+from fe_mail.model.ids import AliasId
+from fe_mail.model.network import parse_ip
+from fe_mail.ports import AliasStore, Counters, Keyring, UserStore
 
 __all__ = ["MAX_REMEMBERED", "REMEMBER_SECONDS", "TOUCH_SECONDS", "Login"]
 
@@ -106,10 +108,10 @@ class Login:
         keyring: Keyring,
         counters: Counters,
         clock: IReactorTime,
-        journal: Journal,
+        failed: FailedLogins,
     ) -> None:
         self._accounts = accounts
-        self._journal = journal
+        self._failed = failed
         self._keyring = keyring
         self._clock = clock
         self._limits = FailureLimits(counters, keyring, clock, "login")
@@ -155,7 +157,7 @@ class Login:
     async def candidate(self, username: str, peer: Peer, protocol: str) -> _Candidate:
         """Whoever ``username`` may mean, or a stand-in that nobody can tell from it."""
         address = _address(username)
-        name = f"{address.base}@{address.domain}" if address else _printable(username)
+        name = _limited_name(username)
         await self._limits.check(peer.ip, name)
         alias, domain = await self._find(address) if address else (None, None)
         credentials = await self._credentials(alias.id if alias else AliasId("none"))
@@ -243,7 +245,7 @@ class Login:
             return True
 
     async def _refuse(self, candidate: _Candidate, password: str | None) -> Identity:
-        await self._limits.failed(candidate.peer.ip, candidate.name, password)
+        is_last = await self._limits.failed(candidate.peer.ip, candidate.name, password)
         self.log.info(
             "Login as {name} by {protocol} from {ip} failed.",
             name=candidate.name,
@@ -252,25 +254,16 @@ class Login:
             session_id=candidate.peer.session_id,
         )
         if candidate.alias is not None:
-            # After the answer, which must not come later because the alias exists.
-            self._clock.callLater(0, self._record, self._entry(candidate, candidate.alias))
+            self._failed.record(
+                candidate.protocol,
+                candidate.name,
+                candidate.peer.ip,
+                is_last=is_last,
+                domain_id=candidate.alias.domain_id,
+                alias_id=candidate.alias.id,
+                user_id=candidate.alias.user_id,
+            )
         raise AuthenticationFailed
-
-    def _entry(self, candidate: _Candidate, alias: Alias) -> LogEntry:
-        now = self._clock.seconds()
-        return LogEntry(
-            id=new_id(now),
-            created_at=now,
-            kind="login-failed",
-            domain_id=alias.domain_id,
-            alias_id=alias.id,
-            user_id=alias.user_id,
-            remote=candidate.peer.ip,
-            detail={"protocol": candidate.protocol, "address": candidate.name},
-        )
-
-    def _record(self, entry: LogEntry) -> None:
-        self._later(self._journal.log(entry))
 
     def _later(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         running = Deferred.fromCoroutine(work)
@@ -310,11 +303,24 @@ class Login:
     def _mac(self, credential: Credential, password: str, purpose: str) -> bytes:
         return self._keyring.mac(credential.stored_key + password.encode(), purpose)
 
+    async def lift(self, who: str) -> None:
+        """Forget the failures of an IP address or of a user name: for the operator."""
+        if parse_ip(who) is not None:
+            await self._limits.lift_address(who)
+        else:
+            await self._limits.lift_name(_limited_name(who))
+
     async def stop(self) -> None:
         """Wait for what is still being recorded; forget what was remembered."""
         for running in list(self._running):
             await running
         self._remembered.clear()
+
+
+def _limited_name(username: str) -> str:
+    """What failures count by: the same for every spelling of an address."""
+    address = _address(username)
+    return f"{address.base}@{address.domain}" if address else _printable(username)
 
 
 def _printable(username: str) -> str:

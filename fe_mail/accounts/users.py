@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.limits import FailureLimits
 from fe_mail.accounts.passwords import check_strength, prepare, run_here
 from fe_mail.accounts.validation import person_name, user_email
@@ -32,6 +33,7 @@ from fe_mail.model.errors import (
     PermissionDenied,
 )
 from fe_mail.model.ids import UserId, new_id
+from fe_mail.model.network import parse_ip
 from fe_mail.ports import Counters, Keyring, Offload, SessionStore, UserStore
 
 __all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
@@ -58,6 +60,7 @@ class Users:
         keyring: Keyring,
         counters: Counters,
         clock: IReactorTime,
+        failed: FailedLogins,
         *,
         run: Offload = run_here,
     ) -> None:
@@ -65,6 +68,7 @@ class Users:
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock
+        self._failed = failed
         self._limits = FailureLimits(counters, keyring, clock, "sign-in")
         self._has_admin = False
 
@@ -108,7 +112,9 @@ class Users:
         stored = user.password_hash if user and text else ""
         is_right = await self._keyring.verify_password(stored, text)
         if user is None or not is_right:
-            await self._limits.failed(remote, name, password[:MAX_TOKEN_LENGTH])
+            is_last = await self._limits.failed(remote, name, password[:MAX_TOKEN_LENGTH])
+            if user is not None:
+                self._failed.record("web", user.email, remote, is_last=is_last, user_id=user.id)
             raise AuthenticationFailed
         if user.is_banned:
             raise PermissionDenied("This account is closed.")
@@ -116,6 +122,13 @@ class Users:
         if self._keyring.is_outdated(stored):
             return await self._hash_again(user, text)
         return user
+
+    async def lift(self, who: str) -> None:
+        """Forget the failures of an IP address or of an account: for the operator."""
+        if parse_ip(who) is not None:
+            await self._limits.lift_address(who)
+        else:
+            await self._limits.lift_name(_limited_name(who))
 
     async def _hash_again(self, user: User, password: str) -> User:
         """With the costs of today. One that was changed in the meantime is left alone."""

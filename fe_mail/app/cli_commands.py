@@ -251,6 +251,14 @@ async def log(services: Inside, options: Options) -> int:
     return 0
 
 
+async def unlock(services: Inside, options: Options) -> int:
+    """``fe-mail unlock ADDRESS``."""
+    await services.login.lift(options.who)
+    await services.users.lift(options.who)
+    print(f"Failed logins of {escape(options.who)} are forgotten.")
+    return 0
+
+
 # The queue -------------------------------------------------------------------------------------
 
 
@@ -345,5 +353,6 @@ COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "password": password,
     "route": route,
     "queue": queue,
+    "unlock": unlock,
     "verify": verify,
 }

@@ -219,6 +219,7 @@ class Edges:
             aliases=inside.aliases,
             departure=inside.departure,
             login=inside.login,
+            failed_logins=inside.failed_logins,
             router=inside.router,
             webhook_keys=inside.webhook_keys,
             accounts=stores.accounts,

@@ -41,7 +41,7 @@ STOP_SECONDS = DRAIN_SECONDS + 5  # what drains was cut by then
 # Nothing new comes in, what runs finishes, and what it needs goes last.
 STOP_ORDER = (
     *("certificates", "metrics", "ports", "connections"),
-    *("workers", "login", "stores", "demo"),
+    *("workers", "login", "failed logins", "stores", "demo"),
 )
 CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
 # The reactor needs the interpreter several times for one answer, and waits this long each time
@@ -128,6 +128,7 @@ class FeMailService(Service):
             Part("certificates", start=self._prepare_certificate, stop=self._stop_renewal),
             Part("stores", start=self.inside.start, stop=self.inside.stop),
             Part("login", stop=login.stop),
+            Part("failed logins", stop=self.inside.failed_logins.stop),
             Part("demo", start=self._prepare_demo, stop=self._end_demo),
             Part("connections", start=self._open_doors, stop=self._drain),
             # After the doors: what waits may be for this server itself.

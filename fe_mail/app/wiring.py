@@ -15,6 +15,7 @@ from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
@@ -143,13 +144,21 @@ class Inside:
         self.resolver: Resolver = resolver or _resolver(reactor, config)
         self.site = make_site(config)
         accounts, keyring = stores.accounts, stores.keyring
-        self.login = Login(accounts, keyring, stores.counters, reactor, stores.journal)
+        self.failed_logins = FailedLogins(stores.journal, reactor)
+        self.login = Login(accounts, keyring, stores.counters, reactor, self.failed_logins)
         self.router = Router(
             accounts,
             max_forwarded=config.limits.forwarded,
             own_hosts=(names.mx_host, names.smtp_host),
         )
-        self.users = Users(accounts, keyring, stores.counters, reactor, run=stores.run_costly)
+        self.users = Users(
+            accounts,
+            keyring,
+            stores.counters,
+            reactor,
+            self.failed_logins,
+            run=stores.run_costly,
+        )
         self.domains = Domains(
             accounts,
             keyring,

@@ -6,6 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.users import Users
@@ -24,6 +25,7 @@ class Services:
     aliases: Aliases
     departure: Departure
     login: Login
+    failed_logins: FailedLogins
     router: Router
     webhook_keys: WebhookKeys
     accounts: AliasStore

@@ -90,13 +90,14 @@ async def leave(visit: Visit) -> Result:
 
 
 async def security(visit: Visit) -> Result:
-    """The API token, other sessions, and the end of the account."""
+    """The API token, other sessions, failed sign-ins, and the end of the account."""
     return await _security(visit)
 
 
 async def _security(visit: Visit, error: MailError | None = None) -> Page:
     token = await visit.services.users.api_token(visit.owner)
-    return Page("account/security.html", {"token": token}, error=error)
+    failed = await visit.services.failed_logins.of_user(visit.owner)
+    return Page("account/security.html", {"token": token, "failed": failed}, error=error)
 
 
 async def new_token(visit: Visit) -> Result:

@@ -39,6 +39,12 @@ def day(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
 
 
+def minute(seconds: float) -> str:
+    """A moment, the same in every language (ISO 8601), in universal time."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
 def soft(text: str) -> Markup:
     """An address that may break before its ``@``, or a name before its dots: not inside words."""
     escaped = str(escape(text))
@@ -76,7 +82,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         environment.policies["ext.i18n.trimmed"] = True
-        environment.filters.update(octets=octets, day=day, soft=soft)
+        environment.filters.update(octets=octets, day=day, minute=minute, soft=soft)
         environment.globals["static"] = lambda name: f"/static/{name}?v={self.version}"
         install = getattr(environment, "install_gettext_translations")  # noqa: B009 - added by the extension
         install(catalogs.translations(language), newstyle=True)

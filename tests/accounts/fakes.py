@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
@@ -40,6 +41,7 @@ class AccountsTestCase(SynchronousTestCase):
         self.accounts = self.make_accounts()
         self.counters = memory_counters(self.clock)
         self.log_book = MemoryJournal()
+        self.failed_logins = FailedLogins(self.log_book, self.clock)
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
         self.admin = self.add_user("admin@example.com")

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -59,7 +60,11 @@ class Process:
         self.aliases = Aliases(self.accounts, self.keyring, self.mailboxes, bus, clock, SITE)
         self.webhook_keys = WebhookKeys(self.accounts, self.keyring, clock)
         self.login = Login(
-            self.accounts, self.keyring, memory_counters(clock), clock, MemoryJournal()
+            self.accounts,
+            self.keyring,
+            memory_counters(clock),
+            clock,
+            FailedLogins(MemoryJournal(), clock),
         )
         self.courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
 

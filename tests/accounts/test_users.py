@@ -26,7 +26,9 @@ class UsersTestCase(AccountsTestCase):
     def setUp(self) -> None:
         """``eva@example.net``."""
         super().setUp()
-        self.users = Users(self.accounts, self.keyring, self.counters, self.clock)
+        self.users = Users(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins
+        )
         self.eva = self.now(self.users.register("Eva@Example.net", PASSWORD, "da"))
 
 
@@ -121,6 +123,25 @@ class SignInTests(UsersTestCase):
         self.fails(RateLimited, self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.1"))
         self.now(self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.2"))
 
+    def test_owner_reads_it(self) -> None:
+        """Each failed sign-in to an account that exists leaves an entry."""
+        for email in ("Eva@example.net", "nobody@example.net"):
+            self.fails(AuthenticationFailed, self.users.sign_in(email, "wrong", "192.0.2.1"))
+        self.clock.advance(0)
+        (entry,) = self.now(self.failed_logins.of_user(self.eva))
+        self.assertEqual((entry.remote, entry.detail["protocol"]), ("192.0.2.1", "web"))
+        self.assertEqual(self.now(self.failed_logins.of_user(self.admin)), ())
+
+    def test_operator_lifts(self) -> None:
+        """By the account's address, or by where the failures came from."""
+        for who, ip in (("EVA@example.net", "192.0.2.1"), ("192.0.2.2", "192.0.2.2")):
+            for n in range(10):
+                work = self.users.sign_in("eva@example.net", f"wrong {n}", ip)
+                self.fails(AuthenticationFailed, work)
+            self.fails(RateLimited, self.users.sign_in("eva@example.net", PASSWORD, ip))
+            self.now(self.users.lift(who))
+        self.now(self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.2"))
+
     def test_spellings_are_one_name(self) -> None:
         """Who guesses gains nothing by writing the address in other ways."""
         for n in range(GUESSED_FAILURES):
@@ -202,7 +223,9 @@ class SignInTests(UsersTestCase):
             ran.append(work)
             return work()
 
-        users = Users(self.accounts, self.keyring, self.counters, self.clock, run=run)
+        users = Users(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, run=run
+        )
         self.fails(Invalid, users.register("new@example.net", "password"))
         self.now(users.set_password(self.eva, "another fine 77 quilt"))
         self.assertEqual(2, len(ran))

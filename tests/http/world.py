@@ -23,6 +23,7 @@ from zope.interface import implementer
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
@@ -185,7 +186,8 @@ class HTTPTestCase(SynchronousTestCase):
 
     def _services(self) -> Services:
         site, keyring, accounts, clock = self.site_values, self.keyring, self.accounts, self.clock
-        users = Users(accounts, keyring, self.counters, clock)
+        failed_logins = FailedLogins(MemoryJournal(), clock)
+        users = Users(accounts, keyring, self.counters, clock, failed_logins)
         return Services(
             users=users,
             departure=Departure(accounts, users, self.mailboxes, self.bus),
@@ -193,7 +195,8 @@ class HTTPTestCase(SynchronousTestCase):
                 accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key, self.bus
             ),
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
-            login=Login(accounts, keyring, self.counters, clock, MemoryJournal()),
+            failed_logins=failed_logins,
+            login=Login(accounts, keyring, self.counters, clock, failed_logins),
             router=Router(accounts),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
             accounts=accounts,

@@ -18,6 +18,7 @@ from twisted.internet.ssl import CertificateOptions, KeyPair, PrivateCertificate
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.adapters.memory.bus import MemoryBus
@@ -94,7 +95,13 @@ class ImaplibTests(TestCase):
         )
         await give_keys(accounts, alias.id, [credential], sealing_key)
         self.factory = IMAPFactory(
-            Login(accounts, keyring, memory_counters(clock), clock, MemoryJournal()),
+            Login(
+                accounts,
+                keyring,
+                memory_counters(clock),
+                clock,
+                FailedLogins(MemoryJournal(), clock),
+            ),
             mailboxes,
             bus,
             hostname="localhost",
