@@ -7,10 +7,9 @@ nobody has leave no entry.
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from fe_mail.errands import Errands
 from fe_mail.model.account import LogEntry, User
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.page import Query
@@ -25,12 +24,10 @@ SHOWN = 20  # of the newest
 class FailedLogins:
     """Writes and reads the entries."""
 
-    log = Logger()
-
-    def __init__(self, journal: Journal, clock: IReactorTime) -> None:
+    def __init__(self, journal: Journal, errands: Errands, clock: IReactorTime) -> None:
         self._journal = journal
+        self._errands = errands
         self._clock = clock
-        self._running: set[Deferred[None]] = set()
 
     def record(self, protocol: str, name: str, ip: str, *, is_last: bool, **of: Any) -> None:
         """
@@ -43,13 +40,7 @@ class FailedLogins:
         if is_last:
             detail["note"] = "refused from there for up to an hour"
         entry = LogEntry(id=new_id(now), created_at=now, kind=KIND, remote=ip, detail=detail, **of)
-        self._clock.callLater(0, self._write, entry)
-
-    def _write(self, entry: LogEntry) -> None:
-        running = Deferred.fromCoroutine(self._journal.log(entry))
-        self._running.add(running)
-        running.addErrback(lambda f: self.log.failure("A failed login was not recorded.", f))
-        running.addBoth(lambda _: self._running.discard(running))
+        self._errands.later("Recording a failed login", lambda: self._journal.log(entry))
 
     async def of_user(self, user: User) -> tuple[LogEntry, ...]:
         """The newest ones to the web account."""
@@ -58,8 +49,3 @@ class FailedLogins:
     async def of_alias(self, alias_id: AliasId) -> tuple[LogEntry, ...]:
         """The newest ones to the mailbox."""
         return (await self._journal.logs("", Query(limit=SHOWN), alias_id, KIND)).items
-
-    async def stop(self) -> None:
-        """Wait for what is still being written."""
-        for running in list(self._running):
-            await running

@@ -13,11 +13,9 @@ under another such hash. Without the password neither says anything.
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -39,6 +37,7 @@ from fe_mail.accounts.sasl import (
     SASLExchange,
     ScramExchange,
 )
+from fe_mail.errands import Errands
 from fe_mail.model.account import Alias, Credential, Domain
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Peer
@@ -109,14 +108,15 @@ class Login:
         counters: Counters,
         clock: IReactorTime,
         failed: FailedLogins,
+        errands: Errands,
     ) -> None:
         self._accounts = accounts
         self._failed = failed
+        self._errands = errands
         self._keyring = keyring
         self._clock = clock
         self._limits = FailureLimits(counters, keyring, clock, "login")
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._running: set[Deferred[None]] = set()
 
     def begin(self, mechanism: str, peer: Peer, protocol: str) -> SASLExchange:
         """Start an exchange. ``Invalid`` for a mechanism that is not offered."""
@@ -230,7 +230,9 @@ class Login:
         await self._limits.succeeded(candidate.peer.ip, candidate.name)
         now = self._clock.seconds()
         if now - credential.last_used_at >= TOUCH_SECONDS:
-            self._later(self._accounts.touch_credential(credential.id, now))
+            self._errands.later(
+                "Recording a login", lambda: self._accounts.touch_credential(credential.id, now)
+            )
         return Identity(
             alias=alias,
             domain=domain,
@@ -264,15 +266,6 @@ class Login:
                 user_id=candidate.alias.user_id,
             )
         raise AuthenticationFailed
-
-    def _later(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        running = Deferred.fromCoroutine(work)
-        self._running.add(running)
-        running.addErrback(self._log_failure)
-        running.addBoth(lambda _: self._running.discard(running))
-
-    def _log_failure(self, failure: Any) -> None:
-        self.log.failure("A login could not be recorded.", failure)
 
     def _recall(self, candidate: _Candidate, password: str) -> tuple[Credential, bytes] | None:
         for credential in reversed(candidate.credentials):
@@ -311,9 +304,7 @@ class Login:
             await self._limits.lift_name(_limited_name(who))
 
     async def stop(self) -> None:
-        """Wait for what is still being recorded; forget what was remembered."""
-        for running in list(self._running):
-            await running
+        """Forget what was remembered."""
         self._remembered.clear()
 
 

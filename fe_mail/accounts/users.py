@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.limits import FailureLimits
 from fe_mail.accounts.passwords import check_strength, prepare, run_here
+from fe_mail.accounts.registration import Registration
 from fe_mail.accounts.validation import person_name, user_email
 from fe_mail.model.account import User, WebSession
 from fe_mail.model.errors import (
@@ -34,7 +35,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.ids import UserId, new_id
 from fe_mail.model.network import parse_ip
-from fe_mail.ports import Counters, Keyring, Offload, SessionStore, UserStore
+from fe_mail.ports import Counters, Keyring, Offload, SessionStore, SettingStore, UserStore
 
 __all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
 
@@ -47,7 +48,7 @@ LOCALES = frozenset({"en", "da"})
 _PURPOSE = "api-token"
 
 
-class UserRecords(SessionStore, UserStore, Protocol):
+class UserRecords(SessionStore, SettingStore, UserStore, Protocol):
     """What web accounts ask."""
 
 
@@ -69,16 +70,23 @@ class Users:
         self._keyring = keyring
         self._clock = clock
         self._failed = failed
+        self.registration = Registration(accounts)
         self._limits = FailureLimits(counters, keyring, clock, "sign-in")
         self._has_admin = False
 
-    async def register(self, email: str, password: str, locale: str = "en") -> User:
+    async def register(
+        self, email: str, password: str, locale: str = "en", *, is_by_operator: bool = False
+    ) -> User:
         """
         A new account; the first one of a server owns it.
 
-        ``Invalid`` for the address or a weak password, ``AlreadyExists`` for a taken address.
+        Its address counts as proven if it is the first or the operator makes it. ``Invalid`` for
+        the address or a weak password, ``AlreadyExists`` for a taken address, ``PermissionDenied``
+        when registration is closed.
         """
         address = user_email(email)
+        if not is_by_operator:
+            await self.registration.require()
         good = await self._judged(password, address)
         now = self._clock.seconds()
         token = secrets.token_hex(API_TOKEN_LENGTH // 2)
@@ -86,15 +94,25 @@ class Users:
             id=UserId(new_id(now)),
             email=address,
             password_hash=await self._keyring.hash_password(good),
+            has_verified_email=is_by_operator,
             locale=locale if locale in LOCALES else "en",
             created_at=now,
             updated_at=now,
             **self._token_fields(token),
         )
         try:
-            return await self._accounts.add_user(user)
+            added = await self._accounts.add_user(user)
         except AlreadyExists:
             raise AlreadyExists("This e-mail address is registered already.") from None
+        is_first = added.group == "admin" and not added.has_verified_email
+        return await self.verify_address(added) if is_first else added
+
+    async def verify_address(self, user: User) -> User:
+        """Its owner reads it, or the operator says so."""
+        if user.has_verified_email:
+            return user
+        now = self._clock.seconds()
+        return await self._accounts.update_user(user.id, now, has_verified_email=True)
 
     async def _judged(self, password: str, email: str) -> str:
         """The prepared password; judging it costs too much for the reactor."""

@@ -50,7 +50,9 @@ async def user(services: Inside, options: Options) -> int:
             [(each.email, each.group, _moment(each.created_at)) for each in found.items],
         )
     elif options.action == "add":
-        made = await services.users.register(options.email, _ask_password("Password"))
+        made = await services.users.register(
+            options.email, _ask_password("Password"), is_by_operator=True
+        )
         print(f"Added {made.email} ({made.group}).")
     elif options.action == "password":
         person = await accounts.user_by_email(options.email)

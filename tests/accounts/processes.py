@@ -27,6 +27,7 @@ from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, store
 from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.local import LocalCourier
+from fe_mail.errands import Errands
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from tests.adapters.later import LaterThreads
@@ -64,7 +65,8 @@ class Process:
             self.keyring,
             memory_counters(clock),
             clock,
-            FailedLogins(MemoryJournal(), clock),
+            FailedLogins(MemoryJournal(), Errands(clock), clock),
+            Errands(clock),
         )
         self.courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
 

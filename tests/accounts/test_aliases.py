@@ -273,7 +273,7 @@ class PasswordTests(AliasesTestCase):
         """``alice`` with a mailbox that has no password yet."""
         super().setUp()
         self.login = Login(
-            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, self.errands
         )
         self.alice = self.create(name="alice", has_imap=True, recipients=[])
 

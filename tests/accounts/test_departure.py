@@ -6,6 +6,7 @@ from twisted.python.failure import Failure
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.users import Users
+from fe_mail.errands import Errands
 from fe_mail.model.account import Domain, Member, User
 from fe_mail.model.errors import AuthenticationFailed, NotFound, PermissionDenied, RateLimited
 from fe_mail.model.ids import DomainId, UserId
@@ -27,7 +28,7 @@ class DepartureTests(AccountsTestCase):
             self.accounts, self.keyring, self.counters, self.clock, self.failed_logins
         )
         self.departure = Departure(self.accounts, self.users, self.mailboxes, self.bus)
-        self.eva = self.now(self.users.register("eva@example.net", PASSWORD))
+        self.eva = self.now(self.users.register("eva@example.net", PASSWORD, is_by_operator=True))
 
     def leave(self, user: User, password: str = PASSWORD) -> None:
         """Go."""
@@ -77,7 +78,7 @@ class AtOnceTests(ProcessesTestCase):
     def leaving(self, process: Process, user: User) -> "Deferred[None]":
         """Begin."""
         counters = memory_counters(self.clock)
-        failed = FailedLogins(MemoryJournal(), self.clock)
+        failed = FailedLogins(MemoryJournal(), Errands(self.clock), self.clock)
         users = Users(process.accounts, process.keyring, counters, self.clock, failed)
         departure = Departure(process.accounts, users, process.mailboxes, self.bus)
         return process.run(departure.remove(user))

@@ -31,6 +31,7 @@ from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.errands import Errands
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
@@ -186,7 +187,8 @@ class HTTPTestCase(SynchronousTestCase):
 
     def _services(self) -> Services:
         site, keyring, accounts, clock = self.site_values, self.keyring, self.accounts, self.clock
-        failed_logins = FailedLogins(MemoryJournal(), clock)
+        errands = Errands(clock)
+        failed_logins = FailedLogins(MemoryJournal(), errands, clock)
         users = Users(accounts, keyring, self.counters, clock, failed_logins)
         return Services(
             users=users,
@@ -196,7 +198,7 @@ class HTTPTestCase(SynchronousTestCase):
             ),
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
             failed_logins=failed_logins,
-            login=Login(accounts, keyring, self.counters, clock, failed_logins),
+            login=Login(accounts, keyring, self.counters, clock, failed_logins, errands),
             router=Router(accounts),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
             accounts=accounts,
@@ -211,7 +213,7 @@ class HTTPTestCase(SynchronousTestCase):
     def add_user(self, email: str = "kim@example.com") -> User:
         """A registered account; the first one owns the server."""
         self.clock.advance(1)
-        return self.now(self.services.users.register(email, PASSWORD))
+        return self.now(self.services.users.register(email, PASSWORD, is_by_operator=True))
 
     def publish(self, name: str) -> None:
         """Put every record of a domain into the DNS."""

@@ -24,6 +24,7 @@ from fe_mail.accounts.passwords import new_credential
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.threads import InlineThreads
+from fe_mail.errands import Errands
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
@@ -100,7 +101,8 @@ class ImaplibTests(TestCase):
                 keyring,
                 memory_counters(clock),
                 clock,
-                FailedLogins(MemoryJournal(), clock),
+                FailedLogins(MemoryJournal(), Errands(clock), clock),
+                Errands(clock),
             ),
             mailboxes,
             bus,

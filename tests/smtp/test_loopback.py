@@ -78,7 +78,7 @@ class LoopbackTests(AccountsTestCase, TestCase):
         alias = self.add_alias(self.add_domain("example.org"), "alice", has_imap=True)
         self.add_credential(alias, PASSWORD)
         self.login = Login(
-            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, self.errands
         )
         self.reception = RecordingReception()
 
