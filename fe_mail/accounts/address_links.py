@@ -69,8 +69,10 @@ class AddressLinks:
                     "Somebody, probably you, made an account at %(name)s with this address.",
                     name=self._name,
                 ),
-                Sentence("To show that it is yours, open this link within a day:"),
-                self._link("verify", token),
+                Sentence(
+                    "To show that it is yours, open this link within a day:\n\n%(link)s",
+                    link=self._link("verify", token),
+                ),
                 Sentence("If it was not you, do nothing: the account stays closed."),
             )
         )
@@ -106,8 +108,10 @@ class AddressLinks:
                     email=user.email,
                     name=self._name,
                 ),
-                Sentence("If you asked for it, open this link within a day:"),
-                self._link("my-account/change-email", token),
+                Sentence(
+                    "If you asked for it, open this link within a day:\n\n%(link)s",
+                    link=self._link("my-account/change-email", token),
+                ),
                 Sentence("If it was not you, do nothing: the account keeps its address."),
             )
         )
@@ -154,8 +158,10 @@ class AddressLinks:
                     "address at %(name)s.",
                     name=self._name,
                 ),
-                Sentence("To choose one, open this link within half an hour:"),
-                self._link("reset-password", token),
+                Sentence(
+                    "To choose one, open this link within half an hour:\n\n%(link)s",
+                    link=self._link("reset-password", token),
+                ),
                 Sentence("If it was not you, do nothing: the password stays as it is."),
                 Sentence("The passwords of your mailboxes are not changed by it."),
             )
@@ -190,8 +196,8 @@ class AddressLinks:
         except (Invalid, NotFound):
             return None
 
-    def _link(self, path: str, token: str) -> Sentence:
-        return Sentence("%(link)s", link=f"{self._url}/{path}/{token}")
+    def _link(self, path: str, token: str) -> str:
+        return f"{self._url}/{path}/{token}"
 
     def _notice(self, to: str, language: str, subject: Sentence, *paragraphs: Sentence) -> Notice:
         return Notice(to=to, language=language, subject=subject, paragraphs=paragraphs)

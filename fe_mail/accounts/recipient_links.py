@@ -162,8 +162,10 @@ class RecipientLinks:
                         alias=alias.address,
                         recipient=recipient,
                     ),
-                    Sentence("If you want that, open this link within 30 days:"),
-                    Sentence("%(link)s", link=f"{self._url}/v/{token}"),
+                    Sentence(
+                        "If you want that, open this link within 30 days:\n\n%(link)s",
+                        link=f"{self._url}/v/{token}",
+                    ),
                     Sentence("If not, do nothing: nothing will be forwarded."),
                     Sentence("This mail was sent by %(name)s.", name=self._name),
                 ),

@@ -35,6 +35,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.ids import UserId, new_id
 from fe_mail.model.network import parse_ip
+from fe_mail.model.page import Page, Query
 from fe_mail.ports import Counters, Keyring, Offload, SessionStore, SettingStore, UserStore
 
 __all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
@@ -277,6 +278,14 @@ class Users:
         changed = await self._accounts.update_user(user.id, now, password_hash=hashed)
         await self.sign_out_everywhere(changed)
         return changed
+
+    async def list(self, query: Query) -> Page[User]:
+        """Everybody: for the admins of the server."""
+        return await self._accounts.users(query)
+
+    async def get(self, user_id: UserId) -> User:
+        """By id. ``NotFound``."""
+        return await self._accounts.user(user_id)
 
     async def has_admin(self) -> bool:
         """Is somebody in charge yet? The first account always is."""

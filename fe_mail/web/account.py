@@ -39,24 +39,30 @@ async def change(visit: Visit) -> Result:
         if visit.field("change_password") == "true":
             await _change_password(visit)
             return Redirect("/my-account/profile", "password-changed")
-        await _save(visit)
+        is_asked = await _save(visit)
     except AuthenticationFailed as error:
         return _again(visit, Invalid(error.sentence, "old_password"))
     except MailError as error:
         return _again(visit, error)
-    return Redirect("/my-account/profile", "profile-saved")
+    return Redirect("/my-account/profile", "address-asked" if is_asked else "profile-saved")
 
 
 def _again(visit: Visit, error: MailError) -> Page:
     return Page("account/profile.html", {"form": _shown(visit)}, error=error)
 
 
-async def _save(visit: Visit) -> None:
+async def _save(visit: Visit) -> bool:
+    """True when a new address was asked for: it counts when its link was opened."""
     fields: dict[str, object] = {n: visit.field(n) for n in _FIELDS if n in visit.form}
+    email = str(fields.pop("email", visit.owner.email)).lower()
     if visit.field("locale") in LANGUAGES:
         fields["locale"] = visit.field("locale")
         visit.language = visit.field("locale")
     visit.user = await visit.services.users.update(visit.owner, **fields)
+    if email == visit.owner.email:
+        return False
+    await visit.services.address_links.ask_new(visit.owner, email)
+    return True
 
 
 async def _change_password(visit: Visit) -> None:

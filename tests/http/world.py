@@ -20,11 +20,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
+from fe_mail.accounts.address_links import AddressLinks
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.failed_logins import FailedLogins
+from fe_mail.accounts.links import Links
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.notices import MailLimits
+from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
@@ -35,6 +39,7 @@ from fe_mail.errands import Errands
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
+from tests.accounts.fakes import Letterbox
 from tests.fakes import (
     MemoryAccountStore,
     MemoryJournal,
@@ -183,12 +188,18 @@ class HTTPTestCase(SynchronousTestCase):
             exchange_domains=("mx.example.net",),
             web_host="mail.example.net",
         )
+        self.letters = Letterbox()
         self.services = self._services()
 
     def _services(self) -> Services:
         site, keyring, accounts, clock = self.site_values, self.keyring, self.accounts, self.clock
         errands = Errands(clock)
         failed_logins = FailedLogins(MemoryJournal(), errands, clock)
+        links, limits = Links(keyring, clock), MailLimits(self.counters, keyring)
+        place = {"url": "http://mail.example.net", "name": "fe-mail"}
+        recipient_links = RecipientLinks(
+            accounts, self.counters, keyring, links, self.letters, limits, clock, **place
+        )
         users = Users(accounts, keyring, self.counters, clock, failed_logins)
         return Services(
             users=users,
@@ -196,8 +207,20 @@ class HTTPTestCase(SynchronousTestCase):
             domains=Domains(
                 accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key, self.bus
             ),
-            aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
+            aliases=Aliases(
+                accounts,
+                keyring,
+                self.mailboxes,
+                self.bus,
+                clock,
+                site,
+                ask_recipients=recipient_links.ask_new,
+            ),
             failed_logins=failed_logins,
+            address_links=AddressLinks(
+                accounts, users, keyring, links, self.letters, limits, errands, **place
+            ),
+            recipient_links=recipient_links,
             login=Login(accounts, keyring, self.counters, clock, failed_logins, errands),
             router=Router(accounts),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
