@@ -39,10 +39,11 @@ def day(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
 
 
-def minute(seconds: float) -> str:
-    """A moment, the same in every language (ISO 8601), in universal time."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def moment(seconds: float) -> Markup:
+    """A time of day with its date, in UTC: ``2026-03-01 14:03 UTC``."""
+    when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    shown, machine = when.strftime("%Y-%m-%d %H:%M UTC"), when.strftime("%Y-%m-%dT%H:%MZ")
+    return Markup('<time datetime="{}">{}</time>').format(machine, shown)
 
 
 def soft(text: str) -> Markup:
@@ -82,7 +83,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         environment.policies["ext.i18n.trimmed"] = True
-        environment.filters.update(octets=octets, day=day, minute=minute, soft=soft)
+        environment.filters.update(octets=octets, day=day, moment=moment, soft=soft)
         environment.globals["static"] = lambda name: f"/static/{name}?v={self.version}"
         install = getattr(environment, "install_gettext_translations")  # noqa: B009 - added by the extension
         install(catalogs.translations(language), newstyle=True)
