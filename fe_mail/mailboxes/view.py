@@ -145,6 +145,18 @@ class SelectedFolder:
         learned = self._learn(flags for _, flags, _ in changes.messages)
         return Refresh(len(self.uids) > before, tuple(changed), learned)
 
+    def advance(self, since: int, modseq: int) -> bool:
+        """
+        Note a change of the session's own, which the arrays have, from ModSeq ``since`` to ``modseq``.
+
+        Who knew ``since`` has missed nothing. Who did not must look into the store, and the look
+        has to begin where the view was: False. The same holds for what changed nothing.
+        """
+        if since > self.modseq:
+            return False
+        self.modseq = max(self.modseq, modseq)
+        return True
+
     def _add(self, uid: int, flags: frozenset[str], modseq: int) -> None:
         self.uids.append(uid)
         self.flags.append(self._place(flags))
