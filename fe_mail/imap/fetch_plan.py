@@ -140,7 +140,7 @@ def _flags(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[byt
         return list(map(named.__getitem__, places))
     recent = {place: formatting.flag_list(flags, True) for place, flags in sets.items()}
     return [
-        (recent if view.uids[index] >= view.recent_from else named)[place]
+        (recent if view.is_recent(view.uids[index]) else named)[place]
         for index, place in zip(indexes, places, strict=True)
     ]
 

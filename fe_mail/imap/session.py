@@ -292,7 +292,9 @@ class Session:
         try:
             await self.settle()
             await self.take_in()
-            changes = await self.mailbox.changes(view.folder.id, view.modseq)
+            changes = await self.mailbox.changes(
+                view.folder.id, view.modseq, claim_recent=not view.read_only
+            )
         except MailError as error:
             self._is_stale = True
             log.warn("No changes for IMAP: {error}", error=error.message, **self._ids())
@@ -323,7 +325,7 @@ class Session:
             return
         items = [b"UID %d" % number] if uid else []
         if flags:
-            named = formatting.flag_list(view.flags_of(index), number >= view.recent_from)
+            named = formatting.flag_list(view.flags_of(index), view.is_recent(number))
             items.append(b"FLAGS " + named)
         if self.condstore:
             items.append(b"MODSEQ (%d)" % view.modseqs[index])

@@ -18,6 +18,7 @@ from fe_mail.model.structure import Outline
 __all__ = [
     "DEFAULT_FOLDERS",
     "INLINE_BODY_OCTETS",
+    "MAX_UID",
     "Appended",
     "Changes",
     "CopyResult",
@@ -33,6 +34,8 @@ __all__ = [
     "Quota",
     "Want",
 ]
+
+MAX_UID = 2**32 - 1
 
 # A message up to this size comes whole with a fetch that wants BODY; a bigger one is read in parts.
 INLINE_BODY_OCTETS = 256 * 1024
@@ -229,11 +232,12 @@ class Changes:
     ``messages`` are (uid, flags, modseq) of new and changed ones in UID order; ``vanished`` the
     UIDs that are gone. When that is forgotten already (the ModSeq is below the horizon),
     ``present`` has every UID that is there: all others are gone. ``gone`` is True when the folder
-    itself was deleted.
+    itself was deleted. Who asked is the first to see UIDs from ``recent_from`` on.
     """
 
     modseq: int
     uidnext: int
+    recent_from: int = MAX_UID
     messages: tuple[tuple[int, frozenset[str], int], ...] = ()
     vanished: tuple[int, ...] = ()
     present: tuple[int, ...] | None = None

@@ -63,11 +63,23 @@ class OpenMailbox(Protocol):
     async def rename_folder(self, old: str, new: str) -> None:
         """Rename with children; INBOX gives its messages away and stays (RFC 9051 §6.3.6)."""
 
+    async def subscriptions(self) -> tuple[str, ...]:
+        """Every name that is subscribed, also of folders that are gone, INBOX first."""
+
     async def subscribe_folder(self, name: str, subscribed: bool) -> None:
-        """Set the subscription. ``NotFound``."""
+        """
+        Set the subscription, which outlives its folder (RFC 3501 §6.3.6).
+
+        ``NotFound`` for a new one of what does not exist. Ending one that is not is nothing.
+        """
 
     async def select(self, name: str, claim_recent: bool = True) -> FolderView:
-        """Everything a session needs to begin. ``NotFound``."""
+        """
+        Everything a session needs to begin. ``NotFound``.
+
+        What is \\Recent in it is so for no other session any more; without ``claim_recent`` it is
+        (RFC 3501 §2.3.2). What cannot be claimed now is shown all the same.
+        """
 
     async def append(self, name: str, messages: Sequence[NewMessage]) -> Appended:
         """Append all or none, in order. ``NotFound``, ``OverQuota``, ``TooBig``."""
@@ -105,8 +117,8 @@ class OpenMailbox(Protocol):
     async def search(self, folder_id: int, key: Key) -> tuple[tuple[int, int], ...]:
         """(uid, modseq) of the matches in UID order."""
 
-    async def changes(self, folder_id: int, since: int) -> Changes:
-        """What happened in the folder after ModSeq ``since``."""
+    async def changes(self, folder_id: int, since: int, claim_recent: bool = False) -> Changes:
+        """What happened in the folder after ModSeq ``since``; \\Recent as with ``select``."""
 
     async def quota(self) -> Quota:
         """Octets used and allowed, kept incrementally."""

@@ -17,7 +17,8 @@ from tests.dialogue import Connection
 __all__ = ["Client", "Known", "LateMailbox"]
 
 TOLD = re.compile(
-    rb"\* (\d+) (EXISTS|RECENT|EXPUNGE)\r\n|\* (\d+) FETCH \((.*?)\)\r\n|(t|\*) ([A-Z]+)(?: .*?)?\r\n",
+    rb"\* (\d+) (EXISTS|RECENT|EXPUNGE)\r\n|\* (\d+) FETCH \((.*?)\)\r\n"
+    rb"|(t|\*) ([A-Z]+)(?: .*?)?\r\n",
     re.DOTALL,
 )
 FLAGS = re.compile(rb"FLAGS \(([^)]*)\)")
@@ -37,7 +38,7 @@ class Known:
 
 
 class LateMailbox:
-    """An open mailbox; while it ``is_late``, each call waits twice: before it is done, and after."""
+    """An open mailbox; while it ``is_late``, each call waits twice: before and after it is done."""
 
     def __init__(self, mailbox: OpenMailbox) -> None:
         self._mailbox = mailbox

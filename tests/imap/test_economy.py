@@ -21,9 +21,9 @@ class EconomyTests(IMAPTestCase):
         mailbox = self.session.protocol.session.mailbox  # type: ignore[attr-defined]
         changes, self.looks = mailbox.changes, 0
 
-        async def counted(folder_id: int, since: int) -> Any:
+        async def counted(folder_id: int, since: int, claim_recent: bool = False) -> Any:
             self.looks += 1
-            return await changes(folder_id, since)
+            return await changes(folder_id, since, claim_recent)
 
         mailbox.changes = counted
 

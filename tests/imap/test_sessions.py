@@ -161,6 +161,8 @@ class SessionsTests(IMAPTestCase):
                 self.turn()
                 client.listen()
                 self.assert_true(client)
+        told = [uid for client in clients for uid in client.recent]
+        self.assertEqual(len(told), len(set(told)), "\\Recent was told twice")
 
     def come_to_rest(self, client: Client) -> None:
         """What is running ends, in time or late."""
@@ -225,7 +227,7 @@ class SessionsTests(IMAPTestCase):
             client.is_idle = True
             client.say(b"IDLE")
         elif step == "select" or client.view is None:
-            client.known.clear()
+            client.known.clear()  # and what was \\Recent is not any more
             client.say(b"SELECT " + folder)
         elif step == "silent":
             self.store_silently(client, number)

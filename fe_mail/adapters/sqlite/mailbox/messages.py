@@ -229,7 +229,7 @@ def rename_inbox(tx: Transaction, new: str) -> None:
     new = folder_name(new)
     folders.check_new(tx, (*parents(new), new))
     inbox = folders.named(tx, INBOX)
-    if tx.row("SELECT 1 FROM folder WHERE name = ?", new):
+    if folders.exists(tx, new):
         raise AlreadyExists("The folder exists already.")
     folders.add_parents(tx, new)
     target = folders.existing(tx, folders.add(tx, new))
@@ -276,7 +276,8 @@ def _removed(tx: Transaction, folder_id: int, uids: list[int]) -> ExpungeResult:
 def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> Changes:
     """What happened in the folder after ModSeq ``since``."""
     row = tx.row(
-        "SELECT highest_modseq, uidnext, vanished_horizon FROM folder WHERE id = ? AND selectable",
+        "SELECT highest_modseq, uidnext, recent_from, vanished_horizon FROM folder"
+        " WHERE id = ? AND selectable",
         folder_id,
     )
     if row is None:
@@ -286,7 +287,7 @@ def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> 
     uids, flagset_ids, modseqs = tx.columns(names, f"FROM message {after}", folder_id, since)
     vanished: list[int] = []
     present: list[int] | None = None
-    if since < row[2]:  # the list of what vanished is not complete any more
+    if since < row[3]:  # the list of what vanished is not complete any more
         (present,) = tx.columns(
             ("uid",), "FROM message WHERE folder_id = ? ORDER BY uid", folder_id
         )
@@ -297,6 +298,7 @@ def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> 
     return Changes(
         modseq=row[0],
         uidnext=row[1],
+        recent_from=row[2],
         messages=tuple(zip(uids, flags, modseqs, strict=True)),
         vanished=tuple(vanished),
         present=None if present is None else tuple(present),
