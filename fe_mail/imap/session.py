@@ -128,7 +128,7 @@ class Session:
         self.condstore = False
         self.read_ahead = ReadAhead()
         self.failures = 0  # of logins
-        self.bad_commands = 0  # in a row
+        self.bad_commands = 0  # in a row; before login, altogether
         self._mailbox: OpenMailbox | None = None
         self._seen: Seen | None = None
         self._is_stale = False

@@ -1,6 +1,6 @@
 """One encrypted mailbox per alias: the unlocked one, and the store of all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from fe_mail.model.ids import AliasId
@@ -102,11 +102,19 @@ class OpenMailbox(Protocol):
     ) -> FlagResult:
         """Change flags. A message whose flags are as wished already keeps its ModSeq."""
 
-    async def copy(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
-        """Copy with flags and dates, all or none. ``NotFound`` (target), ``OverQuota``."""
+    async def copy(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
+        """
+        Copy with flags and dates, all or none. ``NotFound`` (target), ``OverQuota``.
 
-    async def move(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
-        """Copy and expunge in one transaction (RFC 6851); needs no quota."""
+        What is gone is left out; with ``all_there`` that is a ``Conflict``.
+        """
+
+    async def move(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
+        """Copy and expunge in one transaction (RFC 6851), like ``copy``; needs no quota."""
 
     async def expunge(self, folder_id: int, uids: Sequence[int] | None = None) -> ExpungeResult:
         """Remove messages that have \\Deleted; with ``uids`` only among them (UID EXPUNGE)."""
@@ -161,6 +169,9 @@ class MailboxStore(Protocol):
 
     async def used_octets(self, alias_id: AliasId) -> int:
         """Octets of stored and sealed mail, without needing a key; 0 if there is no mailbox."""
+
+    async def usage(self) -> Mapping[AliasId, int]:
+        """The same of every alias that has a mailbox."""
 
     async def settle(self, alias_id: AliasId, before: int, sealing_key: bytes = b"") -> None:
         """

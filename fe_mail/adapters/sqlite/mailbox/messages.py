@@ -13,7 +13,7 @@ from fe_mail.adapters.sqlite.mailbox import contents, folders
 from fe_mail.adapters.sqlite.mailbox.contents import Prepared
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets, flagset_id, spelled
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
-from fe_mail.model.errors import AlreadyExists, NotFound, OverQuota
+from fe_mail.model.errors import AlreadyExists, Conflict, NotFound, OverQuota
 from fe_mail.model.mailbox import (
     Appended,
     Changes,
@@ -169,9 +169,12 @@ def _changed(before: frozenset[str], action: FlagAction, flags: frozenset[str]) 
     return before - flags if action is FlagAction.REMOVE else flags
 
 
-def copy(tx: Transaction, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+def copy(
+    tx: Transaction, folder_id: int, uids: Sequence[int], to: str, all_there: bool
+) -> CopyResult:
     """Copy with flags and dates."""
     folders.existing(tx, folder_id)
+    _check_there(tx, folder_id, uids, all_there)
     target = folders.named(tx, to)
     octets = tx.value(
         f"SELECT coalesce(sum(size_octets), 0) FROM message WHERE {_AMONG}",  # noqa: S608
@@ -212,9 +215,17 @@ def _present(tx: Transaction, folder_id: int, uids: Sequence[int]) -> list[int]:
     return present
 
 
-def move(tx: Transaction, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+def _check_there(tx: Transaction, folder_id: int, uids: Sequence[int], all_there: bool) -> None:
+    if all_there and len(_present(tx, folder_id, uids)) < len(set(uids)):
+        raise Conflict("Some messages are gone.")
+
+
+def move(
+    tx: Transaction, folder_id: int, uids: Sequence[int], to: str, all_there: bool
+) -> CopyResult:
     """Copy and expunge (RFC 6851); needs no quota."""
     folders.existing(tx, folder_id)
+    _check_there(tx, folder_id, uids, all_there)
     return _move(tx, folder_id, uids, folders.named(tx, to))
 
 

@@ -154,13 +154,17 @@ class SQLiteOpenMailbox:
             lambda tx: mail.store_flags(tx, folder_id, uids, action, flags, unchanged_since)
         )
 
-    async def copy(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
-        """Copy with flags and dates, all or none. ``NotFound`` (target), ``OverQuota``."""
-        return await self._file.write(lambda tx: mail.copy(tx, folder_id, uids, to))
+    async def copy(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
+        """Copy with flags and dates, all or none. ``NotFound``, ``OverQuota``, ``Conflict``."""
+        return await self._file.write(lambda tx: mail.copy(tx, folder_id, uids, to, all_there))
 
-    async def move(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+    async def move(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
         """Copy and expunge in one transaction (RFC 6851); needs no quota."""
-        return await self._file.write(lambda tx: mail.move(tx, folder_id, uids, to))
+        return await self._file.write(lambda tx: mail.move(tx, folder_id, uids, to, all_there))
 
     async def expunge(self, folder_id: int, uids: Sequence[int] | None = None) -> ExpungeResult:
         """Remove messages that have \\Deleted; with ``uids`` only among them (UID EXPUNGE)."""
