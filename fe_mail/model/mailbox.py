@@ -149,6 +149,7 @@ class Want(enum.Flag):
     FIELDS = enum.auto()  # the usual header fields in a blob, else the header
     HEADER = enum.auto()  # raw header octets with the empty line
     BODY = enum.auto()  # the whole raw message, if not bigger than INLINE_BODY_OCTETS
+    LINES = enum.auto()  # line_octets
 
 
 class FetchedMessage(NamedTuple):
@@ -173,6 +174,7 @@ class FetchedMessage(NamedTuple):
     fields: bytes | None = None  # see fe_mail/imap/header_index.py
     header: bytes | None = None
     raw: bytes | None = None
+    line_octets: int | None = None  # with CRLF after every line, as POP3 sends it
 
     def __repr__(self) -> str:
         return f"FetchedMessage(uid={self.uid})"  # what people write is nobody's business

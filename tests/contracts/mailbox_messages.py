@@ -78,6 +78,15 @@ class MailboxMessagesContract(MailboxCase):
             self.assertEqual(fetched.header, raw[: fetched.outline.body_start])
         self.is_sound()
 
+    def test_line_octets(self: Any) -> None:
+        """The size with CRLF after every line, also of what is stored once for two folders."""
+        raws = (b"a: b\n\nc", b"a: b\r\n\r\nc\r\n", b"a: b\r\n\r\nc\r", b"a\rb\n\r\n")
+        self.append(*[new(raw) for raw in raws])
+        self.now(self.mailbox.copy(self.inbox, [1], "INBOX"))
+        found = self.now(self.mailbox.fetch(self.inbox, range(1, 9), Want.LINES))
+        self.assertEqual([row.line_octets for row in found], [11, 11, 11, 7, 11])
+        self.assertEqual([row.size_octets for row in found], [7, 11, 10, 6, 7])
+
     def test_read(self: Any) -> None:
         """Octets by offsets, clipped to the message."""
         raw = with_attachment("big", 700_000)
