@@ -171,7 +171,7 @@ class ParserTests(SynchronousTestCase):
             ("LOGIN  a  b ", "LOGIN a b"),
         ):
             self.assertEqual(one(loose), one(strict), loose)
-        self.assertEqual(one("APPEND x {1} ", b"a", b" "), one("APPEND x {1}", b"a", b""))
+        self.assertEqual(one("APPEND x {1}", b"a", b" "), one("APPEND x {1}", b"a", b""))
         for text in (
             "FETCH 1 (FLAGSUID)",
             "FETCH 1 ( )",

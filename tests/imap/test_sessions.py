@@ -7,10 +7,13 @@ something at ModSeq 12, or nothing at all, while another session's change at 11 
 still be told of 11. A session's known ModSeq may only pass what it has told.
 """
 
+import itertools
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.threads import InlineThreads
@@ -20,7 +23,7 @@ from fe_mail.ports import OpenMailbox
 from tests.imap.base import KEY, IMAPTestCase, message
 from tests.imap.model import Client
 
-__all__ = ["SessionsTests"]
+__all__ = ["EndTests", "SessionsTests"]
 
 Step = tuple[str, int, int]
 FLAGS = (b"\\Deleted", b"\\Flagged", b"$Work", b"\\Seen", b"\\Answered")
@@ -269,6 +272,64 @@ class SessionsTests(IMAPTestCase):
         self.assertEqual(list(view.uids), list(truth.uids))
         for index in range(len(view)):
             self.assertEqual(view.flags_of(index), truth.flags_of(index))
+
+
+class EndTests(IMAPTestCase):
+    """The end of a session, or of its folder, at any moment of any command."""
+
+    def test_client_that_goes(self) -> None:
+        """Nothing breaks, and the mailbox is given back."""
+        for step, waits in itertools.product(COMMANDS, range(4)):
+            client = self.begin(COMMANDS[step], waits)
+            client.connection.protocol.connectionLost(  # type: ignore[attr-defined]
+                Failure(ConnectionDone())
+            )
+            client.mailbox.is_late = False
+            while client.mailbox.next():
+                pass
+            self.assertEqual(self.flushLoggedErrors(), [], (step, waits))
+        file = self.mailboxes._open[self.alice.id]  # type: ignore[attr-defined]
+        self.assertEqual(file.handles, 1)  # the test's own
+
+    def test_folder_that_goes(self) -> None:
+        """Its client hears BYE after NOOP at the latest, and never of a defect."""
+        for step, waits in itertools.product(COMMANDS, range(4)):
+            client = self.begin(COMMANDS[step], waits)
+            self.now(self.mailbox.delete_folder(f"F{self.folders}"))
+            client.mailbox.is_late = False
+            while client.mailbox.next():
+                pass
+            if not client.is_closed:
+                client.running = b""
+                client.connection.send(b"t NOOP\r\n")
+            self.assertIn(b"* BYE The selected folder was deleted.", client.connection.rest())
+            self.assertNotIn(b"SERVERBUG", client.connection.rest())
+            client.connection.protocol.connectionLost(  # type: ignore[attr-defined]
+                Failure(ConnectionDone())
+            )
+
+    folders = 0
+
+    def begin(self, command: bytes, waits: int) -> Client:
+        """A client whose command waits for the store, after so many steps of it."""
+        self.folders += 1
+        folder = f"F{self.folders}"
+        self.now(self.mailbox.create_folder(folder))
+        self.add(*[message(f"m{number}") for number in range(3)], folder=folder)
+        client = Client(self.logged_in(folder))
+        client.connection._taken += len(client.connection.rest())
+        client.mailbox.is_late = True
+        words = {
+            b"place": 2,
+            b"uid": 2,
+            b"modseq": 9,
+            b"flag": b"\\Deleted",
+            b"folder": folder.encode(),
+        }
+        client.connection.send(b"t " + command % words + b"\r\n")
+        for _ in range(waits):
+            client.mailbox.next()
+        return client
 
 
 class _Any:
