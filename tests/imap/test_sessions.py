@@ -184,7 +184,7 @@ class SessionsTests(IMAPTestCase):
         elif step == "lose":
             self.bus._waiting.clear()
         elif step == "later":
-            self.clock.advance(number)
+            self.clock.advance(7 * number)  # the mailbox may fall asleep
         elif step in ("delivery", "sealed", "removal", "outside flags", "rename"):
             self.act_outside(step, number)
         elif client.running and client.is_idle and step == "idle":
