@@ -44,7 +44,6 @@ from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
 from fe_mail.web.clients import ClientSettings, Server
-from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
 
 __all__ = ["MAKERS", "Edges"]
@@ -71,7 +70,6 @@ class Edges:
         self._srs = SRS(
             [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
         )
-        self._catalogs = Catalogs()
         self._proxies = Proxies(self._config.web.trusted_proxies)
         self.memory = Budget()
         self._room = Room(self.inside.stores.run, self.memory)
@@ -163,7 +161,7 @@ class Edges:
             stores.accounts,
             inside.intake,
             stores.counters,
-            stores.keyring,
+            inside.signer,
             inside.clock,
             hostname=self._config.names.mx_host,
             own_names=self._config.names.trusted,
@@ -221,6 +219,9 @@ class Edges:
             aliases=inside.aliases,
             departure=inside.departure,
             login=inside.login,
+            failed_logins=inside.failed_logins,
+            address_links=inside.address_links,
+            recipient_links=inside.recipient_links,
             router=inside.router,
             webhook_keys=inside.webhook_keys,
             accounts=stores.accounts,
@@ -238,7 +239,7 @@ class Edges:
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             app_name=self._config.names.app_name,
-            catalogs=self._catalogs,
+            catalogs=self.inside.catalogs,
         )
 
     def _gate(self) -> Gate | None:
@@ -261,7 +262,7 @@ class Edges:
             gate=self._gate(),
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
-            translate=self._catalogs.negotiated,
+            translate=self.inside.catalogs.negotiated,
         )
 
     def _web(self) -> Mapping[str, Any]:
@@ -344,6 +345,7 @@ class Edges:
             aftermath=inside.aftermath,
             site=inside.site,
             verify=inside.domains.recheck,
+            ask_recipients=inside.recipient_links.ask_held_back,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,
         )

@@ -22,10 +22,13 @@ from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.message.digest import digest
 from fe_mail.model.errors import Corrupt
 from fe_mail.model.mailbox import NewMessage
+from fe_mail.pop3.framing import line_octets
 
 __all__ = [
     "PIECE_OCTETS",
     "Prepared",
+    "count_some",
+    "counted_lines",
     "digest_some",
     "inflate",
     "prepare",
@@ -64,6 +67,7 @@ class Prepared:
     flags: frozenset[str]
     received_at: float
     size_octets: int
+    line_octets: int
     header_octets: int
     sent_at: float
     sent_day: int
@@ -92,6 +96,7 @@ def prepare(message: NewMessage) -> Prepared:
         flags=message.flags,
         received_at=message.received_at,
         size_octets=len(raw),
+        line_octets=line_octets(raw),
         header_octets=made.structure.body_start,
         sent_at=made.sent_at,
         sent_day=made.sent_day,
@@ -141,7 +146,7 @@ def store(tx: Transaction, prepared: Prepared) -> int:
     )
     tx.run(
         "INSERT INTO content (id, size_octets, header_octets, sent_at, sent_day, has_attachment,"
-        " thread_id, subject, layout) VALUES (?,?,?,?,?,?,?,?,?)",
+        " thread_id, subject, layout, line_octets) VALUES (?,?,?,?,?,?,?,?,?,?)",
         content_id,
         prepared.size_octets,
         prepared.header_octets,
@@ -151,6 +156,7 @@ def store(tx: Transaction, prepared: Prepared) -> int:
         digests.thread_of(tx, content_id, prepared.summary),
         prepared.subject,
         json.dumps(layout),
+        prepared.line_octets,
     )
     digests.store(tx, content_id, prepared.summary)
     _store_pieces(tx, "piece", content_id, prepared.own)
@@ -217,13 +223,38 @@ def inflate(codec: int, octets: bytes) -> bytes:
     return zlib.decompress(octets) if codec == _ZLIB else octets
 
 
-def summarized(tx: Transaction, content_id: int) -> Summary:
-    """What is not kept of a content yet, from its octets."""
+def _whole(tx: Transaction, content_id: int) -> bytes:
     row = tx.row("SELECT layout, size_octets FROM content WHERE id = ?", content_id)
     if row is None:
         raise Corrupt("A content is missing.")
-    raw = read_octets(tx, content_id, row[0], 0, row[1])
+    return read_octets(tx, content_id, row[0], 0, row[1])
+
+
+def summarized(tx: Transaction, content_id: int) -> Summary:
+    """What is not kept of a content yet, from its octets."""
+    raw = _whole(tx, content_id)
     return summary(raw, digest(raw))
+
+
+def counted_lines(tx: Transaction, content_id: int) -> int:
+    """The like of its size in POP3."""
+    return line_octets(_whole(tx, content_id))
+
+
+def count_some(tx: Transaction) -> int:
+    """Count contents of version 2; returns how many."""
+    rows = tx.rows(
+        "SELECT id, size_octets FROM content WHERE line_octets IS NULL ORDER BY id LIMIT ?",
+        DIGEST_BATCH,
+    )
+    octets = count = 0
+    for content_id, size in rows:
+        counted = counted_lines(tx, content_id)
+        tx.run("UPDATE content SET line_octets = ? WHERE id = ?", counted, content_id)
+        octets, count = octets + size, count + 1
+        if octets > DIGEST_OCTETS:
+            break
+    return count
 
 
 def digest_some(tx: Transaction) -> int:
