@@ -1,7 +1,7 @@
 """
 The snippets of ``conf/proxies`` in front of the real server: nginx, HAProxy and Caddy.
 
-Each snippet is run as it stands but for names, ports and certificate. A browser of curl signs up
+Each snippet is run as it stands but for names, ports and certificate. A browser of curl signs in
 through it, and a proxy that passes on next to nothing does not keep anybody out either.
 """
 
@@ -27,6 +27,7 @@ from tests.e2e.support import ROOT, WAIT_SECONDS, require, wait_for
 
 WEB, API = "mail.proxy.test", "api.proxy.test"
 CLIENT, SPOOFED = "127.0.0.2", "203.0.113.7"  # where it is, where it says that it is
+OWNER = "owner@proxy.test"
 PASSWORD = "purple otter borrows nine kettles"
 
 
@@ -110,6 +111,16 @@ class Server:
         self.ports = {name: free_port() for name in names}
         self.certificate = self.directory / "certificate"
         make_self_signed(self.certificate, [WEB, API])
+        environ = {
+            "DOMAIN": "proxy.test",
+            "WEB_HOST": WEB,
+            "API_HOST": API,
+            "WEB_URL": f"https://{WEB}:{self.ports['proxy']}",
+            "WEB_HTTPS_PORT": "0",
+            "AUTH_BASIC_ENABLED": "false",
+            "PROXY_PROTOCOL_FROM": "127.0.0.1",
+            **{f"{n}_PORT": str(p) for n, p in self.ports.items() if n.isupper()},
+        }
         self.process = Process(
             str(Path(sys.executable).with_name("twistd")),
             "--nodaemon",
@@ -119,18 +130,19 @@ class Server:
             "web,api,mx",
             "--directory",
             str(self.directory / "server"),
-            environ={
-                "DOMAIN": "proxy.test",
-                "WEB_HOST": WEB,
-                "API_HOST": API,
-                "WEB_URL": f"https://{WEB}:{self.ports['proxy']}",
-                "WEB_HTTPS_PORT": "0",
-                "AUTH_BASIC_ENABLED": "false",
-                "PROXY_PROTOCOL_FROM": "127.0.0.1",
-                **{f"{n}_PORT": str(p) for n, p in self.ports.items() if n.isupper()},
-            },
+            environ=environ,
         )
         self.process.says("Ready after")  # its doors are bound before they open
+        program = str(Path(sys.executable).with_name("fe-mail"))
+        subprocess.run(
+            [program, "--directory", str(self.directory / "server"), "user", "add", OWNER],
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            input=f"{PASSWORD}\n",
+            text=True,
+            check=True,
+            capture_output=True,
+        )
 
     def destroy(self) -> None:
         """Nothing is left."""
@@ -220,12 +232,12 @@ class ProxyTests(SynchronousTestCase):
         head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
         return Answer(int(head.split()[1]), head.lower(), body)
 
-    def register(self, origin: str, *options: str) -> Answer:
-        """Send the form of the register page."""
-        fields = ("--data-urlencode", f"email={len(self.sessions())}@proxy.test")
+    def sign_in(self, origin: str, *options: str) -> Answer:
+        """Send the form of the login page."""
+        fields = ("--data-urlencode", f"email={OWNER}")
         fields = (*fields, "--data-urlencode", f"password={PASSWORD}")
         return self.curl(
-            f"{self.origin}/en/register", "--header", f"Origin: {origin}", *fields, *options
+            f"{self.origin}/en/login", "--header", f"Origin: {origin}", *fields, *options
         )
 
     @property
@@ -245,14 +257,14 @@ class ProxyTests(SynchronousTestCase):
 
     def check_snippet(self) -> None:
         """What the snippets promise."""
-        page = self.curl(f"{self.origin}/en/register")
+        page = self.curl(f"{self.origin}/en/login")
         self.assertEqual(200, page.status, page.head)
         self.assertIn("strict-transport-security:", page.head)
-        foreign = self.register("https://evil.test")
+        foreign = self.sign_in("https://evil.test")
         self.assertEqual(403, foreign.status, foreign.head)
-        signed_up = self.register(self.origin, "--header", f"X-Forwarded-For: {SPOOFED}")
-        self.assertEqual(302, signed_up.status, signed_up.body)
-        self.assertRegex(signed_up.head, r"set-cookie: __host-session=[^\n]*secure")
+        signed_in = self.sign_in(self.origin, "--header", f"X-Forwarded-For: {SPOOFED}")
+        self.assertEqual(302, signed_in.status, signed_in.body)
+        self.assertRegex(signed_in.head, r"set-cookie: __host-session=[^\n]*secure")
         self.assertEqual(200, self.curl(f"{self.origin}/en/my-account/domains/new").status)
         self.assertEqual({CLIENT}, set(self.sessions()))
         api = f"https://{API}:{self.ports['proxy']}"
@@ -276,9 +288,9 @@ class ProxyTests(SynchronousTestCase):
             f"location / {{ proxy_pass http://127.0.0.1:{self.ports['WEB']}; }} }}"
         )
         self.addCleanup(self.sign_out)
-        self.assertEqual(403, self.register("https://evil.test").status)
-        self.assertEqual(403, self.register(self.origin, "-H", "Sec-Fetch-Site: cross-site").status)
-        self.assertEqual(302, self.register(self.origin).status)
+        self.assertEqual(403, self.sign_in("https://evil.test").status)
+        self.assertEqual(403, self.sign_in(self.origin, "-H", "Sec-Fetch-Site: cross-site").status)
+        self.assertEqual(302, self.sign_in(self.origin).status)
         self.assertEqual(200, self.curl(f"{self.origin}/en/my-account/domains/new").status)
 
     def test_haproxy(self) -> None:
