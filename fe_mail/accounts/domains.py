@@ -23,6 +23,7 @@ from fe_mail.accounts import validation
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.dns_checks import RecordCheck, check_records
 from fe_mail.accounts.dns_records import SENDING, DNSRecord, domain_records
+from fe_mail.accounts.hosted_names import hosted_name
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
@@ -114,7 +115,7 @@ class Domains:
 
         ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
         """
-        domain_name = validation.domain_name(name)
+        domain_name = hosted_name(name)
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):
