@@ -68,7 +68,7 @@ class Users:
         self._limits = FailureLimits(counters, keyring, clock, "sign-in")
         self._has_admin = False
 
-    async def register(self, email: str, password: str, locale: str = "en") -> User:
+    async def register(self, email: str, password: str, locale: str = "") -> User:
         """
         A new account; the first one of a server owns it.
 
@@ -82,7 +82,7 @@ class Users:
             id=UserId(new_id(now)),
             email=address,
             password_hash=await self._keyring.hash_password(good),
-            locale=locale if locale in LOCALES else "en",
+            locale=locale if locale in LOCALES else "",
             created_at=now,
             updated_at=now,
             **self._token_fields(token),
@@ -272,7 +272,8 @@ def _words(email: str) -> tuple[str, ...]:
 
 
 def _locale(value: object) -> str:
-    if value not in LOCALES:
+    """A language, or none: then the browser decides."""
+    if value != "" and value not in LOCALES:
         raise Invalid("This language is not available.", field="locale")
     return str(value)
 
