@@ -8,6 +8,7 @@ from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.ports import AliasStore, Counters
@@ -26,6 +27,7 @@ class Services:
     login: Login
     router: Router
     webhook_keys: WebhookKeys
+    stakes: Stakes
     accounts: AliasStore
     counters: Counters
     clock: IReactorTime

@@ -26,6 +26,7 @@ from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.bus import MemoryBus
@@ -196,6 +197,7 @@ class HTTPTestCase(SynchronousTestCase):
             login=Login(accounts, keyring, self.counters, clock, MemoryJournal()),
             router=Router(accounts),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
+            stakes=Stakes(accounts, self.mailboxes),
             accounts=accounts,
             counters=self.counters,
             clock=clock,
