@@ -162,8 +162,8 @@ def losses(stake: Stake) -> tuple[Sentence, ...]:
         (stake.mailboxes, N_("1 mailbox"), N_("%(count)s mailboxes")),
         (
             stake.passwords,
-            N_("1 password of mail programs"),
-            N_("%(count)s passwords of mail programs"),
+            N_("1 mail password"),
+            N_("%(count)s mail passwords"),
         ),
     ):
         if count:

@@ -70,7 +70,7 @@ class ConfirmingTests(WebTestCase):
         alias = self.alias()
         self.now(self.accounts.update_alias(alias.id, 1.0, storage_used=3 << 20))
         for page, says in (
-            (f"{self.kim}/remove", ("kim@example.org", "1 mailbox", "1 password of mail programs")),
+            (f"{self.kim}/remove", ("kim@example.org", "1 mailbox", "1 mail password")),
             (f"{self.kim}/generate-password/anew", ("kim@example.org", "1 mailbox")),
             (f"{self.domain_path}/remove", ("2 aliases", "1 mailbox", "3 MB of mail")),
             ("/en/my-account/remove", ("1 domain", "2 aliases", "1 mailbox", "3 MB of mail")),
@@ -108,7 +108,7 @@ class ConfirmingTests(WebTestCase):
         asked = self.browser.submit(self.kim, **fields)
         self.assertEqual(200, asked.status)
         self.assert_says(asked, "Stop keeping the mail of kim@example.org?", "1 mailbox",
-                         "can no longer sign in to read", "1 password of mail programs")  # fmt: skip
+                         "can no longer sign in to read", "1 mail password")  # fmt: skip
         self.assertTrue(self.alias().has_imap)
         action, hidden = next(form for form in self.forms(asked) if form[0] == self.kim)
         unticked = self.browser.submit(action, **hidden)
