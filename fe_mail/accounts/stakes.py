@@ -44,11 +44,14 @@ class Stakes:
 
     async def of_alias(self, alias: Alias) -> Stake:
         """An alias with its mailbox, if there is one."""
+        return Stake(aliases=1) + await self.of_mailbox(alias)
+
+    async def of_mailbox(self, alias: Alias) -> Stake:
+        """The mailbox alone."""
         if not alias.sealing_key:
-            return Stake(aliases=1)
+            return Stake()
         credentials = await self._accounts.credentials(alias.id)
         return Stake(
-            aliases=1,
             mailboxes=1,
             passwords=sum(each.kind == "password" for each in credentials),
             octets=await self._mailboxes.used_octets(alias.id),

@@ -173,8 +173,8 @@ def _table(facts: Mapping[str, Any], path: Path) -> str:
         f"              {bob['address']}     {bob['password']}",
         "  Ports       " + "   ".join(f"{name} {port}" for name, port in ports.items()),
         f"  All of it   {path}",
-        f"  Stop        Ctrl-C, or kill {os.getpid()}. The next start finds the same mail and ports.",
-        f"  Forget      Start it with --fresh (make run ARGS=--fresh), or remove {path.parent}",
+        f"  Stop        Ctrl-C, or kill {os.getpid()}; mail, passwords and ports stay as they are",
+        f"  Forget      make run ARGS=--fresh, or stop it and remove {path.parent}",
         "",
     ]
     if "submission" in ports:

@@ -44,7 +44,7 @@ async def _question(
         about=alias.address,
         action=alias_path(domain, alias, "generate-password"),
         back=alias_path(domain, alias, "generate-password", place=place_of(visit)),
-        lost=losses(await visit.services.stakes.of_alias(alias)),
+        lost=losses(await visit.services.stakes.of_mailbox(alias)),
         carried={"is_override": "true", "place": place_of(visit)},
         domain=domain,
         tab="aliases",

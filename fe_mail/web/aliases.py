@@ -211,7 +211,7 @@ async def _question(
         about=alias.address,
         action=alias_path(domain, alias),
         back=alias_path(domain, alias, place=place_of(visit)),
-        lost=losses(await visit.services.stakes.of_alias(alias)),
+        lost=losses(await visit.services.stakes.of_mailbox(alias)),
         carried={**carried, "asked": "true"},
         domain=domain,
         tab="aliases",

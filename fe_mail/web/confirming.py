@@ -58,10 +58,11 @@ ACTS: Mapping[str, Act] = {
         question=N_("Stop keeping the mail of %(about)s?"),
         warning=N_(
             "What is in the mailbox stays there, but nobody can read it until mail is kept again: "
-            "mail programs can no longer sign in to read. New mail is only forwarded."
+            "mail programs can no longer sign in to read. New mail is only forwarded. Sending with "
+            "the same password still works."
         ),
         button=N_("Stop keeping mail"),
-        lost=N_("What nobody can read then:"),
+        lost=N_("What is closed then:"),
         method="PUT",
     ),
     "begin-anew": Act(

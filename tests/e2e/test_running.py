@@ -534,7 +534,7 @@ class DemoTests(SynchronousTestCase):
         server = shared_server()
         assert server.process is not None
         table = "".join(line for line in list(server.lines) if not line.startswith("{"))
-        self.assertRegex(table, rf"Stop +Ctrl-C, or kill {server.process.pid}\.")
+        self.assertRegex(table, rf"Stop +Ctrl-C, or kill {server.process.pid};")
         self.assertRegex(table, rf"Forget .*--fresh .*{re.escape(str(server.directory))}")
 
     def test_kept_between_runs_until_fresh(self) -> None:
