@@ -9,7 +9,10 @@ from fe_mail.web.visit import Visit
 
 __all__ = [
     "CHANGES",
+    "LEAVE",
     "LEAVING",
+    "NEW_TOKEN",
+    "SECURITY",
     "ask_leave",
     "ask_new_token",
     "change",
@@ -24,7 +27,8 @@ _FIELDS = ("email", "given_name", "family_name")
 _PASSWORDS = ("change_password", "old_password", "password", "confirm_password")
 CHANGES = (*_FIELDS, "locale", *_PASSWORDS)
 LEAVING = ("leave_password",)
-SECURITY = "/my-account/security"
+SECURITY, LEAVE = "/my-account/security", "/my-account/remove"
+NEW_TOKEN = f"{SECURITY}/new-token"
 
 
 async def profile(visit: Visit) -> Result:
@@ -91,7 +95,9 @@ async def ask_leave(visit: Visit) -> Result:
 
 async def _question_of_leaving(visit: Visit, error: MailError | None = None) -> Page:
     lost = losses(await visit.services.stakes.of_user(visit.owner))
-    question = Question(act="remove-account", action="/my-account", back=SECURITY, lost=lost)
+    question = Question(
+        act="remove-account", action="/my-account", back=SECURITY, lost=lost, path=LEAVE
+    )
     return ask(question, error)
 
 
@@ -119,7 +125,8 @@ async def ask_new_token(visit: Visit) -> Result:
 
 
 def _question_of_token(error: MailError | None = None) -> Page:
-    return ask(Question(act="new-token", action=SECURITY, back=SECURITY), error)
+    question = Question(act="new-token", action=SECURITY, back=SECURITY, path=NEW_TOKEN)
+    return ask(question, error)
 
 
 async def new_token(visit: Visit) -> Result:

@@ -65,6 +65,7 @@ async def _question(
         act="remove-alias",
         about=alias.address,
         action=alias_path(domain, alias),
+        path=alias_path(domain, alias, "remove", place=place),
         back=alias_path(domain, alias, place=place),
         lost=losses(await visit.services.stakes.of_alias(alias)),
         carried={"place": place},

@@ -43,6 +43,7 @@ async def _question(
         act="begin-anew",
         about=alias.address,
         action=alias_path(domain, alias, "generate-password"),
+        path=alias_path(domain, alias, "generate-password", "anew", place=place_of(visit)),
         back=alias_path(domain, alias, "generate-password", place=place_of(visit)),
         lost=losses(await visit.services.stakes.of_mailbox(alias)),
         carried={"is_override": "true", "place": place_of(visit)},

@@ -120,6 +120,7 @@ class Question:
     """
     A confirmation page: which act, about what, what is lost, where yes and no lead.
 
+    ``path`` shows it, where that is not the path that ``action`` has.
     ``carried`` are the fields of the form that the answer sends along.
     """
 
@@ -131,6 +132,7 @@ class Question:
     carried: Mapping[str, str] = attrs.field(factory=dict)
     domain: Domain | None = None
     tab: str = ""
+    path: str = ""
     instead: str = ""  # the template of something milder to do
 
 
@@ -139,7 +141,7 @@ def ask(question: Question, error: MailError | None = None, **values: object) ->
     act = ACTS[question.act]
     heading = Sentence(act.question, about=question.about) if question.about else act.question
     shown = {"question": question, "act": act, "heading": heading, **values}
-    return Page("confirm.html", shown, error=error)
+    return Page("confirm.html", shown, error=error, path=question.path)
 
 
 def confirm(visit: Visit, name: str, about: str = "") -> None:

@@ -200,6 +200,7 @@ async def _question_of_removal(
         act="remove-domain",
         about=domain.name,
         action=domain_path(domain),
+        path=domain_path(domain, "remove"),
         back=domain_path(domain),
         lost=losses(await visit.services.stakes.of_domain(domain)),
         domain=domain,

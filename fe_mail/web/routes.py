@@ -45,8 +45,7 @@ PASSWORD = f"{ALIAS}/generate-password"
 NEW_ALIAS = f"{ALIASES}/new"
 KEY = f"{DOMAIN}/webhook-key"
 RESET_KEY = f"{DOMAIN}/advanced-settings/reset-domain-webhook-key"
-PROFILE, SECURITY = "/my-account/profile", "/my-account/security"
-LEAVE = "/my-account/remove"
+PROFILE, SECURITY, LEAVE = "/my-account/profile", account.SECURITY, account.LEAVE
 
 # fmt: off
 ROUTES: tuple[Route[Access], ...] = (
@@ -67,7 +66,7 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("PUT", PROFILE, account.change, SIGNED_IN, parameters=account.CHANGES, answers=FORM),
     Route("GET", SECURITY, account.security, SIGNED_IN),
     Route("POST", SECURITY, account.sign_out_others, SIGNED_IN, answers=MOVED),
-    Route("GET", f"{SECURITY}/new-token", account.ask_new_token, SIGNED_IN),
+    Route("GET", account.NEW_TOKEN, account.ask_new_token, SIGNED_IN),
     Route("DELETE", SECURITY, account.new_token, SIGNED_IN, parameters=CONFIRM, answers=FORM),
     Route("GET", DOMAINS, domains.index, SIGNED_IN, parameters=LIST, answers=SEEN),
     Route("GET", f"{DOMAINS}/new", domains.ask_new, SIGNED_IN),

@@ -35,6 +35,7 @@ def _question(domain: Domain, error: MailError | None = None) -> Page:
         about=domain.name,
         action=domain_path(domain, "advanced-settings", "reset-domain-webhook-key"),
         back=domain_path(domain, "webhook-key"),
+        path=domain_path(domain, "webhook-key", "replace"),
         domain=domain,
     )
     return ask(question, error)

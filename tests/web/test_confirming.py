@@ -160,6 +160,24 @@ class ConfirmingTests(WebTestCase):
         self.assertEqual(400, answer.status)
         self.assertIn('href="#leave_password"', answer.text)
 
+    def test_language_links(self) -> None:
+        """From a question that was answered badly they lead to the question, in that language."""
+        key = f"{self.domain_path}/advanced-settings/reset-domain-webhook-key"
+        for action, fields in (
+            (key, {"_method": "DELETE"}),
+            (self.kim, {"_method": "DELETE"}),
+            (self.domain_path, {"_method": "DELETE"}),
+            (f"{self.kim}/generate-password", {"is_override": "true"}),
+            ("/en/my-account/security", {"_method": "DELETE"}),
+            ("/en/my-account", {"_method": "DELETE", "leave_password": "x"}),
+        ):
+            asked = self.browser.submit(action, **fields)
+            link = re.search(r'href="(/da/[^"]+)" hreflang="da"', asked.text)
+            assert link is not None
+            page = self.browser.get(link[1])
+            self.assertEqual(200, page.status, link[1])
+            self.assertIn("destroy", page.text.partition("<main")[2], link[1])
+
     def test_table(self) -> None:
         """Every act names what it is about, but for those of which there is one only."""
         for name, act in ACTS.items():
