@@ -10,6 +10,7 @@ from fe_mail.model.errors import Invalid, MailError
 from fe_mail.model.page import Page as Items
 from fe_mail.model.page import Query
 from fe_mail.model.route import Route
+from fe_mail.model.sentence import Sentence
 from fe_mail.web.confirming import CONFIRM, Question, ask, confirm, losses
 from fe_mail.web.lists import Listing, kept_place, list_page, listing_query
 from fe_mail.web.paths import alias_path, aliases_path
@@ -134,7 +135,9 @@ def _form(
 def _fields(visit: Visit, domain: Domain) -> dict[str, object]:
     """What the form says; an unticked box means no. ``Invalid`` for another domain's address."""
     fields: dict[str, object] = {name: bool(visit.field(name)) for name in _SWITCHES}
-    fields.update({name: visit.field(name) for name in _TEXTS if visit.field(name)})
+    fields.update({name: visit.field(name) for name in _TEXTS if name in visit.form})
+    if not fields.get("error_code_if_disabled"):
+        fields.pop("error_code_if_disabled", None)
     fields["recipients"] = pasted_recipients(visit.field("recipients"))
     if visit.field("name"):
         fields["name"] = pasted_local(visit.field("name"), domain.name)
@@ -205,13 +208,15 @@ async def _question(
     visit: Visit, domain: Domain, alias: Alias, error: MailError | None = None
 ) -> Page:
     """What becomes of the mail and of those who read it; the rest of the form comes along."""
-    carried = {name: visit.field(name) for name in FIELDS if visit.field(name)}
+    carried = {name: visit.field(name) for name in FIELDS if name in visit.form}
+    recipients = pasted_recipients(visit.field("recipients")) or alias.user_email
     question = Question(
         act="stop-keeping",
         about=alias.address,
         action=alias_path(domain, alias),
         back=alias_path(domain, alias, place=place_of(visit)),
         lost=losses(await visit.services.stakes.of_mailbox(alias)),
+        remark=Sentence("New mail goes to %(to)s.", to=", ".join(recipients.split())),
         carried={**carried, "asked": "true"},
         domain=domain,
         tab="aliases",

@@ -58,8 +58,8 @@ ACTS: Mapping[str, Act] = {
         question=N_("Stop keeping the mail of %(about)s?"),
         warning=N_(
             "What is in the mailbox stays there, but nobody can read it until mail is kept again: "
-            "mail programs can no longer sign in to read. New mail is only forwarded. Sending with "
-            "the same password still works."
+            "mail programs can no longer sign in to read. Sending with the same password still "
+            "works."
         ),
         button=N_("Stop keeping mail"),
         lost=N_("What is closed then:"),
@@ -129,6 +129,7 @@ class Question:
     back: str
     about: str = ""
     lost: Sequence[Sentence] = ()
+    remark: Sentence | None = None  # what is true of this one only
     carried: Mapping[str, str] = attrs.field(factory=dict)
     domain: Domain | None = None
     tab: str = ""

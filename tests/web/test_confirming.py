@@ -109,6 +109,7 @@ class ConfirmingTests(WebTestCase):
         self.assertEqual(200, asked.status)
         self.assert_says(asked, "Stop keeping the mail of kim@example.org?", "1 mailbox",
                          "can no longer sign in to read", "1 mail password")  # fmt: skip
+        self.assert_says(asked, "New mail goes to a@b.example.")
         self.assertTrue(self.alias().has_imap)
         action, hidden = next(form for form in self.forms(asked) if form[0] == self.kim)
         unticked = self.browser.submit(action, **hidden)
@@ -119,6 +120,14 @@ class ConfirmingTests(WebTestCase):
         self.assertEqual((False, 421), (alias.has_imap, alias.error_code_if_disabled))
         self.assertEqual(("a@b.example",), alias.recipients)
         self.assertTrue(alias.sealing_key, "the mail stays, as the page said")
+
+    def test_stop_keeping_to_nobody(self) -> None:
+        """Without a recipient the account's own address gets the mail, and the page says so."""
+        asked = self.browser.submit(self.kim, _method="PUT", recipients="", is_enabled="true")
+        self.assert_says(asked, "New mail goes to kim@example.com.")
+        action, hidden = next(form for form in self.forms(asked) if form[0] == self.kim)
+        self.browser.submit(action, confirm="true", **hidden)
+        self.assertEqual(("kim@example.com",), self.alias().recipients)
 
     def test_no_mailbox_no_question(self) -> None:
         """Without a password there is no mailbox, so nothing is closed."""
