@@ -90,6 +90,7 @@ async def sign_out_others(visit: Visit) -> Result:
 
 async def ask_leave(visit: Visit) -> Result:
     """What goes with the account, and the question for its password."""
+    await visit.services.departure.refuse_last_admin(visit.owner)
     return await _question_of_leaving(visit)
 
 

@@ -60,7 +60,7 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("GET", "/logout", signing.ask_logout, EVERYBODY, answers=SEEN),
     Route("POST", "/logout", signing.logout, EVERYBODY, answers=MOVED),
     Route("GET", "/my-account", domains.home, SIGNED_IN, answers=MOVED),
-    Route("GET", LEAVE, account.ask_leave, SIGNED_IN),
+    Route("GET", LEAVE, account.ask_leave, SIGNED_IN, answers=(200, 403)),
     Route("DELETE", "/my-account", account.leave, SIGNED_IN, None, SMALL, account.LEAVING, CHANGE),
     Route("GET", PROFILE, account.profile, SIGNED_IN),
     Route("PUT", PROFILE, account.change, SIGNED_IN, parameters=account.CHANGES, answers=FORM),

@@ -14,9 +14,12 @@ class ConfirmingTests(WebTestCase):
     """An account with a domain, and an alias with a mailbox in it."""
 
     def setUp(self) -> None:
-        """Sign up and add them."""
+        """Sign up and add them; another admin is there, so that the first may leave."""
         super().setUp()
         self.browser.sign_up()
+        self.new_browser().sign_up("alex@example.com")
+        alex = self.now(self.accounts.user_by_email("alex@example.com"))
+        self.now(self.accounts.update_user(alex.id, 1.0, group="admin"))
         self.domain_path = self.browser.add_domain()
         self.path = f"{self.domain_path}/aliases"
         self.kim = f"{self.path}/kim"
@@ -79,7 +82,6 @@ class ConfirmingTests(WebTestCase):
 
     def test_others_keep_theirs(self) -> None:
         """Domains that somebody else administers too are not counted among what goes."""
-        self.new_browser().sign_up("alex@example.com")
         alex = self.now(self.accounts.user_by_email("alex@example.com"))
         member = Member(user_id=alex.id, group="admin")
         self.now(self.accounts.set_member(self.alias().domain_id, member))

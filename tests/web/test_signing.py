@@ -266,11 +266,15 @@ class AccountTests(WebTestCase):
     def test_last_admin_stays(self) -> None:
         """A server without an admin would belong to the next stranger."""
         self.new_browser().sign_up("alex@example.com")
+        asked = self.browser.get("/en/my-account/remove")
+        self.assertEqual(403, asked.status, "no password is asked for in vain")
+        self.assert_says(asked, "You are the only administrator")
         answer = self.browser.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
         self.assertEqual(403, answer.status)
         self.assert_says(answer, "You are the only administrator")
         alex = self.now(self.accounts.user_by_email("alex@example.com"))
         self.now(self.accounts.update_user(alex.id, 1.0, group="admin"))
+        self.assertEqual(200, self.browser.get("/en/my-account/remove").status)
         answer = self.browser.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
         self.assertEqual(302, answer.status)
 
