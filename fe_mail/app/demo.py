@@ -174,7 +174,7 @@ def _table(facts: Mapping[str, Any], path: Path) -> str:
         "  Ports       " + "   ".join(f"{name} {port}" for name, port in ports.items()),
         f"  All of it   {path}",
         f"  Stop        Ctrl-C, or kill {os.getpid()}; mail, passwords and ports stay as they are",
-        f"  Forget      make run ARGS=--fresh, or stop it and remove {path.parent}",
+        f"  Forget      start again with --fresh (make: ARGS=--fresh), or remove {path.parent}",
         "",
     ]
     if "submission" in ports:

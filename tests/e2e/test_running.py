@@ -535,7 +535,9 @@ class DemoTests(SynchronousTestCase):
         assert server.process is not None
         table = "".join(line for line in list(server.lines) if not line.startswith("{"))
         self.assertRegex(table, rf"Stop +Ctrl-C, or kill {server.process.pid};")
-        self.assertRegex(table, rf"Forget .*--fresh .*{re.escape(str(server.directory))}")
+        self.assertRegex(
+            table, rf"Forget .*start again with --fresh .*{re.escape(str(server.directory))}"
+        )
 
     def test_kept_between_runs_until_fresh(self) -> None:
         """Passwords, mail, ports stay; ``--fresh`` begins anew. Ready in less than 5 seconds."""
