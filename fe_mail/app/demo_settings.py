@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from fe_mail.app.edge_table import edges
+from fe_mail.app.edge_table import Edge, edges
 
 __all__ = [
     "ACCOUNTS_NAME",
@@ -26,6 +26,8 @@ DEMO_DOMAIN = "demo.test"
 DEMO_DIRECTORY = Path("var/demo")
 ACCOUNTS_NAME = "accounts.json"  # keeps the passwords between runs
 PORTS_NAME = "ports.json"  # and this the ports
+ANOTHER_DEMO = 10_000  # is so far away
+LAST_WISH = 32_768
 ADMIN_EMAIL = "admin@demo.test"
 DEMO_ALIASES = ("alice", "bob")
 
@@ -40,8 +42,7 @@ def demo_environment(directory: Path) -> dict[str, str]:
         "AUTH_BASIC_ENABLED": "false",
     }
     for edge in edges():
-        wishes = (kept.get(edge.name, edge.demo_port), edge.demo_port)
-        port = _free_port(wishes, taken) if edge.demo_port else 0
+        port = _free_port(_wishes(edge, kept), taken) if edge.demo_port else 0
         taken.add(port)
         values[edge.port_variable] = str(port)
         if port and edge.takes_endpoints:
@@ -49,6 +50,12 @@ def demo_environment(directory: Path) -> dict[str, str]:
     values["WEB_URL"] = f"http://127.0.0.1:{values['WEB_PORT']}"
     values["API_URL"] = f"http://127.0.0.1:{values['API_PORT']}"
     return values
+
+
+def _wishes(edge: Edge, kept: Mapping[str, int]) -> tuple[int, ...]:
+    """Best first; after the kept one none that the system gives to outgoing connections."""
+    others = range(edge.demo_port, LAST_WISH, ANOTHER_DEMO)
+    return (kept.get(edge.name, edge.demo_port), *others)
 
 
 def _kept_ports(path: Path) -> Mapping[str, int]:
