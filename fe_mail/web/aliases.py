@@ -1,5 +1,7 @@
 """Aliases: the list, the form, and where an address goes."""
 
+from collections.abc import Iterator, Mapping
+
 import attrs
 
 from fe_mail.accounts.domains import is_admin
@@ -11,7 +13,7 @@ from fe_mail.model.page import Page as Items
 from fe_mail.model.page import Query
 from fe_mail.model.route import Route
 from fe_mail.model.sentence import Sentence
-from fe_mail.web.confirming import CONFIRM, Question, ask, confirm, losses
+from fe_mail.web.confirming import ACTS, CONFIRM, Question, ask, confirm, losses
 from fe_mail.web.lists import Listing, kept_place, list_page, listing_query
 from fe_mail.web.paths import alias_path, aliases_path
 from fe_mail.web.results import Page, Redirect, Result
@@ -34,6 +36,7 @@ _TEXTS = ("description", "labels", "error_code_if_disabled")
 FIELDS = ("name", "recipients", "max_quota", *_SWITCHES, *_TEXTS, "place")
 CHANGES = ("_section", CONFIRM, "asked", *FIELDS)
 SORTABLE = ("name", "description", "is_enabled", "created_at")
+THROWN_AWAY = 250
 NEWEST_FIRST = "-created_at"  # who has hundreds looks for the one that was just made
 
 
@@ -188,37 +191,68 @@ def _as_size(octets: int) -> str:
 
 
 async def save(visit: Visit, domain: Domain, alias: Alias) -> Result:
-    """What the form says; whoever closes a mailbox is asked first."""
+    """What the form says, after the questions that it raises."""
     try:
         fields = _fields(visit, domain)
-        if alias.has_imap and alias.sealing_key and not fields["has_imap"]:
-            if not visit.field("asked") and not visit.is_script:
-                return await _question(visit, domain, alias)
-            confirm(visit, "stop-keeping")
+        question = await _unanswered(visit, domain, alias, fields)
+        if question is not None:
+            return question
         changed = await visit.services.aliases.update(visit.owner, domain, alias, fields)
     except MailError as error:
-        if getattr(error, "field", "") == CONFIRM:
-            return await _question(visit, domain, alias, error)
         return _form(visit, domain, alias, dict(visit.form), error)
     path = aliases_path(domain, place_of(visit), changed)
     return Redirect(path, "alias-saved", changed.address)
 
 
+async def _unanswered(
+    visit: Visit, domain: Domain, alias: Alias, fields: Mapping[str, object]
+) -> Page | None:
+    """The next question, until all are answered; ``asked`` names those that were put."""
+    if visit.is_script:
+        return None
+    asked = tuple(act for act in visit.field("asked").split() if act in ACTS)
+    try:
+        if asked:
+            confirm(visit, asked[-1])
+    except Invalid as error:
+        return await _question(visit, domain, alias, asked, error)
+    raised = [act for act in _raised(alias, fields) if act not in asked]
+    return await _question(visit, domain, alias, (*asked, raised[0])) if raised else None
+
+
+def _raised(alias: Alias, fields: Mapping[str, object]) -> Iterator[str]:
+    """The acts by which the form takes something away."""
+    if alias.has_imap and alias.sealing_key and not fields["has_imap"]:
+        yield "stop-keeping"
+    code = str(fields.get("error_code_if_disabled", alias.error_code_if_disabled))
+    is_lossy_now = not alias.is_enabled and alias.error_code_if_disabled == THROWN_AWAY
+    if not fields["is_enabled"] and code == str(THROWN_AWAY) and not is_lossy_now:
+        yield "throw-away"
+
+
 async def _question(
-    visit: Visit, domain: Domain, alias: Alias, error: MailError | None = None
+    visit: Visit,
+    domain: Domain,
+    alias: Alias,
+    asked: tuple[str, ...],
+    error: MailError | None = None,
 ) -> Page:
     """What becomes of the mail and of those who read it; the rest of the form comes along."""
     carried = {name: visit.field(name) for name in FIELDS if name in visit.form}
-    recipients = pasted_recipients(visit.field("recipients")) or alias.user_email
     question = Question(
-        act="stop-keeping",
+        act=asked[-1],
         about=alias.address,
         action=alias_path(domain, alias),
         back=alias_path(domain, alias, place=place_of(visit)),
-        lost=losses(await visit.services.stakes.of_mailbox(alias)),
-        remark=Sentence("New mail goes to %(to)s.", to=", ".join(recipients.split())),
-        carried={**carried, "asked": "true"},
+        carried={**carried, "asked": " ".join(asked)},
         domain=domain,
         tab="aliases",
     )
+    if asked[-1] == "stop-keeping":
+        recipients = pasted_recipients(visit.field("recipients")) or alias.user_email
+        question = attrs.evolve(
+            question,
+            lost=losses(await visit.services.stakes.of_mailbox(alias)),
+            remark=Sentence("New mail goes to %(to)s.", to=", ".join(recipients.split())),
+        )
     return ask(question, error)

@@ -65,6 +65,15 @@ ACTS: Mapping[str, Act] = {
         lost=N_("What is closed then:"),
         method="PUT",
     ),
+    "throw-away": Act(
+        question=N_("Throw away the mail of %(about)s?"),
+        warning=N_(
+            "While it is not active, its mail is accepted and lost: nobody gets it, and senders "
+            "are not told. Cancel, and choose that it is refused, if that is not what you want."
+        ),
+        button=N_("Throw its mail away"),
+        method="PUT",
+    ),
     "begin-anew": Act(
         question=N_("Delete all mail of %(about)s and begin anew?"),
         warning=N_(

@@ -131,6 +131,28 @@ class ConfirmingTests(WebTestCase):
         self.browser.submit(action, confirm="true", **hidden)
         self.assertEqual(("kim@example.com",), self.alias().recipients)
 
+    def test_throw_away(self) -> None:
+        """Who switches off in the form what throws mail away hears it, once, in its turn."""
+        alias = self.alias()
+        self.now(self.accounts.update_alias(alias.id, 1.0, error_code_if_disabled=250))
+        form = {"_method": "PUT", "error_code_if_disabled": "250", "recipients": "a@b.example"}
+        asked = self.browser.submit(self.kim, **form)
+        self.assert_says(asked, "Stop keeping the mail of kim@example.org?")
+        action, hidden = next(form for form in self.forms(asked) if form[0] == self.kim)
+        asked = self.browser.submit(action, confirm="true", **hidden)
+        self.assert_says(asked, "Throw away the mail of kim@example.org?", "accepted and lost")
+        self.assertNotIn("Tick the box", asked.text)
+        self.assertTrue(self.alias().is_enabled)
+        action, hidden = next(form for form in self.forms(asked) if form[0] == self.kim)
+        self.assert_says(self.browser.submit(action, **hidden), "Tick the box to confirm.")
+        self.assertEqual(302, self.browser.submit(action, confirm="true", **hidden).status)
+        alias = self.alias()
+        self.assertEqual((False, False), (alias.is_enabled, alias.has_imap))
+        again = self.browser.submit(self.kim, description="x", **form)
+        self.assertEqual(302, again.status, "it was so before, so nothing is asked")
+        refused = self.browser.submit(self.path, name="lee", error_code_if_disabled="550")
+        self.assertEqual(302, refused.status)
+
     def test_no_mailbox_no_question(self) -> None:
         """Without a password there is no mailbox, so nothing is closed."""
         self.browser.submit(self.path, name="new-one", has_imap="true", is_enabled="true")
