@@ -49,7 +49,8 @@ _TOKEN = re.compile(
     rb"|(?P<space>[\s)]+)" % _UNNAMED.sub(b"(?:", ENCODED_WORD.pattern),
     re.DOTALL | re.ASCII,
 )
-_SPECIALS = re.compile(rb'[\s"()\[<>@,;:]')
+# In an encoded word, where others may see an address or the end of one.
+_SPECIALS = re.compile(rb'["\[<>@,;:]')
 _PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 # Line ends that are no folding, and NUL.
 _STRAY = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t]|\Z)")
@@ -101,10 +102,13 @@ class _Half:
 
     def add(self, text: bytes) -> None:
         """A token: joined to the last word next to a dot, or around a dot that stands alone."""
-        last = self.words[-1][-1] if self.words else b""
-        touches = not self._is_apart and (last.endswith(b".") or text.startswith(b"."))
-        if last and (touches or text == b"." or last == b"."):
-            self.words[-1].append(text)
+        word = self.words[-1] if self.words else [b""]
+        touches = not self._is_apart and (word[-1].endswith(b".") or text.startswith(b"."))
+        if word == [b"."] and len(self.words) > 1 and self._is_apart:
+            self.words.pop()
+            self.words[-1] += [b".", text]
+        elif self.words and touches:
+            word.append(text)
         else:
             self.words.append([text])
         self._is_apart = False
@@ -159,10 +163,10 @@ class _ListReader:
     def _special(self, text: bytes) -> None:
         if not self._is_expected(text):
             self.is_clean = False
-        if text == b"<" and not self._angle:
+        if text == b"<":
             self._open_angle()
         elif text == b">":
-            self._closed = self._closed or self._angle
+            self._close_angle()
         elif text == b"@" and not self._closed:
             self._at()
         elif self._angle and not self._closed and self._is_route() and text in b",:":
@@ -182,6 +186,9 @@ class _ListReader:
 
     def _open_angle(self) -> None:
         """Words before < are the name, also when an @ stands among them."""
+        if self._angle:
+            self._open_again()
+            return
         words = self._local.texts()
         if self._domain is not None:
             self._said = b" ".join(words) + b"@" + b" ".join(self._domain.texts())
@@ -192,9 +199,28 @@ class _ListReader:
         self._name += [*self._phrase, *words]
         self._phrase, self._local, self._domain, self._angle = [], _Half(), None, True
 
+    def _open_again(self) -> None:
+        """A second <: the first was never closed, or what follows means nothing to us."""
+        if self._closed:
+            return
+        if self._domain is not None and self._domain.words:
+            self.finish_entry()
+            self._open_angle()
+        else:
+            self._local, self._domain = _Half(), None
+
+    def _close_angle(self) -> None:
+        if self._angle:
+            self._closed = True
+        elif self._domain is not None:  # one that was never opened parts what is around it
+            self.finish_entry()
+        else:
+            self._phrase += self._local.texts()
+            self._local = _Half()
+
     def _at(self) -> None:
         """The last word so far is the local part; a second @ begins another address."""
-        if self._domain is not None and self._domain.words:
+        if self._domain is not None:
             self.is_clean = False
             self._second_at(self._domain)
         if len(self._local.words) > 1 and not self._angle:
@@ -214,7 +240,7 @@ class _ListReader:
         if not self._local.words:
             self._local.words.append([])
         # In place: thousands of @ cost thousands.
-        self._local.words[-1] += [b"@", *domain.words[0]]
+        self._local.words[-1] += [b"@", *(domain.words[0] if domain.words else ())]
 
     def _is_route(self) -> bool:
         return not self._local.words and self._domain is not None
@@ -255,10 +281,10 @@ class _ListReader:
             self._add(phrase, b"", b"")
         elif self._angle or self._domain is not None:
             self._add(phrase, b" ".join(words), (domain or [b""])[0])
-        elif len(words) == 1:
+        elif len(words) == 1 and not phrase:
             self._add([], words[0], b"")
-        elif words:  # several words without @ and < are more likely a name
-            self._add(words, b"", b"")
+        elif words or phrase:  # several words without @ and < are more likely a name
+            self._add(phrase + words, b"", b"")
         self._begin()
 
     def _is_one_address(self) -> bool:
