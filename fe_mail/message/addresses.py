@@ -41,12 +41,11 @@ MISSING_DOMAIN = b"MISSING_DOMAIN"
 # Groups without a name must not hide what kind of token was found.
 _UNNAMED = re.compile(rb"(?<!\\)\((?!\?)")
 _TOKEN = re.compile(
-    rb'"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)\\?"?'
+    rb'(?P<apart>[\s)]+)?(?:"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)\\?"?'
     rb"|(?P<literal>\[[^\]]*\]?)"
     rb"|(?P<encoded>%s)"
     rb"|(?P<special>[<>@,;:(])"
-    rb'|(?P<atom>[^\s"()\[<>@,;:]+)'
-    rb"|(?P<space>[\s)]+)" % _UNNAMED.sub(b"(?:", ENCODED_WORD.pattern),
+    rb'|(?P<atom>[^\s"()\[<>@,;:]+))' % _UNNAMED.sub(b"(?:", ENCODED_WORD.pattern),
     re.DOTALL | re.ASCII,
 )
 # In an encoded word, where others may see an address or the end of one.
@@ -55,13 +54,13 @@ _PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 # Line ends that are no folding, and NUL.
 _STRAY = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t]|\Z)")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_Token = tuple[str, bytes]
+_Token = tuple[str, bytes, bool]
 
 
 def _tokens(value: bytes) -> Iterator[_Token]:
     """
-    (kind, text): ``quoted`` unescaped, ``literal``, ``special``, ``atom``, ``encoded``,
-    ``comment``, ``space``.
+    (kind, text, white space before it): ``quoted`` unescaped, ``literal``, ``special``, ``atom``,
+    ``encoded``, ``comment``.
     """
     position = 0
     while match := _TOKEN.match(value, position):
@@ -73,7 +72,7 @@ def _tokens(value: bytes) -> Iterator[_Token]:
             kind = "comment"
         elif kind == "quoted":
             text = _ESCAPE.sub(rb"\1", text)
-        yield kind, text
+        yield kind, text, match["apart"] is not None
 
 
 def _comment(value: bytes, start: int) -> tuple[int, bytes]:
@@ -144,13 +143,13 @@ class _ListReader:
         self._comment = b""
         self._said = b""  # an address that stands where the name should
 
-    def feed(self, kind: str, text: bytes) -> None:
+    def feed(self, kind: str, text: bytes, is_apart: bool) -> None:
         """Take one token."""
         half = self._local if self._domain is None else self._domain
+        if is_apart:
+            half.part()
         if kind == "special":
             self._special(text)
-        elif kind == "space":
-            half.part()
         elif kind == "comment":
             self._comment = text
         elif self._closed:
@@ -306,8 +305,8 @@ class _ListReader:
 
 def _read(value: bytes) -> _ListReader:
     reader = _ListReader()
-    for kind, text in _tokens(value[:MAX_FIELD_OCTETS]):
-        reader.feed(kind, text)
+    for token in _tokens(value[:MAX_FIELD_OCTETS]):
+        reader.feed(*token)
         if len(reader.found) >= MAX_ADDRESSES:
             break
     else:

@@ -20,10 +20,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from fe_mail.message.charsets import codec_of, decode_octets
 from fe_mail.message.dates import parse_date
 from fe_mail.message.envelope import parse_envelope
-from fe_mail.message.headers import HeaderField, header_fields
+from fe_mail.message.headers import HeaderField
 from fe_mail.message.html import html_to_text
 from fe_mail.message.parameters import decoded_parameter
-from fe_mail.message.scanner import scan_message
+from fe_mail.message.scanner import Headers, scan_message
 from fe_mail.message.sorting import sort_values
 from fe_mail.message.transfer import decode_body
 from fe_mail.message.words import decode_words
@@ -45,7 +45,7 @@ READING = 2
 MAX_TEXT_OCTETS = 4 << 20
 # A body smaller than this is not worth storing apart from its message.
 MIN_ATTACHMENT_OCTETS = 4_096
-# Octets of headers of parts that are decoded for ``Digest.mime``, in all.
+# Octets of headers of parts behind which no more of them are decoded for ``Digest.mime``.
 MAX_MIME_OCTETS = 1 << 20
 # Octets of the Subject field that are shown.
 MAX_SUBJECT_OCTETS = 64 * 1024
@@ -58,11 +58,12 @@ _SIGNATURES = frozenset({b"pgp-signature", b"pkcs7-signature", b"x-pkcs7-signatu
 
 def digest(raw: bytes) -> Digest:
     """Scan a message and read what lists, searches and IMAP need."""
-    structure, fields = scan_message(raw)
+    structure, headers = scan_message(raw)
+    fields = headers[0]
     envelope = parse_envelope(fields)
     sent = parse_date(envelope.date or b"")
     parts = tuple(leaves(structure))
-    text = _readable_text(raw, parts)
+    text = _readable_text(raw, parts, headers)
     charset = text_charset(parts)
     subject = decode_words((envelope.subject or b"")[:MAX_SUBJECT_OCTETS], charset)
     return Digest(
@@ -70,7 +71,7 @@ def digest(raw: bytes) -> Digest:
         structure=structure,
         header=header_text(fields, charset),
         text=text,
-        mime=_mime_text(raw, structure, charset),
+        mime=_mime_text(structure, headers, charset),
         subject=subject,
         preview=preview(text),
         sort=sort_values(envelope, subject, fields, charset),
@@ -137,17 +138,17 @@ def _is_attachment(part: Part) -> bool:
     )
 
 
-def _readable_text(raw: bytes, parts: Sequence[Part]) -> str:
+def _readable_text(raw: bytes, parts: Sequence[Part], headers: Headers) -> str:
     pieces: list[str] = []
     left = MAX_TEXT_OCTETS
     for part in parts:
         if left <= 0:
             break
         if part.is_message and part.parts:
-            inner = raw[part.body_start : min(part.parts[0].body_start, part.body_start + left)]
-            charset = text_charset(leaves(part.parts[0]))
-            pieces.append(header_text(header_fields(inner), charset))
-            left -= len(inner)
+            (inner,) = part.parts
+            charset = text_charset(leaves(inner))
+            pieces.append(header_text(headers[inner.header_start], charset))
+            left -= inner.body_start - inner.header_start
         elif part.type in (b"text", b"message"):
             pieces.append(_part_text(raw, part, left))
             left -= min(part.size_octets, left)
@@ -169,15 +170,14 @@ def _fields_text(octets: bytes, charset: str) -> str:
     return "\n".join([decode_words(line.rstrip(b"\r"), charset) for line in lines])
 
 
-def _mime_text(raw: bytes, root: Part, charset: str) -> str:
+def _mime_text(root: Part, headers: Headers, charset: str) -> str:
     """The fields of all parts but the message itself, and the names of all files."""
     pieces: list[str] = []
     left = MAX_MIME_OCTETS
     for part in _below(root):
         if part is not root and left > 0:
-            header = raw[part.header_start : min(part.body_start, part.header_start + left)]
-            pieces.append(header_text(header_fields(header), charset))
-            left -= len(header)
+            pieces.append(header_text(headers[part.header_start], charset))
+            left -= part.body_start - part.header_start
         pieces += (f"{name}\n" for name in dict.fromkeys(_file_names(part, charset)))
     return "".join(pieces)
 

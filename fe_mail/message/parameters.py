@@ -16,9 +16,8 @@ RFC 2045 §5.1, §6.1; RFC 2183 §2; RFC 2231 §3, §4, §4.1; RFC 5322 §3.2.2 
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
-
-import attrs
 
 from fe_mail.message.charsets import codec_of, decode_octets
 from fe_mail.message.words import decode_words
@@ -45,6 +44,13 @@ _PIECE = re.compile(
     rb'|(?P<text>(?:\\.|[^\s";(,=\\])+|\\)|(?P<stray>")',
     re.DOTALL,
 )
+# What is written as it should be, without comments, escapes and pieces, needs none of that.
+_PARAMETER = rb'\s*;\s*(%s)=(?:"([^"\\]*)"|(%s))'
+_WORD = rb"[!#$%&'+\-.0-9A-Z^_`a-z{|}~]{1,200}"
+_STRICT_PARAMETER = re.compile(_PARAMETER % (_WORD, _WORD))
+_STRICT = re.compile(
+    rb"\s*(%s(?:/%s)?)(?:%s){0,20}\s*(?:;\s*)?\Z" % (_WORD, _WORD, _PARAMETER % (_WORD, _WORD))
+)
 _PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _SECTION = re.compile(rb"([^*]+)\*(\d{1,4})(\*?)\Z")
@@ -54,8 +60,7 @@ _FILE_NAMES = frozenset({b"name", b"filename"})
 _NAME = re.compile(rb"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,200}\Z")
 
 
-@attrs.frozen
-class _Token:
+class _Token(NamedTuple):
     """``kind``: ``quoted`` (unescaped), ``comment`` (raw), ``space``, ``text``, or a special."""
 
     kind: str
@@ -100,6 +105,11 @@ def _next_semicolon(value: bytes, start: int) -> int:
 
 def parse_parameterized(value: bytes) -> tuple[bytes, Params]:
     """The lower-case main value, with single spaces if any, and the parameters of a value."""
+    if len(value) <= MAX_VALUE_OCTETS and (strict := _STRICT.match(value)):
+        main, params = strict[1].lower(), dict[bytes, bytes]()
+        for match in _STRICT_PARAMETER.finditer(value, strict.end(1)):
+            params.setdefault(match[1].lower(), match[2] or match[3] or b"")
+        return main, tuple(params.items())
     segments: list[list[_Token]] = [[]]
     for token in _tokens(value[:MAX_VALUE_OCTETS]):
         if token.kind == ";":

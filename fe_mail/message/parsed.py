@@ -45,7 +45,8 @@ _ADDRESS_FIELDS = {
 
 def parsed_message(raw: bytes, with_attachments: bool = True) -> dict[str, JSONValue]:
     """Everything; a field that the message does not have is left out."""
-    structure, fields = scan_message(raw)
+    structure, headers = scan_message(raw)
+    fields = headers[0]
     charset = text_charset(leaves(structure))
     contents = tuple(_contents(structure))
     parsed: dict[str, JSONValue] = {

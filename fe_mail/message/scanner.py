@@ -15,7 +15,7 @@ RFC 2045 §5.2 (defaults), §6; RFC 2046 §5.1.1 (delimiters), §5.1.2 (nesting,
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -25,7 +25,7 @@ from fe_mail.message.parameters import Params, parse_list, parse_parameterized
 from fe_mail.message.transfer import canonical_encoding
 from fe_mail.model.structure import MessageEnvelope, Part
 
-__all__ = ["MAX_DEPTH", "MAX_PARTS", "scan", "scan_message"]
+__all__ = ["MAX_DEPTH", "MAX_PARTS", "Headers", "scan", "scan_message"]
 
 # Multiparts and messages inside each other; what is deeper stays one opaque part.
 MAX_DEPTH = 32
@@ -57,6 +57,9 @@ class _Kind:
     params: Params = ()
 
 
+# The fields of each part, by ``Part.header_start``; those of the message itself by 0.
+Headers = Mapping[int, tuple[HeaderField, ...]]
+
 _OPAQUE = _Kind(b"application", b"octet-stream")
 _PLAIN = _Kind(b"text", b"plain", ((b"charset", b"us-ascii"),))
 _MESSAGE = _Kind(b"message", b"rfc822")
@@ -67,10 +70,10 @@ def scan(raw: bytes) -> Part:
     return scan_message(raw)[0]
 
 
-def scan_message(raw: bytes) -> tuple[Part, tuple[HeaderField, ...]]:
-    """The structure of a whole message, and the fields of its own header, which had to be read."""
+def scan_message(raw: bytes) -> tuple[Part, Headers]:
+    """The structure of a whole message, and all headers in it, which had to be read."""
     scanning = _Scan(raw)
-    return scanning.entity(0, 0, _PLAIN), scanning.fields
+    return scanning.entity(0, 0, _PLAIN), scanning.headers
 
 
 @attrs.frozen
@@ -81,7 +84,6 @@ class _End:
     body_end: int  # before the line end in front of it
     following: int = -1  # where the next part begins; -1: there is none
     epilogue: int = 0  # behind the line
-    level: int = 0  # of the multipart that it belongs to; 0: the end of the message
 
 
 @attrs.define
@@ -99,9 +101,10 @@ class _Scan:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._parts = 0
-        self.fields: tuple[HeaderField, ...] = ()  # of the first header
+        self.headers: dict[int, tuple[HeaderField, ...]] = {}
         self._open: list[_Boundary] = []  # of the multiparts around, the innermost last
         self._end = _End(len(raw), len(raw))
+        self._level = 0  # of the multipart that the end belongs to; 0: the end of the message
         self._near_delimiters = 0
         self._newlines: list[int] = []  # before each block, counted when first needed
 
@@ -111,8 +114,7 @@ class _Scan:
         self._seek(start)
         body_start, is_whole = header_bounds(self._raw, start, max(start, self._end.body_end))
         fields = header_fields(self._raw[start:body_start])
-        if self._parts == 1:
-            self.fields = fields
+        self.headers[start] = fields
         values = _content_values(fields)
         encoding = _encoding(values.get(b"content-transfer-encoding"))
         kind = _content_type(values.get(b"content-type"), default) if is_whole else _OPAQUE
@@ -155,7 +157,7 @@ class _Scan:
         return kind, (self.entity(start, depth + 1, _PLAIN),)
 
     def _envelope(self, child: Part) -> MessageEnvelope:
-        return parse_envelope(header_fields(self._raw[child.header_start : child.body_start]))
+        return parse_envelope(self.headers[child.header_start])
 
     def _multipart(self, kind: _Kind, start: int, depth: int) -> tuple[_Kind, tuple[Part, ...]]:
         """The children, or what to take the part for when there can be none."""
@@ -169,10 +171,10 @@ class _Scan:
         self._begin(b"--" + boundary)
         level = len(self._open)
         self._seek(start)
-        while self._end.level == level and self._end.following >= 0:
+        while self._level == level and self._end.following >= 0:
             children.append(self.entity(self._end.following, depth + 1, default))
         self._open.pop()
-        if self._end.level == level:
+        if self._level == level:
             self._seek(self._end.epilogue)
         return (kind, tuple(children)) if children else (_PLAIN, ())
 
@@ -188,13 +190,13 @@ class _Scan:
     def _seek(self, start: int) -> None:
         """Find what ends a part that begins there: the next line of any multipart around it."""
         size = len(self._raw)
-        self._end = _End(size, size)
+        self._end, self._level = _End(size, size), 0
         if self._parts >= MAX_PARTS:
             return
         for level, boundary in enumerate(self._open, 1):
             end = self._line(boundary, start, self._end.at)
             if end is not None:
-                self._end = attrs.evolve(end, level=level)
+                self._end, self._level = end, level
 
     def _line(self, boundary: _Boundary, start: int, last: int) -> _End | None:
         """The next line of a boundary, if it begins between these two positions inclusive."""
@@ -303,9 +305,12 @@ def _content_type(value: bytes | None, default: _Kind) -> _Kind:
 
 def _encoding(value: bytes | None) -> bytes:
     """Its usual name if it has one, else its first word; without any it is 7bit (RFC 2045 §6.1)."""
+    known = canonical_encoding(value or b"")
+    if known:
+        return known
     main, _ = parse_parameterized(value or b"")
     words = _WORD.findall(main)
-    known = canonical_encoding(main) or (canonical_encoding(words[0]) if words else None)
+    known = canonical_encoding(main) or canonical_encoding(words[0] if words else b"")
     return known or (words[0] if words else b"7bit")
 
 
