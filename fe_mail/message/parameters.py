@@ -182,6 +182,8 @@ def _text(tokens: Iterable[_Token]) -> bytes:
 
 def parse_list(value: bytes) -> tuple[bytes, ...]:
     """The words of a list (RFC 3282 §2)."""
+    if not value:
+        return ()
     words = [b""]
     for token in _tokens(value[:MAX_VALUE_OCTETS]):
         if token.kind in ("space", "comment", ",", ";"):
