@@ -47,10 +47,18 @@ def _decode(body: bytes, encoding: bytes) -> bytes:
     if encoding == b"base64":
         return decode_base64(body)
     if encoding == b"quoted-printable":
-        return binascii.a2b_qp(body)
+        return binascii.a2b_qp(_without_padding(body))
     if encoding == _UUENCODE:
         return b"".join(map(_uu_line, body.split(b"\n")))
     return body
+
+
+def _without_padding(body: bytes) -> bytes:
+    """White space that was added behind a soft line break is none of it (RFC 2045 §6.7)."""
+    if b"= " not in body and b"=\t" not in body:
+        return body
+    lines = ((line, line.rstrip(b" \t\r")) for line in body.split(b"\n"))
+    return b"\n".join([short if short.endswith(b"=") else line for line, short in lines])
 
 
 def decode_base64(text: bytes) -> bytes:

@@ -15,11 +15,12 @@ from fe_mail.message.addresses import (
     parse_mailboxes,
     sole_author,
 )
+from fe_mail.message.charsets import decode_octets
 from fe_mail.message.digest import digest
 from fe_mail.message.headers import header_fields
 from fe_mail.message.html import html_to_text
 from fe_mail.message.parameters import parse_parameterized
-from fe_mail.message.words import decode_octets, decode_words
+from fe_mail.message.words import decode_words
 from fe_mail.model.errors import Invalid
 from tests.growth import assert_linear
 

@@ -67,6 +67,23 @@ class Base64Tests(SynchronousTestCase):
             self.assertEqual(decode_base64(body), octets, length)
 
 
+class QuotedPrintableTests(SynchronousTestCase):
+    """Lenient where it can be."""
+
+    def test_lines(self) -> None:
+        """Soft line breaks with white space behind, escapes that are none."""
+        for body, expected in (
+            (b"a=\r\nb", b"ab"),
+            (b"a= \t\r\nb\r\nc= x\r\n", b"ab\r\nc= x\r\n"),
+            (b"a=\t\nb", b"ab"),
+            (b"=e6=C3=A6=zz=", b"\xe6\xc3\xa6=zz"),
+            (b"a b \r\n", b"a b \r\n"),
+        ):
+            found = decode_body(body, b"quoted-printable", 0, len(body), 99)
+            self.assertEqual(found, expected, body)
+            self.assertEqual(pieces(body, b"quoted-printable"), expected, body)
+
+
 class UUEncodeTests(SynchronousTestCase):
     """uuencode, which is older than MIME."""
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.message.charsets import decode_octets
 from fe_mail.message.parameters import MAX_PARAMETERS, decoded_parameter, parse_parameterized
 from fe_mail.message.words import (
-    decode_octets,
     decode_words,
     encode_phrase,
     encode_unstructured,
