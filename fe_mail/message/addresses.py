@@ -235,6 +235,8 @@ class _ListReader:
             self._earlier.append((self._phrase, local, b"".join(domain.words[0])))
             self._phrase, self._local = [], _Half()
             self._local.words = domain.words[1:]
+            if len(self.found) + len(self._earlier) >= MAX_ADDRESSES:
+                self._add_earlier()
             return
         if not self._local.words:
             self._local.words.append([])
@@ -272,8 +274,7 @@ class _ListReader:
         """Make an entry of what was collected, if anything was."""
         if not self._is_one_address():
             self.is_clean = False
-        for phrase, local, host in self._earlier:
-            self._add(phrase, local, host)
+        self._add_earlier()
         words, phrase = self._local.texts(), self._name + self._phrase
         domain = self._domain.texts() if self._domain is not None else []
         if self._angle and not words and self._domain is None:
@@ -285,6 +286,11 @@ class _ListReader:
         elif words or phrase:  # several words without @ and < are more likely a name
             self._add(phrase + words, b"", b"")
         self._begin()
+
+    def _add_earlier(self) -> None:
+        for phrase, local, host in self._earlier:
+            self._add(phrase, local, host)
+        self._earlier = []
 
     def _is_one_address(self) -> bool:
         """Exactly one word on either side of the @, each written in one piece."""

@@ -130,7 +130,9 @@ class ParseTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """A field of a hundred thousand addresses is cut."""
-        self.assertEqual(len(parse_mailboxes(b"a@b," * 100_000)), MAX_ADDRESSES)
+        for between in (b",", b" ", b";", b":"):
+            found = parse_mailboxes(b"a@b%s" % between * 60_000)
+            self.assertEqual(len(found), MAX_ADDRESSES, between)
 
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join))
