@@ -24,7 +24,7 @@ from fe_mail.app import edge_table
 from fe_mail.app.allocator import keep_big_blocks_apart
 from fe_mail.app.config import Config
 from fe_mail.app.demo import announce, forget_facts, prepare
-from fe_mail.app.demo_names import DemoResolver
+from fe_mail.app.demo_names import pretend
 from fe_mail.app.edge_table import METRICS, Edge
 from fe_mail.app.edges import Edges
 from fe_mail.app.listeners import Door, Listener, endpoint_strings
@@ -74,8 +74,8 @@ class FeMailService(Service):
         self.certificates = CertificateDirectory(config.ssl_path)
         self.metrics = Metrics(reactor)
         stores = Stores(reactor, config)
-        resolver = DemoResolver(stores.accounts, make_site(config)) if demo else None
-        self.inside = Inside(reactor, config, stores, resolver)
+        pretended = pretend(stores.accounts, make_site(config)) if demo else None
+        self.inside = Inside(reactor, config, stores, pretended)
         self.edges = Edges(self.inside, roles, self.certificates, demo)
         memory = self.edges.memory
         self.metrics.watch_memory(lambda: memory.used, lambda: memory.refused)
