@@ -16,6 +16,7 @@ RFC 2045 §5.1, §6.1; RFC 2183 §2; RFC 2231 §3, §4, §4.1; RFC 5322 §3.2.2 
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -34,7 +35,9 @@ __all__ = [
 # Parameters beyond these are ignored.
 MAX_PARAMETERS = 100
 MAX_CONTINUATIONS = 200
+# No more than this of one value is read.
 MAX_VALUE_OCTETS = 64 * 1024
+MAX_TOKENS = 10_000
 
 Params = tuple[tuple[bytes, bytes], ...]
 
@@ -68,6 +71,11 @@ class _Token(NamedTuple):
 
 
 def _tokens(value: bytes) -> Iterator[_Token]:
+    """As much of a value as is read."""
+    return islice(_all_tokens(value[:MAX_VALUE_OCTETS]), MAX_TOKENS)
+
+
+def _all_tokens(value: bytes) -> Iterator[_Token]:
     closing = _closing(value)
     position = 0
     while match := _PIECE.match(value, position):
@@ -111,7 +119,7 @@ def parse_parameterized(value: bytes) -> tuple[bytes, Params]:
             params.setdefault(match[1].lower(), match[2] or match[3] or b"")
         return main, tuple(params.items())
     segments: list[list[_Token]] = [[]]
-    for token in _tokens(value[:MAX_VALUE_OCTETS]):
+    for token in _tokens(value):
         if token.kind == ";":
             segments.append([])
         else:
@@ -185,7 +193,7 @@ def parse_list(value: bytes) -> tuple[bytes, ...]:
     if not value:
         return ()
     words = [b""]
-    for token in _tokens(value[:MAX_VALUE_OCTETS]):
+    for token in _tokens(value):
         if token.kind in ("space", "comment", ",", ";"):
             words.append(b"")
         else:
@@ -243,12 +251,11 @@ def decoded_parameter(
 
     ``charset`` is that of octets that nobody labeled, as for ``decode_words``.
     """
-    found = _lookup(params, name + b"*")
-    if found is None:
-        found = _lookup(params, name)
-        return None if found is None else decode_words(found, charset)
-    label, text = _extended(found)
-    return decode_words(decode_octets(unquote_to_bytes(text), label).encode(), charset)
+    plain = _lookup(params, name)
+    label, text = _extended(_lookup(params, name + b"*") or b"")
+    if text:
+        return decode_words(decode_octets(unquote_to_bytes(text), label).encode(), charset)
+    return None if plain is None else decode_words(plain, charset)
 
 
 def _extended(value: bytes) -> tuple[str, bytes]:

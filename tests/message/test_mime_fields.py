@@ -103,6 +103,7 @@ class ParameterTests(SynchronousTestCase):
             (b"a; f*=utf-8'%C3%B8", "\u00f8"),
             (b"a; f*=koi8-r''%C1", "\u0430"),
             (b"a; f*=it's", "it's"),
+            (b"a; f*=utf-8''; f=short", "short"),
             (b"a; f*=nonsense''%E5", "\u00e5"),
             (b"a; f*=\"utf-8''%C3%B8\"", "\u00f8"),
         ):
