@@ -196,7 +196,7 @@ def decode_octets(octets: bytes, label: str = "") -> str:
     if codec in ("", "utf-8"):
         return _unlabeled(octets)
     if codec in _ORDERS:
-        codec = _with_order(codec, octets)
+        return decode_octets(octets, _with_order(codec, octets)).removeprefix("\ufeff")
     for candidate in (codec, *_BIGGER.get(codec, ()), "utf-8"):
         try:
             return _decode(octets, candidate, "strict")
@@ -213,7 +213,7 @@ def _with_order(codec: str, octets: bytes) -> str:
 def _unlabeled(octets: bytes) -> str:
     """UTF-8 if more of the characters beyond ASCII are right than wrong, else Windows-1252."""
     try:
-        return octets.decode("utf-8").removeprefix("\ufeff")
+        return octets.decode("utf-8")
     except UnicodeDecodeError as error:
         is_cut = error.reason == "unexpected end of data"  # as whoever cuts text leaves it
     text = _decode(octets, "utf-8", "replace")
@@ -228,7 +228,7 @@ def _decode(octets: bytes, codec: str, errors: str) -> str:
         text = octets.decode(codec, errors)
     else:
         text = "".join(_pieces(octets, codec, errors))
-    return _SURROGATES.sub("\ufffd", text).removeprefix("\ufeff")
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def _pieces(octets: bytes, codec: str, errors: str) -> Iterator[str]:

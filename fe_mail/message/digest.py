@@ -160,7 +160,7 @@ def _part_text(raw: bytes, part: Part, max_octets: int) -> str:
     charset = (part.param(b"charset") or b"").decode("ascii", "replace")
     if part.type == b"message" or part.subtype == b"rfc822-headers":
         return _fields_text(octets, charset)
-    text = decode_octets(octets, charset).replace("\0", " ")
+    text = decode_octets(octets, charset).removeprefix("\ufeff").replace("\0", " ")
     return html_to_text(text) if part.subtype in (b"html", b"xhtml+xml") else text
 
 

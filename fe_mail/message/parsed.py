@@ -167,7 +167,7 @@ def _texts(raw: bytes, parts: Sequence[Part]) -> dict[str, JSONValue]:
         octets = decode_body(raw, part.encoding, part.body_start, part.body_end, left)
         left -= min(left, part.size_octets)
         charset = (part.param(b"charset") or b"").decode("ascii", "replace")
-        found[part.subtype].append(decode_octets(octets, charset))
+        found[part.subtype].append(decode_octets(octets, charset).removeprefix("\ufeff"))
     page = "\n".join(found[b"html"])
     text = "\n".join(found[b"plain"]) if found[b"plain"] else html_to_text(page)
     return {"text": text, "html": page if found[b"html"] else False}
