@@ -31,6 +31,8 @@ __all__ = [
 MAX_ADDRESSES = 2_000
 # No more than this much of one address field is read.
 MAX_FIELD_OCTETS = 256 * 1024
+# Words of a name; of more of them the last ones are left out.
+MAX_WORDS = 2_000
 # A From field with one address and its name; read on the reactor's thread.
 MAX_AUTHOR_OCTETS = 8 * 1024
 
@@ -108,8 +110,10 @@ class _Half:
             self.words[-1] += [b".", text]
         elif self.words and touches:
             word.append(text)
-        else:
+        elif len(self.words) < MAX_WORDS:
             self.words.append([text])
+        else:
+            self.words[-1] = [text]  # the one in front of an @ counts
         self._is_apart = False
 
     def texts(self) -> list[bytes]:
@@ -280,7 +284,8 @@ class _ListReader:
         if self._angle and not words and self._domain is None:
             self._add(phrase, b"", b"")
         elif self._angle or self._domain is not None:
-            self._add(phrase, b" ".join(words), (domain or [b""])[0])
+            local = b" ".join(words) if len(words) < MAX_WORDS else b""
+            self._add(phrase, local, (domain or [b""])[0])
         elif len(words) == 1 and not phrase:
             self._add([], words[0], b"")
         elif words or phrase:  # several words without @ and < are more likely a name
