@@ -179,6 +179,26 @@ class Domains:
         """The user's domains."""
         return await self._accounts.domains(user.id, query)
 
+    async def every(self, query: Query) -> Page[Domain]:
+        """All domains of the server: for its admins."""
+        return await self._accounts.domains(None, query)
+
+    async def allow_sending(self, admin: User, id_or_name: str, is_allowed: bool) -> Domain:
+        """
+        Let a domain send, or not any longer. ``PermissionDenied`` unless ``admin`` runs the server.
+
+        The domains of the server's admins may always send. Of several claims on a name the
+        verified one is meant. ``NotFound``.
+        """
+        if admin.group != "admin":
+            raise PermissionDenied("Only an administrator of the server decides who may send.")
+        claims = await self._candidates(id_or_name)
+        if not claims:
+            raise NotFound("The domain does not exist on this server.")
+        domain = next((claim for claim in claims if claim.has_txt_record), claims[0])
+        now = self._clock.seconds()
+        return await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
+
     async def update(self, user: User, domain: Domain, **settings: object) -> Domain:
         """Change settings; the name never changes. ``Invalid``, ``PermissionDenied``."""
         self.require_admin(user, domain)

@@ -39,24 +39,30 @@ async def change(visit: Visit) -> Result:
         if visit.field("change_password") == "true":
             await _change_password(visit)
             return Redirect("/my-account/profile", "password-changed")
-        await _save(visit)
+        is_asked = await _save(visit)
     except AuthenticationFailed as error:
         return _again(visit, Invalid(error.sentence, "old_password"))
     except MailError as error:
         return _again(visit, error)
-    return Redirect("/my-account/profile", "profile-saved")
+    return Redirect("/my-account/profile", "address-asked" if is_asked else "profile-saved")
 
 
 def _again(visit: Visit, error: MailError) -> Page:
     return Page("account/profile.html", {"form": _shown(visit)}, error=error)
 
 
-async def _save(visit: Visit) -> None:
+async def _save(visit: Visit) -> bool:
+    """True when a new address was asked for: it counts when its link was opened."""
     fields: dict[str, object] = {n: visit.field(n) for n in _FIELDS if n in visit.form}
+    email = str(fields.pop("email", visit.owner.email)).lower()
     if visit.field("locale") in LANGUAGES:
         fields["locale"] = visit.field("locale")
         visit.language = visit.field("locale")
     visit.user = await visit.services.users.update(visit.owner, **fields)
+    if email == visit.owner.email:
+        return False
+    await visit.services.address_links.ask_new(visit.owner, email)
+    return True
 
 
 async def _change_password(visit: Visit) -> None:
@@ -90,13 +96,14 @@ async def leave(visit: Visit) -> Result:
 
 
 async def security(visit: Visit) -> Result:
-    """The API token, other sessions, and the end of the account."""
+    """The API token, other sessions, failed sign-ins, and the end of the account."""
     return await _security(visit)
 
 
 async def _security(visit: Visit, error: MailError | None = None) -> Page:
     token = await visit.services.users.api_token(visit.owner)
-    return Page("account/security.html", {"token": token}, error=error)
+    failed = await visit.services.failed_logins.of_user(visit.owner)
+    return Page("account/security.html", {"token": token, "failed": failed}, error=error)
 
 
 async def new_token(visit: Visit) -> Result:

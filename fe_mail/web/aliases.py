@@ -2,7 +2,7 @@
 
 from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.accounts.domains import is_admin
-from fe_mail.model.account import Alias, Domain
+from fe_mail.model.account import Alias, Domain, LogEntry
 from fe_mail.model.address import parse_address
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.model.route import Route
@@ -18,6 +18,7 @@ __all__ = [
     "add",
     "ask_new",
     "ask_password",
+    "ask_recipient",
     "change",
     "edit",
     "index",
@@ -84,6 +85,7 @@ def _form(
     alias: Alias | None,
     form: dict[str, object],
     error: MailError | None = None,
+    failed: tuple[LogEntry, ...] = (),
 ) -> Page:
     shown = {
         "name": "",
@@ -101,6 +103,7 @@ def _form(
         "alias": alias,
         "form": shown,
         "is_admin": is_admin(visit.owner, domain),
+        "failed": failed,
     }
     return Page("aliases/edit.html", values, error=error)
 
@@ -136,7 +139,8 @@ async def add(visit: Visit, domain_id: str) -> Result:
 async def edit(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """The form for an alias."""
     domain, alias = await _found(visit, domain_id, alias_id)
-    return _form(visit, domain, alias, _as_form(alias))
+    failed = await visit.services.failed_logins.of_alias(alias.id)
+    return _form(visit, domain, alias, _as_form(alias), failed=failed)
 
 
 def _as_form(alias: Alias) -> dict[str, object]:
@@ -184,6 +188,18 @@ async def _switch(visit: Visit, domain: Domain, alias: Alias) -> Result:
     await visit.services.aliases.update(visit.owner, domain, alias, fields)
     notice = "alias-enabled" if is_enabled else "alias-disabled"
     return Redirect(_list_path(domain), notice, alias.address, is_reload=True)
+
+
+async def ask_recipient(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """Mail the link to a recipient once more."""
+    domain, alias = await _found(visit, domain_id, alias_id)
+    recipient = visit.field("recipient")
+    try:
+        await visit.services.recipient_links.ask_again(alias, recipient)
+    except MailError as error:
+        return _form(visit, domain, alias, _as_form(alias), error)
+    path = account_path("domains", domain.name, "aliases", alias.id)
+    return Redirect(path, "recipient-asked", recipient, is_reload=True)
 
 
 async def remove(visit: Visit, domain_id: str, alias_id: str) -> Result:
