@@ -134,7 +134,7 @@ class DamageTests(MailboxCase):
         file.execute("UPDATE piece SET codec = 1, octets = x'789c00' WHERE id >> 20 = 3")
         file.execute("DELETE FROM structure WHERE content_id IN (2, 3)")
         file.execute("DELETE FROM digest WHERE content_id IN (2, 3)")
-        file.execute("UPDATE content SET is_digested = 0")
+        file.execute("UPDATE content SET is_digested = 0, line_octets = NULL")
         file.execute("UPDATE content_text SET text = x'00' WHERE content_id = 4")
         self.lock(self.mailbox)
         self.mailbox = self.unlock()
@@ -146,7 +146,7 @@ class DamageTests(MailboxCase):
     def test_fetch(self) -> None:
         """The others are answered, whatever is asked; the log names the damage once."""
         others = set(range(1, self.count + 1)) - {2, 3}
-        for want in (Want.ENVELOPE, Want.STRUCTURE, Want.HEADER, Want.BODY, EVERYTHING):
+        for want in (Want.ENVELOPE, Want.STRUCTURE, Want.HEADER, Want.LINES, EVERYTHING):
             self.assertEqual(set(self.fetched(want)), others, want)
         self.assertEqual(len(self.fetched(Want.NOTHING)), self.count)
         self.assertEqual(self.told(), [[2, 3]])
@@ -160,6 +160,8 @@ class DamageTests(MailboxCase):
         states = self.file().execute("SELECT id, is_digested FROM content ORDER BY id").fetchall()
         self.assertEqual({row[0] for row in states if row[1] != 1}, {2, 3})
         self.assertNotIn(0, [row[1] for row in states])
+        waiting = self.file().execute("SELECT count(*) FROM content WHERE line_octets IS NULL")
+        self.assertEqual(waiting.fetchall(), [(0,)])
         self.assertEqual(self.told(), [[2, 3]])
         sentences = self.now(self.mailbox.check())
         self.assertEqual(len([each for each in sentences if "octets" in each]), 2, sentences)

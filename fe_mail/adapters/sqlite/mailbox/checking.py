@@ -134,7 +134,8 @@ def broken_invariants(tx: Transaction) -> tuple[str, ...]:
 
 def _missing_parents(tx: Transaction) -> Iterator[str]:
     names = dict(tx.rows("SELECT name, id FROM folder"))
-    for name, folder_id in names.items():
+    folders = tx.rows("SELECT name, id FROM folder WHERE selectable")  # what else is subscribed
+    for name, folder_id in folders:
         if any(parent not in names for parent in parents(name)):
             yield f"Folder {folder_id}: its parent is missing."
 

@@ -28,10 +28,13 @@ from fe_mail.message.digest import READING, digest
 from fe_mail.model.errors import Corrupt
 from fe_mail.model.mailbox import NewMessage
 from fe_mail.model.structure import Digest
+from fe_mail.pop3.framing import line_octets
 
 __all__ = [
     "PIECE_OCTETS",
     "Prepared",
+    "count_some",
+    "counted_lines",
     "decompressed",
     "digest_some",
     "inflate",
@@ -75,6 +78,7 @@ class Prepared:
     flags: frozenset[str]
     received_at: float
     size_octets: int
+    line_octets: int
     header_octets: int
     sent_at: float
     sent_day: int
@@ -103,6 +107,7 @@ def prepare(message: NewMessage) -> Prepared:
         flags=message.flags,
         received_at=message.received_at,
         size_octets=len(raw),
+        line_octets=line_octets(raw),
         header_octets=made.structure.body_start,
         sent_at=made.sent_at,
         sent_day=made.sent_day,
@@ -154,7 +159,7 @@ def store(tx: Transaction, prepared: Prepared) -> int:
     )
     tx.run(
         "INSERT INTO content (id, size_octets, header_octets, sent_at, sent_day, has_attachment,"
-        " thread_id, subject, layout) VALUES (?,?,?,?,?,?,?,?,?)",
+        " thread_id, subject, layout, line_octets) VALUES (?,?,?,?,?,?,?,?,?,?)",
         content_id,
         prepared.size_octets,
         prepared.header_octets,
@@ -164,6 +169,7 @@ def store(tx: Transaction, prepared: Prepared) -> int:
         digests.thread_of(tx, content_id, prepared.summary),
         prepared.subject,
         json.dumps(layout),
+        prepared.line_octets,
     )
     digests.store(tx, content_id, prepared.summary)
     _store_pieces(tx, "piece", content_id, prepared.own)
@@ -266,6 +272,37 @@ def outdate(tx: Transaction) -> int:
 def mark_reading(tx: Transaction) -> None:
     """The number is in the file's header: it needs no table, and changes with the transaction."""
     tx.run(f"PRAGMA user_version = {READING}")
+
+
+def counted_lines(tx: Transaction, content_id: int) -> int:
+    """The like of its size in POP3."""
+    return line_octets(_whole(tx, content_id))
+
+
+def count_some(tx: Transaction) -> int:
+    """Count contents of version 2; returns how many."""
+    rows = tx.rows(
+        "SELECT id, size_octets FROM content WHERE line_octets IS NULL ORDER BY id LIMIT ?",
+        DIGEST_BATCH,
+    )
+    octets = count = 0
+    for content_id, size in rows:
+        counted = _counted_or_size(tx, content_id, size)
+        tx.run("UPDATE content SET line_octets = ? WHERE id = ?", counted, content_id)
+        octets, count = octets + size, count + 1
+        if octets > DIGEST_OCTETS:
+            break
+    return count
+
+
+def _counted_or_size(tx: Transaction, content_id: int, size_octets: int) -> int:
+    """Nobody will ever be sent the octets of one that is damaged."""
+    try:
+        with translated():
+            return counted_lines(tx, content_id)
+    except Corrupt:
+        tx.damaged.add(content_id)
+        return size_octets
 
 
 def digest_some(tx: Transaction) -> int:

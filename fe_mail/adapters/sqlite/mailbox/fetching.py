@@ -14,7 +14,7 @@ from typing import Any
 from fe_mail.adapters.sqlite.failures import translated
 from fe_mail.adapters.sqlite.mailbox import folders
 from fe_mail.adapters.sqlite.mailbox.codec import decode_outline
-from fe_mail.adapters.sqlite.mailbox.contents import inflate, read_octets, summarized
+from fe_mail.adapters.sqlite.mailbox.contents import counted_lines, inflate, read_octets, summarized
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.model.errors import Corrupt, NotFound
@@ -41,6 +41,7 @@ _NEEDS: dict[Want, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     Want.FIELDS: (("layout", "header_octets"), ("fields",), ("content", "structure")),
     Want.HEADER: (("layout", "header_octets", "codec"), ("octets",), ("content", "piece")),
     Want.BODY: (("layout", "header_octets", "codec"), ("octets",), ("content", "piece")),
+    Want.LINES: (("line_octets",), (), ("content",)),
 }
 _JOINS = {
     "content": " JOIN content ON content.id = message.content_id",
@@ -111,6 +112,7 @@ class _Columns:
         columns = tx.table(numbers, octets, source, folder_id, *values)
         self._columns = dict(zip((*numbers, *octets), columns, strict=True))
         self._make_digests()
+        self._count_lines()
 
     def __getitem__(self, name: str) -> list[Any]:
         return self._columns[name]
@@ -130,6 +132,13 @@ class _Columns:
                 for name in made:
                     if name in self._columns:
                         self[name][at] = getattr(summary, name)
+
+    def _count_lines(self) -> None:
+        """Fill what is missing because a content was not counted yet."""
+        counted = self._columns.get("line_octets", [])
+        for at, octets in enumerate(counted):
+            if octets is None:
+                counted[at] = counted_lines(self._tx, self[_CONTENT][at])
 
     def rows(self, flagsets: FlagSets) -> Iterator[tuple[Any, ...]]:
         """The fields of ``FetchedMessage``, message by message."""
@@ -154,6 +163,7 @@ class _Columns:
             self._get("fields"),
             self._headers() if self._want & (Want.HEADER | Want.FIELDS) else repeat(None),
             self._bodies() if Want.BODY in self._want else repeat(None),
+            self._get("line_octets"),
             strict=False,  # repeat never ends
         )
 
