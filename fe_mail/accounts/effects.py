@@ -122,7 +122,7 @@ READERS: Mapping[str, str] = MappingProxyType(
         "user.is_banned": "accounts/routing.py",
         "user.given_name": "web/templates/account/profile.html",
         "user.family_name": "web/templates/account/profile.html",
-        "user.locale": "web/signing.py",
+        "user.locale": "web/visit.py",
         "user.timezone": "api/objects.py",
         "user.max_quota_per_alias": "api/objects.py",
         "user.created_at": "api/objects.py",

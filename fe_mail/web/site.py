@@ -27,10 +27,13 @@ def create_web_resource(
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
     catalogs: Catalogs | None = None,
     app_name: str = "fe-mail",
+    domain: str = "",
 ) -> IResource:
     """
-    The resource that serves every page; ``app_name`` stands on each. ``web_url`` is the address
-    that browsers use, whatever proxies make of it on the way.
+    The resource that serves every page.
+
+    ``web_url`` is the address that browsers use, whatever proxies make of it on the way.
+    ``app_name`` stands on each; ``domain`` is offered to who has just set the server up.
     """
     web = Web(
         services,
@@ -41,5 +44,6 @@ def create_web_resource(
         catalogs=catalogs or Catalogs(),
         default_quota_octets=default_quota_octets,
         app_name=app_name,
+        domain=domain,
     )
     return WebResource(web, ROUTES, Gatekeeper(gate, services.users, services.counters))

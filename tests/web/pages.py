@@ -66,6 +66,7 @@ class WebTestCase(HTTPTestCase):
     proxies: tuple[str, ...] = ()
     app_name = "fe-mail"
     web_url = ORIGIN
+    domain = ""
 
     def setUp(self) -> None:
         """The site and a browser."""
@@ -80,6 +81,7 @@ class WebTestCase(HTTPTestCase):
             proxies=Proxies(self.proxies),
             catalogs=self.catalogs(),
             app_name=self.app_name,
+            domain=self.domain,
         )
         self.site = HTTPSite(resource, clock=self.clock, work=work, room=room())
         self.browser = self.new_browser()
