@@ -133,11 +133,15 @@ class MailboxFile:
             self._upkeep_timer = None
         for running in tuple(self._background):
             await running
-        if self._sleep_timer is not None:
-            self._sleep_timer.cancel()
-            self._sleep_timer = None
-        self._is_closed = True
-        await self._database.close()
+        await self._door.acquire()  # whoever opens the connections now would leave them open
+        try:
+            if self._sleep_timer is not None:
+                self._sleep_timer.cancel()
+                self._sleep_timer = None
+            self._is_closed = True
+            await self._database.close()
+        finally:
+            self._door.release()
 
     def is_replaced(self) -> bool:
         """Has another process destroyed this mailbox, and maybe made a new one in its place?"""
