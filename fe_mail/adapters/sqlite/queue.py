@@ -25,6 +25,7 @@ from fe_mail.adapters.sqlite.queue_claims import (
     settle,
     take,
 )
+from fe_mail.adapters.sqlite.queue_dates import set_back
 from fe_mail.adapters.sqlite.queue_list import (
     broken_invariants,
     counts,
@@ -176,6 +177,12 @@ class SQLiteQueue:
     async def rest(self, lane: str, until: float) -> None:
         """Nothing that waits in the lane is due before ``until``."""
         await self.database.execute(_REST, (until, lane))
+
+    async def set_back(self, now: float, longest_seconds: float, rest_seconds: float) -> int:
+        """Let what was planned under a later date wait from now."""
+        return await self.database.write(
+            lambda cursor: set_back(cursor, now, longest_seconds, rest_seconds)
+        )
 
     async def end_leases(self) -> int:
         """End every lease; how many deliveries they held."""
