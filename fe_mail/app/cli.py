@@ -167,3 +167,7 @@ def _refuse(*problems: str) -> NoReturn:
 def _demo_defaults(directory: Path) -> dict[str, str]:
     """A demo's directory has no DOMAIN in its ``.env``: the demo sets it by itself."""
     return {"DOMAIN": DEMO_DOMAIN} if (directory / ACCOUNTS_NAME).exists() else {}
+
+
+if __name__ == "__main__":
+    main()

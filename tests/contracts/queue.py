@@ -550,7 +550,7 @@ class QueueContract:
     # -- the date -------------------------------------------------------------------------------
 
     def planned(self, name: str, **changes: Any) -> None:
-        """A message that came at 1000 and was deferred then for 300 seconds, to a host of its own."""
+        """A message to a host of its own that came at 1000 and was deferred for 300 seconds."""
         target = Target(courier="remote", address=f"x@{name}.test")
         queued = message(name, created_at=1000.0, **changes)
         self.put(queued, delivery(name, target=target, next_attempt_at=1000.0))
