@@ -16,6 +16,7 @@ import attrs
 
 from fe_mail.adapters.durability import sync
 from fe_mail.app.env_file import read_env_file
+from fe_mail.app.manifest import NAME
 from fe_mail.app.variables import (
     AREAS,
     REFERENCE_ONLY,
@@ -71,7 +72,7 @@ class Config:
 
 def load(directory: Path, environ: Mapping[str, str], *, write: bool = True) -> Config:
     """
-    Read ``directory/.env`` and ``environ``; make missing secrets if ``write``.
+    Read ``directory/.env`` and ``environ``. Missing secrets are made, and kept if ``write``.
 
     Raises ConfigError with everything that is wrong.
     """
@@ -86,12 +87,12 @@ def load(directory: Path, environ: Mapping[str, str], *, write: bool = True) -> 
         if name not in known and not REFERENCE_ONLY.match(name)
     ]
     given = {**file_values, **_from_environment(environ, problems)}
-    made = _missing_secrets(given, directory, problems) if write else {}
+    made = _missing_secrets(given, directory, problems)
     given.update(made)
     areas = _read_areas(given, problems)
     if problems:
         raise ConfigError(problems)
-    if made:
+    if made and write:
         try:
             _append(path, made)
         except OSError as error:
@@ -122,7 +123,7 @@ def _missing_secrets(
 ) -> dict[str, str]:
     made = {}
     data = directory / (given.get("SQLITE_STORAGE_PATH") or "sqlite-data")
-    has_data = data.is_dir() and any(data.iterdir())
+    has_data = (directory / NAME).exists() or (data.is_dir() and any(data.iterdir()))
     for name, (area, _, variable) in variables().items():
         if variable.secret is None or given.get(name):
             continue

@@ -280,7 +280,7 @@ class EndingTests(IMAPTestCase):
     def test_mailbox_that_does_not_open(self) -> None:
         """A right password and a broken store are not the client's fault."""
 
-        async def unlock(alias_id: object, key: object) -> None:
+        async def unlock(*keys: object) -> None:
             raise Unavailable
 
         self.mailboxes.unlock = unlock  # type: ignore[method-assign,assignment]

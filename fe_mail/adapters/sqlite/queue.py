@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 from twisted.logger import Logger
 
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.queue_bodies import Body, RecentBodies, StoredBody
 from fe_mail.adapters.sqlite.queue_claims import (
@@ -36,6 +37,7 @@ from fe_mail.adapters.sqlite.queue_list import (
     release,
 )
 from fe_mail.adapters.threads import Threads
+from fe_mail.adapters.troubles import Watch
 from fe_mail.model.errors import AlreadyExists, Invalid, MailError, NotFound
 from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import (
@@ -79,21 +81,29 @@ class SQLiteQueue:
         steady: Callable[[], float],
         boot_id: str = "",
         key: bytes | None = None,
+        watch: Watch | None = None,
     ) -> None:
         # Bodies come and go. To overwrite them would double what is written, and the key stays
         # here; small pages are filled by them, so that little else is written with them.
         self.database = Database(
-            path, "queue", threads, key=key, overwrites=key is None, page_octets=PAGE_OCTETS
+            path,
+            "queue",
+            threads,
+            key=key,
+            overwrites=key is None,
+            page_octets=PAGE_OCTETS,
+            watch=watch,
         )
         self._blobs = blobs
         self._recent = RecentBodies()
         self._steady = steady
         self._boot_id = boot_id
 
-    async def start(self) -> None:
+    async def start(self, opening: Opening = Opening.NEW) -> None:
         """Open, create or upgrade the file; leases from before the machine's start end."""
-        await self.database.open()
-        await self.database.write(lambda cursor: _begin_boot(cursor, self._boot_id))
+        await self.database.open(opening)
+        if opening is not Opening.LOOK:
+            await self.database.write(lambda cursor: _begin_boot(cursor, self._boot_id))
 
     async def stop(self) -> None:
         """Finish and close."""

@@ -9,10 +9,13 @@ import re
 from pathlib import Path
 
 from fe_mail.adapters.durability import sync
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.failures import translated
+from fe_mail.model.errors import Missing
 from fe_mail.model.ids import AliasId
 
 __all__ = [
+    "begin",
     "epochs",
     "every",
     "path_of",
@@ -28,6 +31,15 @@ _UNFINISHED = ".new"
 _NAME = re.compile(
     r"(?P<alias>[A-Za-z0-9_-]{1,64})(?:\.(?P<epoch>[0-9]+))?\.sqlite(?P<unfinished>\.new)?"
 )
+
+
+def begin(directory: Path, opening: Opening) -> None:
+    """The directory: made, or there."""
+    with translated():
+        if opening is Opening.NEW:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        elif not directory.is_dir():
+            raise Missing("The directory is missing.")
 
 
 def path_of(directory: Path, alias_id: AliasId, epoch: int) -> Path:
