@@ -60,6 +60,8 @@ KEY_MARK_OCTETS = 8
 class Stores:
     """The ports, on one machine: SQLite, files, sockets below one directory, and memory."""
 
+    log = Logger()
+
     def __init__(self, reactor: Any, config: Config) -> None:
         data = config.data_path
         self.troubles = Troubles(reactor.seconds)
@@ -253,7 +255,10 @@ class Stores:
         """Finish and close, in the order in which they need each other."""
         stores = (self.mailboxes, self.queue, self.blobs, self.accounts, self.counters)
         for store in (*stores, self.bus, self.cache):
-            await store.stop()
+            try:
+                await store.stop()
+            except MailError:
+                self.log.failure("a store did not stop in order")
         for threads in (self._mailboxes, self._spool, self._databases, self._costly):
             await threads.stop()
 

@@ -158,7 +158,8 @@ class Database:
         with self._watched():
             connection = self._connect(opening)
             try:
-                connection = self._brought_up_to_date(connection, opening)
+                with translated(lambda: connection.system_errno):
+                    connection = self._brought_up_to_date(connection, opening)
             except BaseException:
                 connection.close()
                 raise

@@ -25,6 +25,7 @@ import apsw
 
 from fe_mail.adapters.durability import sync
 from fe_mail.adapters.opening import Opening
+from fe_mail.adapters.sqlite.failures import translated
 from fe_mail.model.errors import AuthenticationFailed, Corrupt, Missing, SchemaTooNew
 
 __all__ = [
@@ -67,17 +68,18 @@ def open_connection(
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(*_place(path, opening))
     try:
-        connection.set_busy_handler(_wait_for_lock)
-        if key is not None:
-            _use_key(connection, key, page_octets)
-        if opening is not Opening.LOOK:
-            _use_wal(connection)
-        connection.execute(
-            f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-            f"PRAGMA secure_delete={'ON' if overwrites else 'FAST'};"
-            f"PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_LIMIT_OCTETS}"
-        )
-        connection.create_scalar_function("fold", _fold, 1, deterministic=True)
+        with translated(lambda: connection.system_errno):
+            connection.set_busy_handler(_wait_for_lock)
+            if key is not None:
+                _use_key(connection, key, page_octets)
+            if opening is not Opening.LOOK:
+                _use_wal(connection)
+            connection.execute(
+                f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                f"PRAGMA secure_delete={'ON' if overwrites else 'FAST'};"
+                f"PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_LIMIT_OCTETS}"
+            )
+            connection.create_scalar_function("fold", _fold, 1, deterministic=True)
     except BaseException:
         connection.close()
         raise

@@ -101,7 +101,10 @@ class Spool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self.flush()
+        try:
+            await self.flush()
+        except MailError as error:  # on a full disk, say; the next unlock sets it right
+            self._log.warn("usage was not written: {reason}", reason=error.message)
         await self._database.close()
 
     async def probe(self) -> None:
