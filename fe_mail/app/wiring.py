@@ -7,6 +7,7 @@ the table in ``docs/architecture.rst`` (workers, nodes) differ from this one in 
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from fe_mail.adapters.troubles import Troubles
 from fe_mail.app.config import Config
 from fe_mail.app.manifest import OF_THE_KEY, STORES, Inventory, Manifest
 from fe_mail.model.errors import AuthenticationFailed, MailError, Unavailable
+from fe_mail.model.ids import AliasId
 from fe_mail.ports import HTTPPost, Resolver
 from fe_mail.queue.intake import Intake
 
@@ -157,9 +159,12 @@ class Stores:
             error.message = f"The store of {name} cannot be opened: {self._reason(name, error)}"
             raise
 
-    def probes(self) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
-        """By store, what writes a little to each file that mail needs."""
+    def probes(self) -> tuple[tuple[str, Callable[[], Awaitable[object]]], ...]:
+        """By store, what reads from and writes a little to each file that mail needs."""
         return (
+            ("accounts", self.accounts.is_owned),
+            ("queue", partial(self.queue.next_due, 0.0)),
+            ("sealed", partial(self.mailboxes.used_octets, AliasId("none"))),
             ("accounts", self.accounts.database.probe),
             ("queue", self.queue.database.probe),
             ("spool", self.blobs.probe),

@@ -95,6 +95,7 @@ class QueueRunner:
         self._fill_again = False
         self._is_starting = False
         self._may_be_more = False
+        self._is_unreadable = False  # and we said so
         self._unsubscribe: Callable[[], None] = lambda: None
 
     # -- life -----------------------------------------------------------------------------------
@@ -189,8 +190,11 @@ class QueueRunner:
                 await self._claim_due()
             if self._running:
                 self._wake_when_due(await self._queue.next_due(self._clock.seconds()))
+            self._is_unreadable = False
         except MailError as error:
-            log.warn("the queue cannot be read: {reason}", reason=error.message)
+            if not self._is_unreadable:  # it is tried again and again
+                log.warn("the queue cannot be read: {reason}", reason=error.message)
+            self._is_unreadable = True
             self._wake_in(POLL_SECONDS)
         except Exception:  # a defect: mail that is due must not wait for the next hint
             log.failure("claiming what is due failed")
