@@ -246,6 +246,27 @@ class StoreTests(DamageCase):
         (self.directory / NAME).unlink()
         self.assertIn("HELPER_ENCRYPTION_KEY does not open", await self.start("x" * 32))
 
+    async def test_removed_while_it_runs(self) -> None:
+        """What was written into a file that is gone would be lost: it is refused, and told."""
+        inside = self.inside()
+        await inside.start()
+        try:
+            for name in ("accounts.sqlite", "queue.sqlite", "mailboxes/sealed.sqlite"):
+                (self.data / name).unlink()
+            for _, probe in inside.stores.probes()[3:]:
+                try:
+                    await probe()
+                except Missing:
+                    continue
+            body = await inside.intake.written(LETTER, now=100.0)
+            with self.assertRaises(Missing):
+                await inside.intake.accept(message("late"), [delivery("late")], body)
+            told = {each.store: str(each) for each in inside.stores.troubles.current()}
+            self.assertEqual(set(told), {"accounts", "queue", "sealed"})
+            self.assertIn("it was removed while it was open", told["queue"])
+        finally:
+            await inside.stop()
+
     async def test_begun_anew(self) -> None:
         """After the explicit word a start makes the store, and the mailboxes go on without it."""
         for name, file in (("queue", "queue.sqlite"), ("sealed", "mailboxes/sealed.sqlite")):

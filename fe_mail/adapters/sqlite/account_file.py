@@ -37,7 +37,7 @@ class AccountFile:
         key: bytes | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self.database = Database(path, "accounts", threads, key=key, watch=watch)
+        self.database = Database(path, "accounts", threads, key=key, watch=watch, is_lasting=True)
         self.recent = Recent(clock)
 
     async def change(self, work: Callable[[Cursor], T]) -> T:

@@ -15,6 +15,7 @@ has fetched what it needs. Several processes may have the same file open.
 """
 
 import contextlib
+import os
 import tempfile
 import threading
 from collections import deque
@@ -38,7 +39,7 @@ from fe_mail.adapters.sqlite.schema import (
 )
 from fe_mail.adapters.threads import Threads
 from fe_mail.adapters.troubles import Troubles, Watch
-from fe_mail.model.errors import AuthenticationFailed, Corrupt, MailError, Unavailable
+from fe_mail.model.errors import AuthenticationFailed, Corrupt, MailError, Missing, Unavailable
 
 __all__ = ["MAX_IDLE_READERS", "Cursor", "Database", "Row", "Value"]
 
@@ -80,7 +81,8 @@ class Database:
     (``synchronous=NORMAL``), a killed process none.
     Without ``overwrites`` what is deleted may stay in the file for a while: for files whose key
     never leaves the server. ``page_octets`` is for a new encrypted file. ``watch`` hears of what
-    is wrong with the file.
+    is wrong with the file. One that ``is_lasting`` is removed by nobody while it is open: what is
+    written into one that was would be lost with it, and is refused.
     """
 
     def __init__(
@@ -95,8 +97,11 @@ class Database:
         overwrites: bool = True,
         page_octets: int = ENCRYPTED_PAGE_OCTETS,
         watch: Watch | None = None,
+        is_lasting: bool = False,
     ) -> None:
         self._path = path
+        self._is_lasting = is_lasting and str(path) != MEMORY
+        self._identity = (0, 0)  # device and inode of the file that was opened
         self._watch = watch or Troubles().watch(schema, path)
         self._overwrites = overwrites
         self._page_octets = page_octets
@@ -154,6 +159,10 @@ class Database:
         await self.execute("PRAGMA user_version = 0")
         self._watch.written()
 
+    def _check_place(self) -> None:
+        if self._is_lasting and _identity(self._path) != self._identity:
+            raise Missing("It was removed while it was open.")
+
     def _open(self, opening: Opening) -> None:
         with self._watched():
             connection = self._connect(opening)
@@ -165,6 +174,8 @@ class Database:
                 raise
             if not self._is_synced:
                 connection.pragma("synchronous", 1)
+            if self._is_lasting:
+                self._identity = _identity(self._path)
         self._writer = connection
         self.is_key_proven = True
         self._watch.opened()
@@ -216,6 +227,7 @@ class Database:
         if writer is None:
             raise Unavailable
         with self._writing, self._watched(writer):
+            self._check_place()
             changes = writer.total_changes()
             try:
                 writer.execute("BEGIN IMMEDIATE")
@@ -268,6 +280,15 @@ class Database:
                 connection.close()
             else:
                 self._readers.append(connection)
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    """Zeros if there is no such file."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
 
 
 def _prepared(preparation: Preparation) -> Work | Failure:

@@ -93,6 +93,7 @@ class SQLiteQueue:
             overwrites=key is None,
             page_octets=PAGE_OCTETS,
             watch=watch,
+            is_lasting=True,
         )
         self._blobs = blobs
         self._recent = RecentBodies()

@@ -84,7 +84,9 @@ class Spool:
         key: bytes,
         watch: Watch | None = None,
     ) -> None:
-        self._database = Database(directory / "sealed.sqlite", "sealed", threads, watch=watch)
+        self._database = Database(
+            directory / "sealed.sqlite", "sealed", threads, watch=watch, is_lasting=True
+        )
         self._threads = threads
         self._clock = clock
         self._key = key
