@@ -5,8 +5,12 @@ A full disk fails every message, and a damaged file everybody who needs it. The 
 is met, not for each of them; ``/health`` shows it for as long as it lasts. What hinders writing is
 over with the next write that works; damage stays until the process ends or the file opens again.
 Meeting the same again within ``TELL_AGAIN_SECONDS`` is no news. May be called from any thread.
+
+What is damaged in a file that only its owner can read, nobody else could find out. So it leaves a
+*mark* beside the file, for ``fe-mail verify``, until the file opens as a whole one again.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +48,7 @@ class Trouble:
     next_step: str
     is_wide: bool
     is_passing: bool
+    mark: Path | None = None
 
     @property
     def text(self) -> str:
@@ -65,9 +70,11 @@ class Troubles:
         self._current: dict[Path, Trouble] = {}
         self._told: dict[tuple[Path, str], float] = {}
 
-    def watch(self, store: str, path: str | Path, *, is_wide: bool = True) -> "Watch":
+    def watch(
+        self, store: str, path: str | Path, *, is_wide: bool = True, mark: Path | None = None
+    ) -> "Watch":
         """For whoever works with this file of the store."""
-        return Watch(self, store, Path(path), is_wide)
+        return Watch(self, store, Path(path), is_wide, mark)
 
     def current(self) -> tuple[Trouble, ...]:
         """In the order in which they were met."""
@@ -76,6 +83,8 @@ class Troubles:
 
     def add(self, trouble: Trouble) -> None:
         """It is met, maybe again."""
+        if trouble.mark is not None and not trouble.is_passing and trouble.path.exists():
+            _leave_mark(trouble.mark, trouble.reason)
         key, now = (trouble.path, trouble.reason), self._seconds()
         with self._lock:
             self._current[trouble.path] = trouble
@@ -107,6 +116,7 @@ class Watch:
     store: str
     path: Path
     is_wide: bool
+    mark: Path | None = None
 
     def failed(self, error: BaseException) -> None:
         """Does it say something about the file?"""
@@ -133,7 +143,9 @@ class Watch:
         return (_RESTORE if self.is_wide else _RESTORE_PART).format(store=self.store)
 
     def _make(self, reason: str, next_step: str, *, is_passing: bool = False) -> Trouble:
-        return Trouble(self.store, self.path, reason, next_step, self.is_wide, is_passing)
+        return Trouble(
+            self.store, self.path, reason, next_step, self.is_wide, is_passing, self.mark
+        )
 
     def written(self) -> None:
         """Space is there again, if it was missing."""
@@ -142,6 +154,15 @@ class Watch:
     def opened(self) -> None:
         """Whatever was wrong with it has been put right."""
         self._troubles.remove(self.path)
+        if self.mark is not None:
+            with contextlib.suppress(OSError):
+                self.mark.unlink(missing_ok=True)
+
+
+def _leave_mark(mark: Path, reason: str) -> None:
+    """As well as it can be done: the log has it in any case."""
+    with contextlib.suppress(OSError):
+        mark.write_text(reason, encoding="utf-8")
 
 
 def _inside(sentence: str) -> str:

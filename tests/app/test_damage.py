@@ -325,9 +325,13 @@ class MailboxTests(DamageCase):
             self.assertIn("your password is right", said, kind)
             self.assertEqual(len(self.troubles), 1, self.troubles)
             self.assertIn(str(self.path), self.troubles[0])
+            (problem,) = (await self.look()).problems  # now somebody with the key has seen it
+            self.assertIn(str(self.path), problem)
             self.path.write_bytes(kept)
+            self.assertEqual((await self.look()).problems, [])
         self.assertEqual(await self.sign_in(), "")
         self.assertEqual((await self.look()).problems, [])
+        self.assertEqual(list(self.path.parent.glob("*.damaged")), [])
 
     async def test_looked_into(self) -> None:
         """With its key every octet that changed shows, and nothing is changed."""

@@ -3,7 +3,7 @@ Looking at a mailbox's file without changing it: from outside, as whoever has no
 
 A file that is encrypted says little to others, but that it is there, that its header is one of
 ours, that it ends with a page, and that it has as many of them as a mailbox has when it is made. A
-page that was changed shows only with the key.
+page that was changed shows only with the key; whoever met one has left a mark.
 """
 
 import functools
@@ -16,6 +16,7 @@ from typing import Final
 from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Database
 from fe_mail.adapters.sqlite.mailbox.checking import broken_invariants
+from fe_mail.adapters.sqlite.mailbox.files import mark_of
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.adapters.sqlite.schema import MEMORY, SCHEMA_DIRECTORY, open_connection
 from fe_mail.adapters.threads import Threads
@@ -51,6 +52,17 @@ def fault_of(path: Path) -> str:
         return "its header is damaged"
     if octets % page_octets or octets // page_octets < _pages_of_a_new_one():
         return f"it is cut off after {octets} octets"
+    return _marked(path)
+
+
+def _marked(path: Path) -> str:
+    """What whoever had the key met, unless the file was written or restored since."""
+    mark = mark_of(path)
+    try:
+        if mark.stat().st_mtime_ns >= path.stat().st_ctime_ns:
+            return f"{mark.read_text(encoding='utf-8', errors='replace')}, as its owner found"
+    except OSError:
+        pass
     return ""
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "begin",
     "epochs",
     "every",
+    "mark_of",
     "path_of",
     "place",
     "remove",
@@ -26,7 +27,8 @@ __all__ = [
     "unfinished",
 ]
 
-_SUFFIXES = ("", "-wal", "-shm", "-journal")
+_MARK = ".damaged"
+_SUFFIXES = ("", "-wal", "-shm", "-journal", _MARK)
 _UNFINISHED = ".new"
 _NAME = re.compile(
     r"(?P<alias>[A-Za-z0-9_-]{1,64})(?:\.(?P<epoch>[0-9]+))?\.sqlite(?P<unfinished>\.new)?"
@@ -45,6 +47,11 @@ def begin(directory: Path, opening: Opening) -> None:
 def path_of(directory: Path, alias_id: AliasId, epoch: int) -> Path:
     """The file of a mailbox."""
     return directory / (f"{alias_id}.{epoch}.sqlite" if epoch else f"{alias_id}.sqlite")
+
+
+def mark_of(path: Path) -> Path:
+    """What says that a mailbox was found damaged, after its last change."""
+    return path.with_name(path.name + _MARK)
 
 
 def unfinished(path: Path) -> Path:

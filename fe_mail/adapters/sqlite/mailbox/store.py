@@ -35,6 +35,7 @@ from fe_mail.adapters.sqlite.failures import translated
 from fe_mail.adapters.sqlite.mailbox import files
 from fe_mail.adapters.sqlite.mailbox.examining import examine, fault_of
 from fe_mail.adapters.sqlite.mailbox.file import SCHEMA, MailboxFile, fill_new
+from fe_mail.adapters.sqlite.mailbox.locks import AliasLock
 from fe_mail.adapters.sqlite.mailbox.open_mailbox import SQLiteOpenMailbox
 from fe_mail.adapters.sqlite.mailbox.spool import Spool
 from fe_mail.adapters.sqlite.schema import migrate, open_connection
@@ -99,21 +100,29 @@ class SQLiteMailboxStore:
         """
         await self._threads.run(lambda: files.begin(self._directory, opening))
         await self._spool.open(sealed or opening)
-        there = await self._threads.run(lambda: files.every(self._directory))
-        known = await self._spool.mailboxes()
-        for alias_id, epoch in sorted(frozenset(known.items()) - there):
-            self._watch(self._path(alias_id, epoch)).failed(Missing("It is missing."))
         if opening is Opening.LOOK:
             return
-        if sealed is Opening.NEW and not known:
-            for alias_id, epoch in sorted(there):  # the last of each stays
-                await self._spool.add_mailbox(alias_id, epoch)
+        await self._take_stock(begins_anew=sealed is Opening.NEW)
         oldest = self._clock.seconds() - UNFINISHED_SECONDS
         await self._threads.run(lambda: files.remove_unfinished(self._directory, oldest))
 
+    async def _take_stock(self, *, begins_anew: bool) -> None:
+        """Say which mailboxes are gone; beside new sealed mail, enter those that are there."""
+        known = frozenset((await self._spool.mailboxes()).items())
+        there = await self._threads.run(lambda: files.every(self._directory))
+        gone = known - there
+        if gone:  # what another process removes just now has no row any more
+            gone &= frozenset((await self._spool.mailboxes()).items())
+        for alias_id, epoch in sorted(gone):
+            self._watch(self._path(alias_id, epoch)).failed(Missing("It is missing."))
+        if begins_anew and not known:
+            for alias_id, epoch in dict(sorted(there)).items():  # the last of each
+                await self._spool.add_mailbox(alias_id, epoch)
+
     def _watch(self, path: Path) -> Watch:
         """For one mailbox, whose damage concerns its owner only."""
-        return self._troubles.watch("mailboxes", path, is_wide=False)
+        mark = files.mark_of(path)
+        return self._troubles.watch("mailboxes", path, is_wide=False, mark=mark)
 
     async def stop(self) -> None:
         """Close every file."""
@@ -369,7 +378,8 @@ class SQLiteMailboxStore:
     async def examine(self, alias_id: AliasId, mailbox_key: bytes) -> tuple[tuple[str, ...], int]:
         """Broken invariants inside a mailbox, and how many messages it has; nothing is written."""
         path = self._path(alias_id, await self._epoch(alias_id))
-        return await examine(path, mailbox_key, self._threads, self._watch(path))
+        watch = self._troubles.watch("mailboxes", path, is_wide=False)  # leaves no mark
+        return await examine(path, mailbox_key, self._threads, watch)
 
     async def probe(self) -> None:
         """Can anything be kept?"""
@@ -385,25 +395,8 @@ class SQLiteMailboxStore:
             raise NotFound(_NO_MAILBOX)
         return files.path_of(self._directory, alias_id, epoch)
 
-    def _lock(self, alias_id: AliasId) -> "_AliasLock":
-        return _AliasLock(self._locks, alias_id)
-
-
-class _AliasLock:
-    """One at a time per alias: open, close, create, destroy."""
-
-    def __init__(self, locks: dict[AliasId, DeferredLock], alias_id: AliasId) -> None:
-        self._locks = locks
-        self._alias_id = alias_id
-        self._lock = locks.setdefault(alias_id, DeferredLock())
-
-    async def __aenter__(self) -> None:
-        await self._lock.acquire()
-
-    async def __aexit__(self, *error: object) -> None:
-        self._lock.release()
-        if not self._lock.locked:
-            self._locks.pop(self._alias_id, None)
+    def _lock(self, alias_id: AliasId) -> AliasLock:
+        return AliasLock(self._locks, alias_id)
 
 
 def _stay_open(file: MailboxFile) -> None:
