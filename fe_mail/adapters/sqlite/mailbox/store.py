@@ -363,11 +363,11 @@ class SQLiteMailboxStore:
         broken += [f"Mailbox {name}: a file is left over." for name, _ in sorted(there - known)]
         return tuple(broken)
 
-    async def faults(self, known: frozenset[tuple[AliasId, int]] = frozenset()) -> tuple[str, ...]:
-        """What shows from outside of the files that are there, or ``known``, a sentence each."""
+    async def faults(self, known: frozenset[tuple[AliasId, int]] | None = None) -> tuple[str, ...]:
+        """What shows from outside of the mailboxes ``known``, or else of those that are there."""
 
         def look() -> Iterator[str]:
-            for name, epoch in sorted(known | files.every(self._directory)):
+            for name, epoch in sorted(files.every(self._directory) if known is None else known):
                 path = self._path(name, epoch)
                 fault = fault_of(path)
                 if fault:
