@@ -138,7 +138,7 @@ class Stores:
             how = await self.run(self.inventory.begin)
         except OSError as error:
             raise Unavailable(
-                f"{error.filename or self._data} cannot be written: {error.strerror}."
+                f"{error.filename or self._data} cannot be used: {error.strerror}."
             ) from error
         self.trust_the_key(await self.run(self.inventory.find))
         return how
