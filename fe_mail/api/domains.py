@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+from fe_mail.accounts.dns_findings import Verdict
 from fe_mail.accounts.dns_records import RECEIVING, SENDING
 from fe_mail.api.call import Answer, Call, Text
 from fe_mail.api.objects import domain_object
@@ -129,6 +130,8 @@ async def _check(call: Call, domain_id: str, purposes: Collection[str]) -> None:
     domains.require_admin(call.owner, domain)
     verification = await domains.verify(call.owner, domain)
     wrong = [r for r in verification.results if r.purpose in purposes and not r.passed]
+    if "mx" in purposes and verification.leads_elsewhere:
+        wrong += [r for r in verification.server if r.purpose == "reach"]
     if wrong:
-        code = "DNS_TIMEOUT" if any(result.is_undecided for result in wrong) else ""
+        code = "DNS_TIMEOUT" if any(r.verdict is Verdict.SILENT for r in wrong) else ""
         raise Invalid(Paragraph(tuple(result.sentence for result in wrong), ", "), code=code)

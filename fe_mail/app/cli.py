@@ -2,7 +2,7 @@
 ``fe-mail``: the operator's command line, on the stores directly, also while the server runs.
 
 Exit codes: 0 done; 1 refused or, for ``verify``, something is missing or broken; 2 wrong usage or
-configuration.
+configuration; 3, for ``domain verify``: nothing is wrong, but not everything can be told.
 """
 
 import argparse
@@ -17,13 +17,14 @@ from twisted.internet.task import react
 
 from fe_mail.app import cli_stores
 from fe_mail.app.cli_commands import COMMANDS
-from fe_mail.app.config import ConfigError, example, load
+from fe_mail.app.config import Config, ConfigError, example, load
+from fe_mail.app.demo_names import pretend
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, DEMO_DOMAIN
 from fe_mail.app.manifest import STORES
 from fe_mail.app.options import find_directory
 from fe_mail.app.reference import variables_page
 from fe_mail.app.routes_page import routes_page
-from fe_mail.app.wiring import Inside
+from fe_mail.app.wiring import Inside, Stores, make_site
 from fe_mail.model.errors import MailError
 
 __all__ = ["main"]
@@ -94,7 +95,9 @@ def _domain(areas: Any) -> None:
     add.add_argument("name")
     add.add_argument("--user", help="e-mail of the account; the first admin by default")
     actions.add_parser("list")
-    actions.add_parser("records", help="DNS records to publish").add_argument("name")
+    records = actions.add_parser("records", help="DNS records to publish")
+    records.add_argument("name")
+    records.add_argument("--zone", action="store_true", help="as lines of a zone file")
     actions.add_parser("verify", help="look at the DNS now").add_argument("name")
     key = actions.add_parser("webhook-key", help="what signs messages to web addresses")
     key.add_argument("name")
@@ -153,7 +156,7 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
         _refuse(*error.problems)
     except OSError as error:
         _refuse(f"The configuration cannot be read or written: {error}.")
-    services = Inside(reactor, config)
+    services = _inside(reactor, config)
     try:
         if at_rest is not None:
             code = await at_rest(services, options)
@@ -172,6 +175,18 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
         raise SystemExit(code)
 
 
+def _inside(reactor: Any, config: Config) -> Inside:
+    """The services; in a demo's directory with the demo's DNS, so that it keeps what it knows."""
+    if not _is_demo(config.directory):
+        return Inside(reactor, config)
+    stores = Stores(reactor, config)
+    return Inside(reactor, config, stores, pretend(stores.accounts, make_site(config)))
+
+
+def _is_demo(directory: Path) -> bool:
+    return (directory / ACCOUNTS_NAME).exists()
+
+
 def _refuse(*problems: str) -> NoReturn:
     for problem in problems:
         print(f"fe-mail: {problem}", file=sys.stderr)
@@ -180,7 +195,7 @@ def _refuse(*problems: str) -> NoReturn:
 
 def _demo_defaults(directory: Path) -> dict[str, str]:
     """A demo's directory has no DOMAIN in its ``.env``: the demo sets it by itself."""
-    return {"DOMAIN": DEMO_DOMAIN} if (directory / ACCOUNTS_NAME).exists() else {}
+    return {"DOMAIN": DEMO_DOMAIN} if _is_demo(directory) else {}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from fe_mail.app import edge_table
 from fe_mail.app.allocator import keep_big_blocks_apart
 from fe_mail.app.config import Config
 from fe_mail.app.demo import announce, forget_facts, prepare
-from fe_mail.app.demo_names import DemoResolver
+from fe_mail.app.demo_names import pretend
 from fe_mail.app.edge_table import METRICS, Edge
 from fe_mail.app.edges import Edges
 from fe_mail.app.health import Condition, Health
@@ -78,8 +78,8 @@ class FeMailService(Service):
         stores = Stores(reactor, config)
         is_whole = set(roles) == set(edge_table.role_names())
         self._presence = Presence(config.data_path, is_whole=is_whole)
-        resolver = DemoResolver(stores.accounts, make_site(config)) if demo else None
-        self.inside = Inside(reactor, config, stores, resolver)
+        pretended = pretend(stores.accounts, make_site(config)) if demo else None
+        self.inside = Inside(reactor, config, stores, pretended)
         self._health = Health(stores, config.data_path, reactor)
         self.edges = Edges(self.inside, roles, self.certificates, demo)
         memory = self.edges.memory

@@ -18,6 +18,7 @@ import attrs
 from fe_mail.app.edge_table import edges
 from fe_mail.model.address import normalize_domain
 from fe_mail.model.errors import Invalid
+from fe_mail.model.network import parse_ip
 
 __all__ = [
     "AREAS",
@@ -159,6 +160,13 @@ def _networks(value: str) -> tuple[str, ...]:
             raise ValueError("not contain the whole internet")
         found.append(str(network))
     return tuple(found)
+
+
+def _addresses(value: str) -> tuple[str, ...]:
+    found = [parse_ip(word) for word in _words(value)]
+    if any(ip is None or ip.is_unspecified or ip.is_multicast for ip in found):
+        raise ValueError("be a list of IP addresses such as 192.0.2.25, 2001:db8::25")
+    return tuple(str(ip) for ip in found)
 
 
 def _alphanumeric_32() -> str:
@@ -337,7 +345,10 @@ class Operation:
         "DNS_SERVERS", "", "Resolvers to ask; empty: those of /etc/resolv.conf.", _words
     )
     server_addresses: tuple[str, ...] = _var(
-        "SERVER_ADDRESSES", "", "Public IP addresses of this server, for DNS advice.", _words
+        "SERVER_ADDRESSES",
+        "",
+        "IP addresses under which the Internet sees this server; needed behind NAT.",
+        _addresses,
     )
 
 

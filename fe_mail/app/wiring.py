@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.logger import Logger
 
 from fe_mail.accounts.aftermath import Aftermath
@@ -19,7 +20,7 @@ from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.routing import Router
-from fe_mail.accounts.site import Site
+from fe_mail.accounts.site import ServerHost, Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
@@ -41,14 +42,16 @@ from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.sqlite.spool_upgrade import bring_in_spool
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.adapters.troubles import Troubles
+from fe_mail.adapters.vantage import HostVantage
 from fe_mail.app.config import Config
+from fe_mail.app.edge_table import TABLE
 from fe_mail.app.manifest import OF_THE_KEY, STORES, Inventory, Manifest
 from fe_mail.model.errors import AuthenticationFailed, MailError, Unavailable
 from fe_mail.model.ids import AliasId
-from fe_mail.ports import HTTPPost, Resolver
+from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
 
-__all__ = ["Inside", "Stores", "make_site"]
+__all__ = ["Inside", "Pretended", "Stores", "make_site"]
 
 # Few: threads take turns with the reactor, and waiting for each other costs more than queueing.
 DATABASE_THREADS = 3
@@ -268,20 +271,34 @@ class Stores:
             await threads.stop()
 
 
+@attrs.frozen
+class Pretended:
+    """What demo mode has instead of the network."""
+
+    resolver: Resolver
+    vantage: Vantage
+
+
 class Inside:
     """The services: what listeners, the command line and jobs ask."""
 
     log = Logger()
 
     def __init__(
-        self, reactor: Any, config: Config, stores: Stores | None = None, resolver: Any = None
+        self,
+        reactor: Any,
+        config: Config,
+        stores: Stores | None = None,
+        pretended: Pretended | None = None,
     ) -> None:
         self.config = config
         self.clock = reactor
         self.stores = stores = stores or Stores(reactor, config)
         names = config.names
+        resolver = pretended.resolver if pretended else None
+        vantage = pretended.vantage if pretended else None
         self.resolver: Resolver = resolver or _resolver(reactor, config)
-        self.site = make_site(config)
+        self.site = make_site(config, is_demo=pretended is not None)
         accounts, keyring = stores.accounts, stores.keyring
         self.login = Login(accounts, keyring, stores.counters, reactor, stores.journal)
         self.router = Router(
@@ -299,6 +316,7 @@ class Inside:
             self.site,
             stores.keygen,
             stores.bus,
+            vantage or HostVantage(reactor, config.operation.server_addresses),
         )
         self.aliases = Aliases(
             accounts,
@@ -344,14 +362,29 @@ def boot_id() -> str:
         return ""
 
 
-def make_site(config: Config) -> Site:
+def make_site(config: Config, *, is_demo: bool = False) -> Site:
     """What the accounts know of this server."""
     names = config.names
     return Site(
         hostname=names.mx_host,
         exchange_domains=names.exchange_domains,
         web_host=names.web_host,
-        addresses=config.operation.server_addresses,
+        hosts=_served_hosts(config),
+        is_demo=is_demo,
         default_quota_octets=config.limits.quota_octets,
         max_forwarded=config.limits.forwarded,
     )
+
+
+def _served_hosts(config: Config) -> tuple[ServerHost, ...]:
+    """The host names of the roles that listen."""
+    services: dict[str, list[str]] = {}
+    for role in TABLE:
+        name = getattr(config.names, f"{role.name}_host", "")
+        is_served = any(
+            config.listen.port(edge.name) or config.listen.endpoints(edge.name)
+            for edge in role.edges
+        )
+        if name and is_served:
+            services.setdefault(name, []).append(role.name)
+    return tuple(ServerHost(name, tuple(does)) for name, does in services.items())

@@ -24,6 +24,7 @@ from fe_mail.ports.offload import Offload
 from fe_mail.ports.queue import Acceptance, BodyWriter, Queue, Settlement
 from fe_mail.ports.records import Records
 from fe_mail.ports.resolver import Resolver
+from fe_mail.ports.vantage import Vantage
 
 __all__ = [
     "Acceptance",
@@ -50,4 +51,5 @@ __all__ = [
     "SessionStore",
     "Settlement",
     "UserStore",
+    "Vantage",
 ]

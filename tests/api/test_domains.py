@@ -2,6 +2,7 @@
 
 from fe_mail.api.domains import catchall_of
 from fe_mail.model.account import Member
+from fe_mail.model.vantage import OwnAddresses
 from tests.api.test_calls import APITestCase
 
 KEYS = [
@@ -212,6 +213,19 @@ class VerifyTests(APITestCase):
         self.assertEqual(200, answer.status, answer.text)
         self.assertIn("text/plain", answer.header("Content-Type"))
         self.assertTrue(self.client.get("/v1/domains/example.org").json["has_dkim_record"])
+
+    def test_what_cannot_be_told(self) -> None:
+        """400 with the reason; only trouble of the DNS is worth trying again."""
+        self.publish("example.org")
+        self.vantage.own = OwnAddresses(hidden=(4,))
+        self.resolver.table["mx.example.net", "A"] = ("5.9.0.25",)
+        self.assert_error(self.verify(), 400, "SERVER_ADDRESSES")
+
+    def test_another_server(self) -> None:
+        """Somebody else answers where the MX leads."""
+        self.publish("example.org")
+        self.vantage.greetings = dict.fromkeys(self.vantage.greetings, "220 old.example.net")
+        self.assert_error(self.verify(), 400, "old.example.net")
 
     def test_no_answer(self) -> None:
         """Trouble of the DNS is 408 and changes nothing."""

@@ -113,6 +113,16 @@ class LoadTests(SynchronousTestCase):
         self.env("DOMAIN=a.test\nTRUSTED_PROXIES=::/0\n")
         self.assertEqual(len(self.problems()), 1)
 
+    def test_server_addresses(self) -> None:
+        """Addresses in their usual spelling, private ones too, and nothing else."""
+        self.assertEqual(self.load(DOMAIN="a.test").operation.server_addresses, ())
+        named = self.load(DOMAIN="a.test", SERVER_ADDRESSES="192.0.2.25, 2001:DB8:0:0::25 10.0.0.1")
+        wanted = ("192.0.2.25", "2001:db8::25", "10.0.0.1")
+        self.assertEqual(named.operation.server_addresses, wanted)
+        for wrong in ("mx.a.test", "192.0.2.0/24", "0.0.0.0", "192.0.2.25:25", "::"):
+            (problem,) = self.problems(DOMAIN="a.test", SERVER_ADDRESSES=wrong)
+            self.assertIn("be a list of IP addresses", problem)
+
     def test_interpolation(self) -> None:
         """``{{NAME}}`` may refer to a variable that refers to a third."""
         self.env("DOMAIN=example.org\nMX_HOST=in.{{DOMAIN}}\nAPP_NAME=Mail of {{MX_HOST}}\n")

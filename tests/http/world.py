@@ -30,9 +30,11 @@ from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
+from fe_mail.model.vantage import OwnAddresses
 from tests.fakes import (
     MemoryAccountStore,
     MemoryJournal,
@@ -44,7 +46,13 @@ from tests.fakes import (
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
 T = TypeVar("T")
-HOST = {("mail.example.net", "A"): ("192.0.2.25",), ("mx.example.net", "A"): ("192.0.2.25",)}
+ADDRESS = "192.0.2.25"
+HOST = {
+    ("mail.example.net", "A"): (ADDRESS,),
+    ("mail.example.net", "TXT"): ("v=spf1 a -all",),
+    ("mx.example.net", "A"): (ADDRESS,),
+    (ADDRESS, "PTR"): ("mail.example.net.",),
+}
 START = 1_800_000_000.0
 PASSWORD = "purple otter borrows nine kettles"
 
@@ -176,6 +184,9 @@ class HTTPTestCase(SynchronousTestCase):
         self.bus = MemoryBus(self.clock)
         self.mailboxes = mailbox_store(self, self.bus, self.clock)
         self.resolver = TableResolver(HOST)
+        self.vantage = TableVantage(
+            OwnAddresses(known=(ADDRESS,)), {ADDRESS: "220 mail.example.net ESMTP"}
+        )
         self.site_values = Site(
             hostname="mail.example.net",
             exchange_domains=("mx.example.net",),
@@ -190,7 +201,15 @@ class HTTPTestCase(SynchronousTestCase):
             users=users,
             departure=Departure(accounts, users, self.mailboxes, self.bus),
             domains=Domains(
-                accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key, self.bus
+                accounts,
+                keyring,
+                self.resolver,
+                self.mailboxes,
+                clock,
+                site,
+                _one_key,
+                self.bus,
+                self.vantage,
             ),
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
             login=Login(accounts, keyring, self.counters, clock, MemoryJournal()),
