@@ -140,6 +140,7 @@ class Edges:
             count=self._count_rule,
             checks=check_table(inside.resolver),
             trusted=self._config.listen.proxy_networks,
+            own_names=self._config.names.trusted,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
             memory=self.memory,
@@ -165,6 +166,7 @@ class Edges:
             stores.keyring,
             inside.clock,
             hostname=self._config.names.mx_host,
+            own_names=self._config.names.trusted,
             run=stores.run,
             count=self._count_rule,
             hold=hold_reason if self._demo else None,
@@ -301,6 +303,7 @@ class Edges:
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
             port=self._config.listen.port("mx") if self._demo else 25,
+            run=stores.run,
             allow_private=self._demo,
         )
         webhook = WebhookCourier(

@@ -97,6 +97,12 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(config.storage.log_retention_seconds, 7 * 86400)
         self.assertEqual(config.data_path, self.directory / "sqlite-data")
 
+    def test_names_that_are_ours(self) -> None:
+        """In whose name no results come from outside (RFC 8601 §5)."""
+        config = self.load(DOMAIN="example.org", SMTP_EXCHANGE_DOMAINS="mx1.example.net")
+        for name in ("example.org", "mx.example.org", "smtp.example.org", "mx1.example.net"):
+            self.assertIn(name, config.names.trusted)
+
     def test_environment_wins(self) -> None:
         """Over ``.env``, variable by variable."""
         self.env("DOMAIN=one.test\nMX_PORT=2500\n")
