@@ -46,7 +46,7 @@ from fe_mail.adapters.vantage import HostVantage
 from fe_mail.app.config import Config
 from fe_mail.app.edge_table import TABLE
 from fe_mail.app.manifest import OF_THE_KEY, STORES, Inventory, Manifest
-from fe_mail.model.errors import AuthenticationFailed, MailError, Unavailable
+from fe_mail.model.errors import AuthenticationFailed, MailError, NoSpace, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
@@ -231,6 +231,16 @@ class Stores:
         except MailError as error:
             return [f"{name}: {self._reason(name, error)}"]
         self.closed -= {name}
+        return await self._bodies_of_old() if name == "queue" else []
+
+    async def _bodies_of_old(self) -> list[str]:
+        """Into the copy of a queue of version 0.1, whose bodies it would miss."""
+        try:
+            await self._bring_in_spool(Opening.LOOK)
+        except NoSpace:  # it is no copy: it was upgraded already
+            return ["queue: its upgrade was interrupted; the next start goes on with it."]
+        except MailError as error:
+            return [f"queue: {self._data / 'spool.sqlite'}: {error.message}"]
         return []
 
     def _stores(self) -> dict[str, Any]:
@@ -254,10 +264,10 @@ class Stores:
         known = [each for each in self.troubles.current() if each.store in (name, "sealed")]
         return known[-1].text if known else error.message
 
-    async def _bring_in_spool(self) -> None:
+    async def _bring_in_spool(self, opening: Opening = Opening.NEW) -> None:
         """Small bodies had a file of their own in version 0.1."""
         path, key = self._data / "spool.sqlite", self.keyring.mac(b"spool", "database")
-        await bring_in_spool(self.queue.database, path, key, self._databases)
+        await bring_in_spool(self.queue.database, path, key, self._databases, opening)
 
     async def stop(self) -> None:
         """Finish and close, in the order in which they need each other."""

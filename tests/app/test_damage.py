@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -20,6 +21,7 @@ from fe_mail.model.errors import Corrupt, MailError, Missing
 from fe_mail.model.mailbox import Delivery, NewMessage
 from tests.contracts.queue import LARGE, delivery, message
 
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "data-v1.tar.gz"
 KEY = "k" * 32
 LETTER = b"Subject: sealed\r\n\r\nbody\r\n"
 
@@ -356,3 +358,28 @@ class MailboxTests(DamageCase):
                         await asked
             finally:
                 await inside.stop()
+
+
+class OlderTests(TestCase):
+    """What version 0.1 left, before any start of this one."""
+
+    timeout = 120
+
+    async def test_looked_at(self) -> None:
+        """In a copy that is upgraded; the files themselves, and their names, stay as they are."""
+        place = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, place)
+        with tarfile.open(FIXTURE) as tar:
+            tar.extractall(place, filter="data")
+        directory = place / "data"
+        before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        inside = Inside(reactor, load(directory, {}, write=False))
+        try:
+            found = await examine(inside.stores)
+        finally:
+            await inside.stop()
+        self.assertEqual(found.problems, [])
+        self.assertGreater(found.counts["queued"], 0)
+        self.assertGreater(found.counts["sealed"], 0)
+        after = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        self.assertEqual(before, after)

@@ -186,8 +186,12 @@ class Database:
             migrate(connection, self._path, schema, directory, key, opening)
             return connection
         self._is_shared = True
-        place = self._copies.enter_context(tempfile.TemporaryDirectory(prefix="fe-mail-"))
-        return upgraded_copy(connection, Path(place), schema, directory, key)
+        return upgraded_copy(connection, self._place_of_copies, schema, directory, key)
+
+    def _place_of_copies(self) -> Path:
+        """Until ``close``."""
+        made = tempfile.TemporaryDirectory(prefix="fe-mail-")
+        return Path(self._copies.enter_context(made))
 
     @contextlib.contextmanager
     def _watched(self, connection: apsw.Connection | None = None) -> Iterator[None]:

@@ -17,6 +17,7 @@ keys, deleted content overwritten, temporary tables in memory (nothing readable 
 import os
 import re
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -272,13 +273,13 @@ def _copy(source: apsw.Connection, path: Path, key: bytes | None) -> None:
 
 def upgraded_copy(
     connection: apsw.Connection,
-    place: Path,
+    place: Callable[[], Path],
     schema: str,
     directory: Path = SCHEMA_DIRECTORY,
     key: bytes | None = None,
 ) -> apsw.Connection:
     """
-    What a file of an older version would be after its upgrade, in ``place``; else itself.
+    What a file of an older version would be after its upgrade, in ``place()``; else itself.
 
     Takes the connection and returns the one to look at.
     """
@@ -289,7 +290,7 @@ def upgraded_copy(
         raise SchemaTooNew
     if version == target:
         return connection
-    path = place / f"{schema}.sqlite"
+    path = place() / f"{schema}.sqlite"
     with closing(connection):
         _copy(connection, path, key)
     copy = open_connection(path, key, opening=Opening.KEPT)
