@@ -9,7 +9,7 @@ Members of a domain see and change their own aliases, its admins all of them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -42,6 +42,10 @@ WRONG_SECONDS = 3600.0
 _ID = re.compile(r"[0-9a-f]{24}\Z")
 
 
+async def _ask_nobody(alias: Alias) -> None:
+    """Where no mail is sent."""
+
+
 class Aliases:
     """Aliases, their mailboxes and passwords."""
 
@@ -55,7 +59,9 @@ class Aliases:
         site: Site,
         *,
         run: Offload = run_here,
+        ask_recipients: Callable[[Alias], Awaitable[None]] = _ask_nobody,
     ) -> None:
+        self._ask_recipients = ask_recipients
         self._accounts = accounts
         self._aftermath = Aftermath(accounts, mailboxes, bus)
         self._keys = Keys(accounts, keyring, mailboxes, self._aftermath, clock, run=run)
@@ -82,9 +88,11 @@ class Aliases:
             updated_at=now,
         )
         try:
-            return await self._accounts.add_alias(attrs.evolve(alias, **changes))  # type: ignore[arg-type]  # made by Editing
+            added = await self._accounts.add_alias(attrs.evolve(alias, **changes))  # type: ignore[arg-type]  # made by Editing
         except AlreadyExists:
             raise AlreadyExists("An alias of this name exists already.") from None
+        await self._ask_recipients(added)
+        return added
 
     async def get(self, user: User, domain: Domain, id_or_name: str) -> Alias:
         """An alias that the user may see. ``NotFound``."""
@@ -129,6 +137,7 @@ class Aliases:
             await self._mailboxes.set_quota(alias.id, quota_of(changed, domain, self._site))
         if not (changed.is_enabled and changed.has_imap):
             self._end_sessions(alias)
+        await self._ask_recipients(changed)
         return changed
 
     async def delete(self, user: User, domain: Domain, alias: Alias) -> None:

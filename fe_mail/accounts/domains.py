@@ -19,6 +19,7 @@ from fe_mail.accounts import validation
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
+from fe_mail.accounts.hosted_names import hosted_name
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
 from fe_mail.accounts.zone_file import zone_file
@@ -100,7 +101,7 @@ class Domains:
 
         ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
         """
-        domain_name = validation.domain_name(name)
+        domain_name = hosted_name(name)
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):
@@ -178,6 +179,26 @@ class Domains:
     async def list(self, user: User, query: Query) -> Page[Domain]:
         """The user's domains."""
         return await self._accounts.domains(user.id, query)
+
+    async def every(self, query: Query) -> Page[Domain]:
+        """All domains of the server: for its admins."""
+        return await self._accounts.domains(None, query)
+
+    async def allow_sending(self, admin: User, id_or_name: str, is_allowed: bool) -> Domain:
+        """
+        Let a domain send, or not any longer. ``PermissionDenied`` unless ``admin`` runs the server.
+
+        The domains of the server's admins may always send. Of several claims on a name the
+        verified one is meant. ``NotFound``.
+        """
+        if admin.group != "admin":
+            raise PermissionDenied("Only an administrator of the server decides who may send.")
+        claims = await self._candidates(id_or_name)
+        if not claims:
+            raise NotFound("The domain does not exist on this server.")
+        domain = next((claim for claim in claims if claim.has_txt_record), claims[0])
+        now = self._clock.seconds()
+        return await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
 
     async def update(self, user: User, domain: Domain, **settings: object) -> Domain:
         """Change settings; the name never changes. ``Invalid``, ``PermissionDenied``."""

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from fe_mail.accounts.dns_findings import Verdict
 from fe_mail.accounts.dns_records import RECEIVING, SENDING
+from fe_mail.accounts.validation import boolean
 from fe_mail.api.call import Answer, Call, Text
 from fe_mail.api.objects import domain_object
 from fe_mail.api.paging import page_of, read_query
@@ -16,6 +17,7 @@ __all__ = [
     "NEW",
     "SETTINGS",
     "add",
+    "allow",
     "catchall_of",
     "change",
     "index",
@@ -101,6 +103,13 @@ async def change(call: Call, domain_id: str) -> object:
     domain = await domains.get(call.owner, domain_id)
     domains.require_admin(call.owner, domain)
     return shape(call, await domains.update(call.owner, domain, **_settings(call.fields)))
+
+
+async def allow(call: Call, domain_id: str) -> object:
+    """An admin of the server lets any domain send, or not any longer."""
+    is_allowed = boolean(call.fields.get("has_smtp", True))
+    domain = await call.services.domains.allow_sending(call.owner, domain_id, is_allowed)
+    return shape(call, domain)
 
 
 async def remove(call: Call, domain_id: str) -> object:

@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("--limit", type=int, default=50, help="how many (50)")
     areas.add_parser("env-example", help="print conf/env.example")
     areas.add_parser("variables", help="print docs/variables.rst")
+    unlock = areas.add_parser(
+        "unlock", help="forget failed logins of a mailbox, an account or an IP address"
+    )
+    unlock.add_argument("who", help="user@example.org, or an address that tried")
     areas.add_parser("routes", help="print docs/routes.rst")
     return parser
 

@@ -53,7 +53,9 @@ async def user(services: Inside, options: Options) -> int:
             [(each.email, each.group, _moment(each.created_at)) for each in found.items],
         )
     elif options.action == "add":
-        made = await services.users.register(options.email, ask_password("Password"))
+        made = await services.users.register(
+            options.email, ask_password("Password"), is_by_operator=True
+        )
         print(f"Added {made.email} ({made.group}).")
     elif options.action == "password":
         person = await accounts.user_by_email(options.email)
@@ -282,6 +284,14 @@ async def log(services: Inside, options: Options) -> int:
     return 0
 
 
+async def unlock(services: Inside, options: Options) -> int:
+    """``fe-mail unlock ADDRESS``."""
+    await services.login.lift(options.who)
+    await services.users.lift(options.who)
+    print(f"Failed logins of {escape(options.who)} are forgotten.")
+    return 0
+
+
 # The queue -------------------------------------------------------------------------------------
 
 
@@ -353,4 +363,5 @@ COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "password": password,
     "route": route,
     "queue": queue,
+    "unlock": unlock,
 }

@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
@@ -44,7 +45,6 @@ from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
 from fe_mail.web.clients import ClientSettings, Server
-from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
 
 __all__ = ["MAKERS", "Edges"]
@@ -71,7 +71,6 @@ class Edges:
         self._srs = SRS(
             [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
         )
-        self._catalogs = Catalogs()
         self._proxies = Proxies(self._config.web.trusted_proxies)
         self.memory = Budget()
         self._room = Room(self.inside.stores.run, self.memory)
@@ -163,7 +162,7 @@ class Edges:
             stores.accounts,
             inside.intake,
             stores.counters,
-            stores.keyring,
+            inside.signer,
             inside.clock,
             hostname=self._config.names.mx_host,
             own_names=self._config.names.trusted,
@@ -221,8 +220,12 @@ class Edges:
             aliases=inside.aliases,
             departure=inside.departure,
             login=inside.login,
+            failed_logins=inside.failed_logins,
+            address_links=inside.address_links,
+            recipient_links=inside.recipient_links,
             router=inside.router,
             webhook_keys=inside.webhook_keys,
+            stakes=Stakes(stores.accounts, stores.mailboxes),
             accounts=stores.accounts,
             counters=stores.counters,
             clock=inside.clock,
@@ -237,7 +240,8 @@ class Edges:
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             app_name=self._config.names.app_name,
-            catalogs=self._catalogs,
+            domain="" if self._demo else self._config.names.domain,
+            catalogs=self.inside.catalogs,
         )
 
     def _gate(self) -> Gate | None:
@@ -259,7 +263,7 @@ class Edges:
             gate=self._gate(),
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
-            translate=self._catalogs.negotiated,
+            translate=self.inside.catalogs.negotiated,
         )
 
     def _web(self) -> Mapping[str, Any]:
@@ -342,6 +346,7 @@ class Edges:
             aftermath=inside.aftermath,
             site=inside.site,
             verify=inside.domains.recheck,
+            ask_recipients=inside.recipient_links.ask_held_back,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,
         )

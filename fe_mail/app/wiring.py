@@ -14,11 +14,16 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
+from fe_mail.accounts.address_links import AddressLinks
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
+from fe_mail.accounts.links import Links
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.notices import MailLimits
+from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import ServerHost, Site
 from fe_mail.accounts.users import Users
@@ -46,10 +51,15 @@ from fe_mail.adapters.vantage import HostVantage
 from fe_mail.app.config import Config
 from fe_mail.app.edge_table import TABLE
 from fe_mail.app.manifest import OF_THE_KEY, STORES, Inventory, Manifest
+from fe_mail.errands import Errands
 from fe_mail.model.errors import AuthenticationFailed, MailError, NoSpace, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
+from fe_mail.reception.signing import Signer
+from fe_mail.reception.spooling import HoldReason
+from fe_mail.reception.system_mail import SystemMailer
+from fe_mail.web.i18n import Catalogs
 
 __all__ = ["Inside", "Pretended", "Stores", "make_site"]
 
@@ -300,6 +310,7 @@ class Inside:
         config: Config,
         stores: Stores | None = None,
         pretended: Pretended | None = None,
+        hold: HoldReason | None = None,
     ) -> None:
         self.config = config
         self.clock = reactor
@@ -310,13 +321,24 @@ class Inside:
         self.resolver: Resolver = resolver or _resolver(reactor, config)
         self.site = make_site(config, is_demo=pretended is not None)
         accounts, keyring = stores.accounts, stores.keyring
-        self.login = Login(accounts, keyring, stores.counters, reactor, stores.journal)
+        self.errands = Errands(reactor)
+        self.failed_logins = FailedLogins(stores.journal, self.errands, reactor)
+        self.login = Login(
+            accounts, keyring, stores.counters, reactor, self.failed_logins, self.errands
+        )
         self.router = Router(
             accounts,
             max_forwarded=config.limits.forwarded,
             own_hosts=(names.mx_host, names.smtp_host),
         )
-        self.users = Users(accounts, keyring, stores.counters, reactor, run=stores.run_costly)
+        self.users = Users(
+            accounts,
+            keyring,
+            stores.counters,
+            reactor,
+            self.failed_logins,
+            run=stores.run_costly,
+        )
         self.domains = Domains(
             accounts,
             keyring,
@@ -328,6 +350,10 @@ class Inside:
             stores.bus,
             vantage or HostVantage(reactor, config.operation.server_addresses),
         )
+        self.intake = Intake(stores.queue, stores.bus)
+        self.signer = Signer(keyring, reactor, stores.run)
+        self.catalogs = Catalogs()
+        self._write_to_people(hold)
         self.aliases = Aliases(
             accounts,
             keyring,
@@ -336,12 +362,38 @@ class Inside:
             reactor,
             self.site,
             run=stores.run_costly,
+            ask_recipients=self.recipient_links.ask_new,
         )
-        self.intake = Intake(stores.queue, stores.bus)
         self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
+
+    def _write_to_people(self, hold: HoldReason | None) -> None:
+        """What the server mails by itself; ``hold`` keeps what would leave a demo."""
+        stores, names, clock = self.stores, self.config.names, self.clock
+        accounts, keyring = stores.accounts, stores.keyring
+        mailer = SystemMailer(
+            self.router,
+            accounts,
+            self.intake,
+            self.signer,
+            clock,
+            self.catalogs.text,
+            domain=names.domain,
+            hostname=names.mx_host,
+            name=names.app_name,
+            hold=hold,
+        )
+        links = Links(keyring, clock)
+        limits = MailLimits(stores.counters, keyring)
+        place = {"url": self.config.web.url.rstrip("/"), "name": names.app_name}
+        self.address_links = AddressLinks(
+            accounts, self.users, keyring, links, mailer, limits, self.errands, **place
+        )
+        self.recipient_links = RecipientLinks(
+            accounts, stores.counters, keyring, links, mailer, limits, clock, **place
+        )
 
     async def start(self) -> None:
         """Open the stores."""

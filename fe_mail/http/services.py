@@ -3,11 +3,15 @@
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.accounts.address_links import AddressLinks
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.ports import AliasStore, Counters
@@ -24,8 +28,12 @@ class Services:
     aliases: Aliases
     departure: Departure
     login: Login
+    failed_logins: FailedLogins
+    address_links: AddressLinks
+    recipient_links: RecipientLinks
     router: Router
     webhook_keys: WebhookKeys
+    stakes: Stakes
     accounts: AliasStore
     counters: Counters
     clock: IReactorTime

@@ -9,7 +9,13 @@ Times are seconds since the epoch, as Twisted's ``IReactorTime.seconds()`` gives
 Each port has its module; everybody else imports them from here.
 """
 
-from fe_mail.ports.accounts import AliasStore, DomainStore, SessionStore, UserStore
+from fe_mail.ports.accounts import (
+    AliasStore,
+    DomainStore,
+    SessionStore,
+    SettingStore,
+    UserStore,
+)
 from fe_mail.ports.blobs import BlobReader, Blobs, BlobWriter
 from fe_mail.ports.bus import Bus
 from fe_mail.ports.cache import Cache
@@ -49,6 +55,7 @@ __all__ = [
     "Records",
     "Resolver",
     "SessionStore",
+    "SettingStore",
     "Settlement",
     "UserStore",
     "Vantage",

@@ -21,7 +21,6 @@ from twisted.logger import Logger
 
 from fe_mail.accounts.claims import chosen_claim
 from fe_mail.budget import Budget
-from fe_mail.mailauth.dkim import SigningKey, is_signed_by, sign
 from fe_mail.message.compose import new_message_id
 from fe_mail.message.form import header_fault
 from fe_mail.message.headers import HeaderField
@@ -53,21 +52,20 @@ from fe_mail.policy.outbound import (
     message_table,
 )
 from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
-from fe_mail.ports import AliasStore, BodyWriter, Counters, DomainStore, Keyring, Offload
+from fe_mail.ports import AliasStore, BodyWriter, Counters, DomainStore, Offload
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
+from fe_mail.reception.signing import Signer
 from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 
-__all__ = ["MAX_SPOOLING_OCTETS", "OFFLOAD_OCTETS", "SubmissionReception"]
+__all__ = ["MAX_SPOOLING_OCTETS", "SubmissionReception"]
 
 log = Logger()
 
 MAX_SPOOLING_OCTETS = 256 * 1024 * 1024  # of all messages that are being received
-OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
-OFFLOAD_COMPLETION_OCTETS = 16 * 1024  # and bigger ones completed: a header may be made to cost
-MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
+OFFLOAD_COMPLETION_OCTETS = 16 * 1024  # bigger ones are completed in a thread: a header may cost
 
 
 class SenderRecords(AliasStore, DomainStore, Protocol):
@@ -86,7 +84,7 @@ class SubmissionReception:
         accounts: SenderRecords,
         intake: Intake,
         counters: Counters,
-        keyring: Keyring,
+        signer: Signer,
         clock: IReactorTime,
         *,
         hostname: str,
@@ -100,6 +98,7 @@ class SubmissionReception:
         memory: Budget | None = None,
     ) -> None:
         self.intake = intake
+        self.signer = signer
         self.clock = clock
         self.hostname = hostname
         self.own_names = frozenset(name.lower() for name in (hostname, *own_names))
@@ -113,9 +112,7 @@ class SubmissionReception:
         self.octets_in_hand = 0
         self._router = router
         self._accounts = accounts
-        self._keyring = keyring
         self._loopback = loopback
-        self._keys: dict[bytes, SigningKey] = {}
 
     async def connected(self, peer: Peer) -> Status | None:
         """Anybody may try to sign in; ``Login`` limits that."""
@@ -180,38 +177,7 @@ class SubmissionReception:
     async def signed_before(self, chunks: Sequence[bytes], author: Address) -> bool:
         """Does the message bear a signature that we made for the author's domain?"""
         claim = chosen_claim(await self._accounts.route_rows(author.base, author.domain))
-        if claim is None or not claim.domain.dkim_private_key:
-            return False
-        domain, now = claim.domain, self.clock.seconds()
-        key = await self._signing_key(domain)
-        return await self.run(
-            lambda: is_signed_by(b"".join(chunks), key, domain=domain.name, now=now)
-        )
-
-    async def signed(self, raw: bytes, domain: Domain) -> bytes:
-        """The message under its DKIM-Signature field; as it is if the domain has no key."""
-        if not domain.dkim_private_key or not domain.dkim_selector:
-            return raw
-        key = await self._signing_key(domain)
-        now = self.clock.seconds()
-
-        def work() -> bytes:
-            field = sign(raw, key, domain=domain.name, selector=domain.dkim_selector, now=now)
-            return field + raw
-
-        return await self.run(work) if len(raw) > OFFLOAD_OCTETS else work()
-
-    async def _signing_key(self, domain: Domain) -> SigningKey:
-        """Read in a thread: OpenSSL takes long to check the numbers of an RSA key."""
-        sealed = domain.dkim_private_key
-        key = self._keys.get(sealed)
-        if key is None:
-            pem = self._keyring.reveal(sealed, "dkim")
-            key = await self.run(lambda: SigningKey.from_pem(pem))
-            if len(self._keys) >= MAX_SIGNING_KEYS:
-                del self._keys[next(iter(self._keys))]
-            self._keys[sealed] = key
-        return key
+        return claim is not None and await self.signer.has_signed(chunks, claim.domain)
 
     async def current_domain(self, identity: Identity) -> Domain:
         """The domain with the key it has now."""
@@ -351,7 +317,8 @@ class _SubmissionSpooling:
             return self._taken()  # a rule, or every recipient's owner, wants it dropped in silence
         completion = self._completion(submission)
         completed = await self._completed(completion)
-        body = await reception.signed(completed.raw, await reception.current_domain(identity))
+        domain = await reception.current_domain(identity)
+        body = await reception.signer.signed(completed.raw, domain)
         spooled = await self._spooled(body)
         message = attrs.evolve(
             message_of(self._envelope, self._id, spooled.size_octets, self._now, "submission"),

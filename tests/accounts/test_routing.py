@@ -309,7 +309,7 @@ class RecursionTests(RoutingTestCase):
     def test_mildest_refusal(self) -> None:
         """Temporary before silent before permanent."""
         self.add_alias(self.domain, "a", "gone@example.org", "drop@example.org")
-        self.add_alias(self.domain, "drop", is_enabled=False)
+        self.add_alias(self.domain, "drop", is_enabled=False, error_code_if_disabled=250)
         self.assertIsNone(self.route("a@example.org").refusal)
         self.add_alias(self.domain, "gone", is_enabled=False, error_code_if_disabled=421)
         self.assertEqual(self.refusal("a@example.org")[0], 421)

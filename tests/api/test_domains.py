@@ -236,6 +236,21 @@ class VerifyTests(APITestCase):
         self.assertTrue(self.client.get("/v1/domains/example.org").json["has_mx_record"])
 
 
+class SendingTests(APITestCase):
+    """Who decides whether a domain may send."""
+
+    def test_allowed(self) -> None:
+        """An admin of the server, for any domain; nobody else, not even its own admin."""
+        alex = self.client_of(self.add_user("alex@example.com"))
+        alex.request("POST", "/v1/domains", b'{"domain":"example.org"}')
+        path = "/v1/domains/example.org/allow-sending"
+        self.assert_error(alex.request("PUT", path, b"{}"), 400, "administrator of the server")
+        for body, is_allowed in (("{}", True), ('{"has_smtp": false}', False)):
+            answer = self.send("PUT", path, body)
+            self.assertEqual((200, is_allowed), (answer.status, answer.json["has_smtp"]))
+        self.assert_error(self.send("PUT", path.replace("org", "net"), "{}"), 404)
+
+
 class ListTests(APITestCase):
     """Pages of domains."""
 

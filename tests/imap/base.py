@@ -61,7 +61,9 @@ class IMAPTestCase(AccountsTestCase):
         )
         self.sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
         self.now(give_keys(self.accounts, self.alice.id, [credential], self.sealing_key))
-        self.login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
+        self.login = Login(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, self.errands
+        )
         self.factory = self.make_factory()
         self.mailbox: OpenMailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))
 
@@ -93,9 +95,9 @@ class IMAPTestCase(AccountsTestCase):
         protocol.makeConnection(transport)
         return protocol, transport
 
-    def logged_in(self, select: str = "") -> Connection:
+    def logged_in(self, select: str = "", factory: IMAPFactory | None = None) -> Connection:
         """A connection after login, and after SELECT if a folder is named."""
-        connection = Connection(*self.connect())
+        connection = Connection(*self.connect(factory=factory))
         self.ask(connection, b'login "alice@example.org" "pa\\"ss\\\\word"')
         if select:
             self.ask(connection, b"select " + select.encode())

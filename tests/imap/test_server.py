@@ -100,6 +100,7 @@ class FlowTests(IMAPTestCase):
         server.connectionLost(GONE)
         self.assertIsNone(server.session._mailbox)
         self.assertEqual(self.factory.connections, 0)
+        self.clock.advance(0)  # the login is recorded
         ours = [call for call in self.clock.getDelayedCalls() if "Mailbox" not in str(call)]
         self.assertEqual([str(call) for call in ours if "Spool" not in str(call)], [])
 
@@ -236,7 +237,7 @@ class EndingTests(IMAPTestCase):
         mailbox = connection.protocol.session.mailbox  # type: ignore[attr-defined]
         changes = mailbox.changes
 
-        async def unavailable(folder_id: int, since: int) -> None:
+        async def unavailable(folder_id: int, since: int, claim_recent: bool) -> None:
             raise Unavailable
 
         mailbox.changes = unavailable

@@ -18,7 +18,7 @@ from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_RECIPIENTS
 from fe_mail.policy.outbound import SubmissionFacts
 from fe_mail.policy.rules import Accept, Action, Discard, Hold, Rule, Tag
-from fe_mail.reception import submission
+from fe_mail.reception import signing, submission
 from fe_mail.reception.submission import SubmissionReception
 from tests.queue.base import KEY, PEER, PostOfficeTestCase
 
@@ -53,7 +53,7 @@ class SubmissionTestCase(PostOfficeTestCase):
             self.accounts,
             self.intake,
             self.counters,
-            self.keyring,
+            signing.Signer(self.keyring, self.clock, InlineThreads().run),
             self.clock,
             hostname="mx.example.net",
             run=InlineThreads().run,
@@ -312,7 +312,7 @@ class ContentTests(SubmissionTestCase):
 
     def test_keys_at_hand(self) -> None:
         """A key is read in a thread, and once; when there are many, the oldest makes room."""
-        self.patch(submission, "MAX_SIGNING_KEYS", 2)
+        self.patch(signing, "MAX_SIGNING_KEYS", 2)
         sealed = [self.keyring.protect(generate_key(0), "dkim") for _ in range(3)]
         calls: list[int] = []
 
@@ -320,10 +320,10 @@ class ContentTests(SubmissionTestCase):
             calls.append(number)
             return InlineThreads().run(work)
 
-        self.reception.run = run  # type: ignore[method-assign, assignment]
+        signer = signing.Signer(self.keyring, self.clock, run)  # type: ignore[arg-type]
         for number in (0, 0, 1, 0, 1, 2, 1, 0):
             self.update_domain(dkim_private_key=sealed[number])
-            self.now(self.reception.signed(MAIL, self.domain))
+            self.now(signer.signed(MAIL, self.domain))
         self.assertEqual(calls, [0, 1, 2, 0])
 
     def test_no_key(self) -> None:
@@ -341,7 +341,7 @@ class ContentTests(SubmissionTestCase):
     def test_big_message(self) -> None:
         """Big ones are signed elsewhere, and arrive whole."""
         body = b"x" * 70 + b"\r\n"
-        message = MAIL + body * (submission.OFFLOAD_OCTETS // len(body) + 1)
+        message = MAIL + body * (signing.OFFLOAD_OCTETS // len(body) + 1)
         spooling = self.reception.begin(
             self.envelope("bob@elsewhere.test", sender="alice@example.org"), self.identity
         )
@@ -501,7 +501,7 @@ class FormTests(SentTestCase):
     def test_big_and_8bit(self) -> None:
         """What is done in a thread comes to the same."""
         mail = MAIL + ("ü" * 30 + "\r\n").encode() * 20_000
-        self.assertGreater(len(mail), submission.OFFLOAD_OCTETS)
+        self.assertGreater(len(mail), signing.OFFLOAD_OCTETS)
         spooling = self.reception.begin(
             self.envelope("b@x.test", sender="alice@example.org"), self.identity
         )
