@@ -32,7 +32,6 @@ from fe_mail.http.work import Work
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
-from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
@@ -68,9 +67,6 @@ class Edges:
         self._config: Config = inside.config
         self._tls = tls
         self._demo = demo
-        self._srs = SRS(
-            [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
-        )
         self._catalogs = Catalogs()
         self._proxies = Proxies(self._config.web.trusted_proxies)
         self.memory = Budget()
@@ -140,7 +136,6 @@ class Edges:
             count=self._count_rule,
             checks=check_table(inside.resolver),
             trusted=self._config.listen.proxy_networks,
-            srs=self._srs,
             hold=hold_reason if self._demo else None,
             memory=self.memory,
         )
@@ -220,6 +215,7 @@ class Edges:
             departure=inside.departure,
             login=inside.login,
             router=inside.router,
+            prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
             accounts=stores.accounts,
             counters=stores.counters,
@@ -317,7 +313,7 @@ class Edges:
         couriers: dict[str, Courier] = {
             "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
-            "forward": ForwardCourier(remote, self._srs, inside.clock),
+            "forward": ForwardCourier(remote, inside.srs, inside.clock),
             "webhook": webhook,
         }
         bounces = Bounces(

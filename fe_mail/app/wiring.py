@@ -16,6 +16,7 @@ from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
@@ -38,6 +39,7 @@ from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.sqlite.spool_upgrade import bring_in_spool
 from fe_mail.adapters.threads import ReactorThreads
 from fe_mail.app.config import Config
+from fe_mail.mailauth.srs import SRS
 from fe_mail.model.errors import AuthenticationFailed, MailError
 from fe_mail.ports import HTTPPost, Resolver
 from fe_mail.queue.intake import Intake
@@ -144,11 +146,15 @@ class Inside:
         self.site = make_site(config)
         accounts, keyring = stores.accounts, stores.keyring
         self.login = Login(accounts, keyring, stores.counters, reactor, stores.journal)
+        self.srs = SRS([secret.encode() for secret in config.keys.srs], names.web_host)
         self.router = Router(
             accounts,
             max_forwarded=config.limits.forwarded,
             own_hosts=(names.mx_host, names.smtp_host),
+            srs=self.srs,
+            clock=reactor,
         )
+        self.prospects = Prospects(accounts, self.router)
         self.users = Users(accounts, keyring, stores.counters, reactor, run=stores.run_costly)
         self.domains = Domains(
             accounts,
@@ -167,6 +173,7 @@ class Inside:
             stores.bus,
             reactor,
             self.site,
+            router=self.router,
             run=stores.run_costly,
         )
         self.intake = Intake(stores.queue, stores.bus)

@@ -7,6 +7,7 @@ from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -25,6 +26,7 @@ class Services:
     departure: Departure
     login: Login
     router: Router
+    prospects: Prospects
     webhook_keys: WebhookKeys
     accounts: AliasStore
     counters: Counters

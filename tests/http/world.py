@@ -24,6 +24,7 @@ from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
@@ -181,6 +182,7 @@ class HTTPTestCase(SynchronousTestCase):
             exchange_domains=("mx.example.net",),
             web_host="mail.example.net",
         )
+        self.router = Router(self.accounts)
         self.services = self._services()
 
     def _services(self) -> Services:
@@ -194,7 +196,8 @@ class HTTPTestCase(SynchronousTestCase):
             ),
             aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
             login=Login(accounts, keyring, self.counters, clock, MemoryJournal()),
-            router=Router(accounts),
+            router=self.router,
+            prospects=Prospects(accounts, self.router),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
             accounts=accounts,
             counters=self.counters,
