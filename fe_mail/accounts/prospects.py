@@ -53,10 +53,7 @@ class Prospects:
 
     async def of_alias(self, reader: User | None, domain: Domain, alias: Alias) -> list[Sentence]:
         """What is wrong with an alias as it is stored."""
-        found = await self._claim(domain)
-        if alias.is_enabled:
-            route = await self._router.prospect(alias, domain)
-            found += explain_alias(route, alias, _view(reader))
+        found = [*await self._claim(domain), *await self.ways_of(reader, domain, alias)]
         if alias.sealing_key and not alias.has_imap:
             found.append(
                 Sentence(
@@ -67,6 +64,20 @@ class Prospects:
             )
         return found[:MAX_WARNINGS]
 
+    async def ways_of(self, reader: User | None, domain: Domain, alias: Alias) -> list[Sentence]:
+        """Which of its ways lead nowhere, whether or not mail for its domain is taken."""
+        if not alias.is_enabled:
+            return []
+        if domain.is_catchall_regex_disabled and (alias.name == "*" or is_pattern(alias.name)):
+            return [
+                Sentence(
+                    "%(alias)s takes nothing: catch-all and regular expressions are switched off.",
+                    alias=_name(alias),
+                )
+            ]
+        route = await self._router.prospect(alias, domain)
+        return list(explain_alias(route, alias, _view(reader)))
+
     async def of_domain(self, reader: User | None, domain: Domain) -> list[Sentence]:
         """What is wrong with a domain as a whole: whether it counts, and who hears of trouble."""
         found = await self._claim(domain)
@@ -75,6 +86,25 @@ class Prospects:
             if not route.targets:
                 found += [explain(route, end, _view(reader)) for end in route.dead_ends[:1]]
         return found
+
+    async def of_new_domain(self, reader: User, domain: Domain) -> list[Sentence]:
+        """The same; if the owner's own mailbox at it waits for a password, that explains it."""
+        mailbox = await self.own_mailbox(domain, reader.email)
+        if mailbox is None:
+            return await self.of_domain(reader, domain)
+        ways = await self.ways_of(reader, domain, mailbox)
+        return [*await self._claim(domain), *ways]
+
+    async def of_changed_domain(self, reader: User | None, domain: Domain) -> list[Sentence]:
+        """A domain with other settings: they may have cut off some of its aliases."""
+        found = await self.of_domain(reader, domain)
+        page = await self._accounts.aliases(domain.id, Query(limit=MAX_LOOKED_AT))
+        for alias in page.items:
+            if alias.recipients and _may_see_alias(reader, domain, alias):
+                found += await self.ways_of(reader, domain, alias)
+            if len(found) >= MAX_WARNINGS:
+                break
+        return found[:MAX_WARNINGS]
 
     async def of_account(self, user: User) -> list[Sentence]:
         """What becomes of mail to the account's own address, if that is hosted here."""
@@ -91,16 +121,22 @@ class Prospects:
         )
         return [told, *what]
 
-    async def of_loss(self, reader: User | None, alias: Alias) -> list[Sentence]:
-        """What else leads nowhere since an alias is gone or disabled."""
-        found: list[Sentence] = []
-        is_single = alias.name != "*" and not is_pattern(alias.name)
-        name = alias.address if is_single else alias.domain_name
-        async for domain, other in self.relying_on(reader, name):
-            route = await self._router.prospect(other, domain)
-            if other.id != alias.id and other.is_enabled:
-                found += explain_alias(route, other, _view(reader))
-        return found[:MAX_WARNINGS]
+    async def of_change(
+        self, reader: User | None, domain: Domain, before: Alias, after: Alias
+    ) -> list[Sentence]:
+        """What is wrong with it now, and with those that relied on what it was."""
+        found = await self.of_alias(reader, domain, after)
+        found += await self.of_loss(reader, before.address)
+        return list({str(sentence): sentence for sentence in found}.values())
+
+    async def of_loss(self, reader: User | None, address: str) -> list[Sentence]:
+        """What leads nowhere of all that relies on an alias which is gone, disabled or changed."""
+        found: dict[str, Sentence] = {}
+        name, _, domain_name = address.rpartition("@")
+        is_single = name != "*" and not is_pattern(name)
+        async for domain, alias in self.relying_on(reader, address if is_single else domain_name):
+            found.update((str(each), each) for each in await self.ways_of(reader, domain, alias))
+        return list(found.values())[:MAX_WARNINGS]
 
     async def of_lost_domain(self, reader: User | None, name: str) -> list[Sentence]:
         """The aliases of other domains that led into one that is removed."""
@@ -114,6 +150,13 @@ class Prospects:
                 )
             )
         return found[:MAX_WARNINGS]
+
+    async def own_mailbox(self, domain: Domain, email: str) -> Alias | None:
+        """The mailbox that the address of an account has at its own domain, before its password."""
+        address = parse_address(email)
+        rows = await self._accounts.route_rows(address.base, address.domain)
+        named = next((row.named for row in rows if row.domain.id == domain.id), None)
+        return named if named and named.has_imap and not named.sealing_key else None
 
     async def relying_on(
         self, reader: User | None, address: str
@@ -148,7 +191,7 @@ class Prospects:
         template = Sentence(
             "It is not proven yet that %(domain)s is yours, so no mail for it is taken."
             if chosen is None
-            else "The mail of %(domain)s goes to another account, which proved that it is theirs."
+            else "The mail of %(domain)s goes to another account of this server."
         ).template
         return [Sentence(template, domain=display_domain(domain.name))]
 

@@ -5,6 +5,7 @@ import contextlib
 from fe_mail.api.call import Call
 from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
+from fe_mail.api.warnings import with_warnings
 from fe_mail.model.errors import Conflict, Invalid
 from fe_mail.model.identity import Identity
 from fe_mail.model.sentence import Sentence
@@ -22,7 +23,8 @@ async def register(call: Call) -> object:
     users = call.services.users
     user = await users.register(_text(call, "email"), _text(call, "password"))
     shown = user_object(user, call.api.default_quota_octets)
-    return {**shown, "api_token": await users.api_token(user)}
+    shown = {**shown, "api_token": await users.api_token(user)}
+    return with_warnings(call, shown, await call.services.prospects.of_account(user))
 
 
 def _text(call: Call, name: str) -> str:
@@ -50,7 +52,8 @@ async def change(call: Call) -> object:
     fields = {name: _text(call, name) for name in _TEXTS if name in call.fields}
     fields.pop("avatar_url", None)
     user = await call.services.users.update(call.owner, **fields)
-    return user_object(user, call.api.default_quota_octets)
+    shown = user_object(user, call.api.default_quota_octets)
+    return with_warnings(call, shown, await call.services.prospects.of_account(user))
 
 
 async def _change_settings(call: Call, identity: Identity) -> object:

@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     password.add_argument(
         "--override", action="store_true", help="begin with an EMPTY mailbox; the old mail is gone"
     )
-    route = areas.add_parser("route", help="where does this address go?")
-    route.add_argument("address")
+    route = areas.add_parser("route", help="where does this address go? Or: what leads nowhere?")
+    route.add_argument("address", nargs="?", help="without it, everything that leads nowhere")
     verify = areas.add_parser("verify", help="check every invariant of the stores")
     verify.add_argument(
         "--mailbox",
@@ -84,6 +84,11 @@ def _domain(areas: Any) -> None:
     add = actions.add_parser("add")
     add.add_argument("name")
     add.add_argument("--user", help="e-mail of the account; the first admin by default")
+    add.add_argument(
+        "--catchall",
+        metavar="ADDRESS",
+        help="where every other address goes, or none; the account's address by default",
+    )
     actions.add_parser("list")
     actions.add_parser("records", help="DNS records to publish").add_argument("name")
     actions.add_parser("verify", help="look at the DNS now").add_argument("name")

@@ -24,7 +24,8 @@ LEAVING = ("leave_password",)
 
 async def profile(visit: Visit) -> Result:
     """Name, address, language, password."""
-    return Page("account/profile.html", {"form": _shown(visit)})
+    warnings = await visit.services.prospects.of_account(visit.owner)
+    return Page("account/profile.html", {"form": _shown(visit), "warnings": warnings})
 
 
 def _shown(visit: Visit) -> dict[str, object]:

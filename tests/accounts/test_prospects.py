@@ -194,7 +194,7 @@ class WarningTests(ProspectsTestCase):
         self.change(box, is_enabled=False, error_code_if_disabled=250)
         lost = ["box@example.org is disabled, and its mail is thrown away."]
         self.assertEqual(self.warned(alias), lost)
-        self.assertEqual(texts(self.now(self.prospects.of_loss(self.user, box))), lost)
+        self.assertEqual(texts(self.now(self.prospects.of_loss(self.user, box.address))), lost)
 
     def test_removed_target(self) -> None:
         """Removing what another relies on tells of the other, also in another domain."""
@@ -208,7 +208,7 @@ class WarningTests(ProspectsTestCase):
             "a@example.org leads to box@example.org, which does not exist.",
             "b@other.test leads to box@example.org, which does not exist.",
         ]
-        self.assertEqual(texts(self.now(self.prospects.of_loss(self.user, box))), expected)
+        self.assertEqual(texts(self.now(self.prospects.of_loss(self.user, box.address))), expected)
 
     def test_removed_catch_all(self) -> None:
         """What only a catch-all took is told of when it goes."""
@@ -216,7 +216,7 @@ class WarningTests(ProspectsTestCase):
         alias = self.create("a", "any@example.org")
         self.assertEqual(self.warned(alias), [])
         self.now(self.aliases.delete(self.user, self.domain, catch_all))
-        found = texts(self.now(self.prospects.of_loss(self.user, catch_all)))
+        found = texts(self.now(self.prospects.of_loss(self.user, catch_all.address)))
         self.assertEqual(found, ["a@example.org leads to any@example.org, which does not exist."])
 
     def test_removed_behind_a_catch_all(self) -> None:
@@ -224,7 +224,7 @@ class WarningTests(ProspectsTestCase):
         box = self.create("box", "x@t.test")
         self.create("*", "box@example.org")
         self.now(self.aliases.delete(self.user, self.domain, box))
-        found = texts(self.now(self.prospects.of_loss(self.user, box)))
+        found = texts(self.now(self.prospects.of_loss(self.user, box.address)))
         self.assertEqual(found, ["box@example.org leads to itself."])
 
     def test_removed_domain(self) -> None:
