@@ -9,7 +9,7 @@ from functools import partial
 
 from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.accounts.in_charge import server_admins
-from fe_mail.app.cli_routes import print_warnings, route
+from fe_mail.app.cli_routes import print_warnings, route, unheard
 from fe_mail.app.log import escape
 from fe_mail.app.verify import broken_invariants
 from fe_mail.app.wiring import Inside
@@ -336,6 +336,8 @@ async def verify(services: Inside, options: Options) -> int:
         problems += await _inside_mailbox(services, address)
     for problem in problems:
         print(problem)
+    async for text in unheard(services):
+        print(f"Note: {text}")
     print(f"{len(problems)} problems." if problems else "Every invariant holds.")
     return 1 if problems else 0
 

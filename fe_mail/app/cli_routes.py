@@ -11,7 +11,7 @@ from fe_mail.model.page import every
 from fe_mail.model.route import Route
 from fe_mail.model.sentence import Sentence
 
-__all__ = ["dead_ends", "print_warnings", "route"]
+__all__ = ["dead_ends", "print_warnings", "route", "unheard"]
 
 
 def print_warnings(sentences: Iterable[Sentence]) -> None:
@@ -60,13 +60,19 @@ async def _everything(services: Inside) -> int:
     return 1 if found else 0
 
 
+async def unheard(services: Inside) -> AsyncIterator[str]:
+    """The domains whose mail is not taken, and those where nobody hears of trouble."""
+    async for domain in every(partial(services.stores.accounts.domains, None)):
+        for sentence in await services.prospects.of_domain(None, domain):
+            yield f"{display_domain(domain.name)}: {sentence}"
+
+
 async def dead_ends(services: Inside) -> AsyncIterator[str]:
     """One line for each domain, alias and account whose mail leads nowhere, or not everywhere."""
     accounts = services.stores.accounts
+    async for text in unheard(services):
+        yield text
     async for domain in every(partial(accounts.domains, None)):
-        name = display_domain(domain.name)
-        for sentence in await services.prospects.of_domain(None, domain):
-            yield f"{name}: {sentence}"
         async for alias in every(partial(accounts.aliases, domain.id)):
             for sentence in await services.prospects.ways_of(None, domain, alias):
                 yield f"{display_address(alias.address)}: {sentence}"

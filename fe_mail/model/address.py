@@ -16,7 +16,7 @@ import attrs
 import idna
 
 from fe_mail.model.errors import Invalid
-from fe_mail.model.scripts import has_hidden, is_mixed
+from fe_mail.model.scripts import has_hidden, is_mixed, is_pretending
 
 __all__ = [
     "MAX_ADDRESS_OCTETS",
@@ -95,7 +95,8 @@ def _display_label(label: str) -> str:
         shown = idna.ulabel(label)
     except (idna.IDNAError, UnicodeError):
         return label
-    return label if is_mixed(shown) or has_hidden(shown) else shown
+    feigns = is_mixed(shown) or is_pretending(shown) or has_hidden(shown)
+    return label if feigns else shown
 
 
 def display_address(text: str) -> str:

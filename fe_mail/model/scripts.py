@@ -11,7 +11,7 @@ Unicode Technical Standard 39 §5.2 ("highly restrictive"); RFC 8264 §9; RFC 58
 import re
 import unicodedata
 
-__all__ = ["has_hidden", "is_mixed", "is_plain"]
+__all__ = ["has_hidden", "is_mixed", "is_plain", "is_pretending"]
 
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 # Default_Ignorable_Code_Point of other categories, blanks that count as letters or symbols, and a
@@ -25,6 +25,11 @@ _TOGETHER = (
     frozenset({"LATIN", "CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA"}),
     frozenset({"LATIN", "CJK", "IDEOGRAPHIC", "BOPOMOFO"}),
     frozenset({"LATIN", "CJK", "IDEOGRAPHIC", "HANGUL"}),
+)
+# Cyrillic and Greek letters that look like Latin ones.
+_LOOKALIKES = frozenset(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u04cf"
+    "\u03bf\u03bd\u03b9\u03c1\u03ba\u03c5"
 )
 _OF_NO_SCRIPT = frozenset({"MODIFIER", "KATAKANA-HIRAGANA"})
 
@@ -46,6 +51,12 @@ def is_mixed(text: str) -> bool:
     zeros = {ord(each) - unicodedata.decimal(each) for each in text if each.isdecimal()}
     is_single = len(scripts) <= 1 or any(scripts <= together for together in _TOGETHER)
     return not is_single or len(zeros) > 1
+
+
+def is_pretending(text: str) -> bool:
+    """A word that could be Latin to the eye and is nothing of the kind."""
+    letters = {character for character in text if character.isalpha()}
+    return bool(letters) and letters <= _LOOKALIKES
 
 
 def is_plain(text: str) -> bool:
