@@ -232,14 +232,22 @@ class Walk:
         domain_id = domain.id if domain else ""
         for user in people.values():
             if await self._reach(user, address, place, domain_id):
-                del self.dead_ends[end:]
+                self._forget(end, place)
                 return True
-        del self.dead_ends[end:]
+        self._forget(end, place)
         boxes = [*((user, domain) for user in theirs), *((user, None) for user in ours)]
         for user, within in boxes:
             async for alias in mailboxes_of(self.accounts, user, within):
                 return self._add("local", alias.address, place, alias.domain_id, alias.id)
         return self._end(Cause.NOBODY, place)
+
+    def _forget(self, end: int, place: int) -> None:
+        """What was tried for people, and that an alias in their place is switched off."""
+        self.dead_ends = [
+            each
+            for each in self.dead_ends[:end]
+            if each.step != place or each.cause not in (Cause.DISABLED, Cause.DROPPED)
+        ]
 
     async def _reach(self, user: User, address: Address, place: int, domain_id: str) -> bool:
         try:

@@ -47,6 +47,7 @@ class InChargeTests(RoutingTestCase):
                 )
                 found = self.reached("postmaster@example.org")
                 self.assertEqual(found, [f"forward {self.user.email}"])
+                self.assertEqual(self.route("postmaster@example.org").dead_ends, ())
                 self.now(self.accounts.delete_alias(alias.id))
 
     def test_dead_ends(self) -> None:
