@@ -22,7 +22,7 @@ from collections.abc import Iterable
 
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.accounts.in_charge import Records
+from fe_mail.accounts.in_charge import ROLES, Records
 from fe_mail.accounts.patterns import is_pattern
 from fe_mail.accounts.walk import MAX_DEPTH, MAX_LOOKUPS, NOWHERE, Walk, without_needless_tags
 from fe_mail.mailauth.srs import SRS
@@ -78,7 +78,12 @@ class Router:
             return await self._route_report(self._srs, self._clock, address, is_report)
         walk = self._walk(claim)
         if await walk.begin(address):
-            return self._conclude(walk, address)
+            route = self._conclude(walk, address)
+            if not route.targets and walk.targets and address.base in ROLES:
+                walk = self._walk(claim)
+                await walk.begin_with_people(address)
+                route = self._conclude(walk, address)
+            return route
         return Route(address=str(address), is_hosted=False, steps=tuple(walk.steps))
 
     async def _route_report(

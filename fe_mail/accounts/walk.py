@@ -72,6 +72,13 @@ class Walk:
     steps: list[Step] = attrs.field(factory=list)
     _done: dict[str, bool] = attrs.field(factory=dict, init=False)
 
+    async def begin_with_people(self, address: Address) -> bool:
+        """From postmaster or abuse, as if no alias took their mail."""
+        claim = await self._claim(address)
+        domain = claim.domain if claim else None
+        self.steps.append(Step(address=key_of(address), domain=domain))
+        return await self._reach_somebody(domain, address, 0)
+
     async def begin(self, address: Address) -> bool:
         """Walk on from here. False: the address is none of ours."""
         claim = await self._claim(address)

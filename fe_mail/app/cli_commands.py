@@ -71,6 +71,9 @@ async def user(services: Inside, options: Options) -> int:
         for each in mine:
             if not await accounts.domains_named(each.name):
                 print_warnings(await services.prospects.of_lost_domain(None, each.name))
+        print_warnings(await services.prospects.of_loss(None, person.email))
+        async for text in unheard(services):
+            print(f"Note: {text}")
     return 0
 
 

@@ -113,6 +113,11 @@ class InChargeTests(RoutingTestCase):
         self.add_alias(other, "root", has_imap=True, sealing_key=b"public", user_id=self.admin.id)
         self.assertEqual(self.reached("abuse@example.org"), ["local root@other.test"])
 
+    def test_too_many(self) -> None:
+        """More targets than there may be: an admin rather than nobody."""
+        self.add_alias(self.domain, "postmaster", *(f"u{n}@t.test" for n in range(11)))
+        self.assertEqual(self.reached("postmaster@example.org"), [f"forward {self.user.email}"])
+
     def test_nobody(self) -> None:
         """If there is truly nobody, mail comes back later; it is not bounced."""
         self.at_home(self.user, "nowhere")

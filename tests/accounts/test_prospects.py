@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from twisted.python.failure import Failure
+
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.explaining import may_see_all, sees
@@ -11,8 +13,10 @@ from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.address import parse_address
 from fe_mail.model.errors import Invalid
+from fe_mail.model.route import Cause
 from fe_mail.model.sentence import Sentence
 from tests.accounts.fakes import AccountsTestCase
+from tests.accounts.processes import ProcessesTestCase
 from tests.accounts.test_domains import SITE, keygen
 
 
@@ -428,3 +432,43 @@ class NewDomainTests(ProspectsTestCase):
         """An own address that no alias can have: another recipient is needed."""
         self.owner = self.change_user(self.owner, email='"a b"@new.test')
         self.fails(Invalid, self.domains.create(self.owner, "new.test"))
+
+
+class TwoAtOnceTests(ProcessesTestCase):
+    """Two processes that save at the same moment."""
+
+    def test_circle(self) -> None:
+        """
+        a to b, and b to a: one of them is refused, or both are stored and mail waits.
+
+        It is never dropped, and whoever looks is told.
+        """
+        outcomes = {self.both(pause) for pause in range(12)}
+        self.assertEqual(outcomes, {"refused", "waits"})
+
+    def both(self, pause: int) -> str:
+        """What comes of it if one pauses after so many steps, until the other is done."""
+        self.begin_anew()
+        processes = (self.process(), self.process())
+        saves = [
+            process.run(
+                process.aliases.create(
+                    self.eva, self.domain, {"name": name, "recipients": [f"{other}@example.org"]}
+                )
+            )
+            for process, name, other in zip(processes, "ab", "ba", strict=True)
+        ]
+        processes[0].steps(pause)
+        for process in reversed(processes):
+            process.finish()
+        refused = [each for each in saves if isinstance(each.result, Failure)]
+        for each in refused:
+            self.failureResultOf(each, Invalid)
+        router = Router(self.onlooker.accounts)
+        route = self.now(router.route(parse_address("a@example.org")))
+        assert route.refusal is not None
+        if refused:
+            return "refused"
+        assert route.fault is not None
+        self.assertEqual((route.refusal.code, route.fault.cause), (451, Cause.LOOP))
+        return "waits"
