@@ -262,7 +262,8 @@ async def log(services: Inside, options: Options) -> int:
         of.id, Query(limit=max(1, options.limit)), kind=options.kind
     )
     for entry in found.items:
-        detail = " ".join(f"{name}={value}" for name, value in entry.detail.items() if value)
+        shown = {name: display_address(value) for name, value in entry.detail.items() if value}
+        detail = " ".join(f"{name}={value}" for name, value in shown.items())
         print(escape(f"{_moment(entry.created_at)}  {entry.kind:<12} {entry.remote} {detail}"))
     if not found.items:
         print("Nothing is logged.")
@@ -305,8 +306,8 @@ def _print_queue(entries: Sequence[QueueEntry]) -> None:
             (
                 entry.message.id,
                 _moment(entry.message.created_at),
-                entry.message.reverse_path or "<>",
-                delivery.target.address,
+                display_address(entry.message.reverse_path) or "<>",
+                display_address(delivery.target.address),
                 f"{delivery.state.value} ({delivery.hold_reason})"
                 if delivery.hold_reason
                 else delivery.state.value,
@@ -321,10 +322,12 @@ def _print_queue(entries: Sequence[QueueEntry]) -> None:
 def _print_entry(entry: QueueEntry) -> None:
     message = entry.message
     print(f"Id:          {message.id}\nSource:      {message.source}")
-    print(f"From:        {message.reverse_path or '<>'}\nMessage-ID:  {message.message_id}")
+    print(f"From:        {display_address(message.reverse_path) or '<>'}")
+    print(f"Message-ID:  {message.message_id}")
     print(f"Size:        {message.size_octets} octets\nSince:       {_moment(message.created_at)}")
     for each in entry.deliveries:
-        print(f"\nTo:          {each.recipient}\nGoes to:     {each.target.address}")
+        print(f"\nTo:          {display_address(each.recipient)}")
+        print(f"Goes to:     {display_address(each.target.address)}")
         print(f"By:          {each.target.courier}\nState:       {each.state.value}")
         if each.hold_reason:
             print(f"Held:        {each.hold_reason}")
