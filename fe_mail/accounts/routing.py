@@ -20,6 +20,7 @@ mended. Enhanced status codes: RFC 3463 §3.2 to §3.5.
 import secrets
 from collections.abc import Iterable
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.in_charge import ROLES, Records
@@ -127,7 +128,7 @@ class Router:
             for end in walk.dead_ends
             if end.cause is not Cause.UNKNOWN or not end.address.startswith(f"{address.local}@")
         ]
-        return self._conclude(walk, address)
+        return _renamed(self._conclude(walk, address), address.local, alias.name)
 
     def _walk(self, claim: DomainId | None, candidate: Alias | None = None) -> Walk:
         return Walk(
@@ -156,6 +157,22 @@ class Router:
             places=tuple(places.values()),
             dead_ends=tuple(walk.dead_ends),
         )
+
+
+def _renamed(route: Route, local: str, name: str) -> Route:
+    """A route that began with a made-up name, with the name of the alias in its place."""
+
+    def renamed(address: str) -> str:
+        return f"{name}{address.removeprefix(local)}" if address.startswith(local) else address
+
+    return attrs.evolve(
+        route,
+        address=renamed(route.address),
+        steps=tuple(attrs.evolve(each, address=renamed(each.address)) for each in route.steps),
+        dead_ends=tuple(
+            attrs.evolve(each, address=renamed(each.address)) for each in route.dead_ends
+        ),
+    )
 
 
 def _refused(step: Step, refusal: Status) -> Route:

@@ -125,9 +125,9 @@ class CircleTests(ProspectsTestCase):
 
     def test_own_domain_as_host(self) -> None:
         """“The same name at this host” where the host is the domain itself."""
-        self.refused("*", "example.org")
-        self.refused("a", "example.org")
-        self.refused("/^x/", "example.org")
+        for name in ("*", "a", "/^x/"):
+            text = self.refused(name, "example.org")
+            self.assertEqual(text, f"{name}@example.org leads to itself.")
 
     def test_pattern(self) -> None:
         """A regex that takes what it leads to; what depends on the match cannot be told."""
