@@ -63,7 +63,9 @@ class Aliases:
         run: Offload = run_here,
     ) -> None:
         self._accounts = accounts
-        self._prospects = Prospects(accounts, router or Router(accounts))
+        self._prospects = Prospects(
+            accounts, router or Router(accounts, max_forwarded=site.max_forwarded)
+        )
         self._aftermath = Aftermath(accounts, mailboxes, bus)
         self._keys = Keys(accounts, keyring, mailboxes, self._aftermath, clock, run=run)
         self._mailboxes = mailboxes

@@ -138,6 +138,7 @@ class DisplayTests(SynchronousTestCase):
             "mail.xn--p1ai": "mail.рф",
             "xn--pple-43d.com": "xn--pple-43d.com",
             "xn--80ak6aa92e.com": "xn--80ak6aa92e.com",
+            "xn--sw8hj0a.ws": "xn--sw8hj0a.ws",
             "xn--": "xn--",
             "xn--a": "xn--a",
             "example.org": "example.org",
@@ -147,3 +148,4 @@ class DisplayTests(SynchronousTestCase):
             self.assertEqual(display_address(f"a@{text}"), f"a@{shown}")
         self.assertEqual(display_address("https://xn--p1ai/x"), "https://xn--p1ai/x")
         self.assertEqual(display_address("*@xn--p1ai"), "*@рф")
+        self.assertEqual(display_address("xn--p1ai@xn--p1ai"), "xn--p1ai@рф")

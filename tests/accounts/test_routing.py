@@ -277,6 +277,18 @@ class RecursionTests(RoutingTestCase):
         self.add_alias(self.domain, "d", "x@t.test")
         self.assertEqual(self.forwards("a@example.org"), ["x@t.test"])
 
+    def test_as_the_catch_all(self) -> None:
+        """One recipient of an alias is where the catch-all leads too: both get a copy."""
+        self.add_alias(self.domain, "*", "x@t.test")
+        self.add_alias(self.domain, "a", "y@t.test", "x@t.test")
+        self.assertEqual(self.forwards("a@example.org"), ["y@t.test", "x@t.test"])
+
+    def test_claimed_elsewhere(self) -> None:
+        """A recipient in a domain that nobody has proven goes to where its DNS leads."""
+        self.add_domain("moving.test", has_txt_record=False)
+        self.add_alias(self.domain, "a", "x@moving.test")
+        self.assertEqual(self.forwards("a@example.org"), ["x@moving.test"])
+
     def test_depth(self) -> None:
         """A chain has an end."""
         for n in range(MAX_DEPTH + 2):
