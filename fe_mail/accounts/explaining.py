@@ -74,6 +74,11 @@ def explain(route: Route, end: DeadEnd, may_see: MaySee) -> Sentence:
         if step.parent < 0:
             return Sentence("%(address)s does not exist.", address=display_address(end.address))
         before = route.steps[step.parent].address
+    if end.cause is Cause.LOOP and end.address == before and step.taken_by == ("*",):
+        return Sentence(
+            "%(address)s has no alias of its own, so the catch-all that leads to it is a circle.",
+            address=display_address(end.address),
+        )
     if end.cause is Cause.LOOP and end.address == before:
         return Sentence("%(address)s leads to itself.", address=display_address(end.address))
     values = {"before": display_address(before), "address": display_address(end.address)}

@@ -140,8 +140,11 @@ class Walk:
     async def _take(self, claim: RouteRows, address: Address, place: int) -> bool:
         """Collect the targets of an address in a claimed domain."""
         matches = await self._matches(claim, address)
-        owners = frozenset(alias.user_id for alias, _ in matches)
-        self.steps[place] = attrs.evolve(self.steps[place], owners=owners)
+        self.steps[place] = attrs.evolve(
+            self.steps[place],
+            owners=frozenset(alias.user_id for alias, _ in matches),
+            taken_by=tuple(alias.name for alias, _ in matches),
+        )
         found = False
         for alias, groups in matches:
             found = await self._deliver_to(alias, groups, address, place) or found

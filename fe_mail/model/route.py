@@ -45,13 +45,14 @@ class Step:
     An address on the way. ``parent`` is the number of the step that named it, -1 for the first.
 
     ``domain`` is the claim that it was looked up in, None for an address that is not hosted;
-    ``owners`` are the ids of the users whose aliases took it.
+    ``owners`` are the ids of the users whose aliases took it, ``taken_by`` the names of these.
     """
 
     address: str
     parent: int = -1
     domain: Domain | None = None
     owners: frozenset[str] = frozenset()
+    taken_by: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -110,7 +110,7 @@ class CircleTests(ProspectsTestCase):
     def test_catch_all(self) -> None:
         """A catch-all to what only it takes; to an alias that is there it is fine."""
         text = self.refused("*", "me@example.org")
-        self.assertEqual(text, "me@example.org leads to itself.")
+        self.assertEqual(text, ONLY_CAUGHT.format("me"))
         self.create("me", "x@t.test")
         self.assertEqual(self.warned(self.create("*", "me@example.org")), [])
 
@@ -171,6 +171,9 @@ class CircleTests(ProspectsTestCase):
         self.assertEqual(self.warned(self.create("a", "b@example.org", "c@example.org")), [])
 
 
+ONLY_CAUGHT = (
+    "{}@example.org has no alias of its own, so the catch-all that leads to it is a circle."
+)
 NOT_YET = (
     "The mailbox of a@example.org takes no mail before its first password: "
     "until then senders are asked to try again."
@@ -229,7 +232,7 @@ class WarningTests(ProspectsTestCase):
         self.create("*", "box@example.org")
         self.now(self.aliases.delete(self.user, self.domain, box))
         found = texts(self.now(self.prospects.of_loss(self.user, box.address)))
-        self.assertEqual(found, ["box@example.org leads to itself."])
+        self.assertEqual(found, [ONLY_CAUGHT.format("box")])
 
     def test_removed_domain(self) -> None:
         """Aliases of other domains that led into it."""
