@@ -42,7 +42,7 @@ class WarningTests(AliasTestCase):
         body = json.dumps({"name": "a", "recipients": ["b@example.org"]})
         headers = {"Content-Type": "application/json", "Accept-Language": "da"}
         answer = self.client.request("POST", PATH, body.encode(), headers)
-        self.assertIn("findes ikke", answer.json["warnings"][0])
+        self.assertIn("som ikke findes", answer.json["warnings"][0])
 
 
 class DomainWarningTests(AliasTestCase):
