@@ -19,7 +19,7 @@ from fe_mail.model.account import Alias, Domain, User
 from fe_mail.model.address import Address, display_address, display_domain, parse_address
 from fe_mail.model.errors import Invalid
 from fe_mail.model.page import Query, every
-from fe_mail.model.route import Cause
+from fe_mail.model.route import Cause, DeadEnd, Route
 from fe_mail.model.sentence import Sentence
 
 __all__ = ["Prospects"]
@@ -28,8 +28,6 @@ MAX_RELYING = 50  # aliases that lead to one address and are told of
 MAX_LOOKED_AT = 500  # aliases of one domain that lead to the same domain
 MAX_DOMAINS = 50  # of one user in which they are looked for
 MAX_WARNINGS = 20
-
-_HOPELESS = frozenset({Cause.LOOP, Cause.TOO_DEEP, Cause.TOO_MANY, Cause.EMPTY})
 
 
 class Prospects:
@@ -46,7 +44,7 @@ class Prospects:
         if not alias.is_enabled:
             return
         route = await self._router.prospect(alias, domain)
-        ends = [end for end in route.dead_ends if end.cause in _HOPELESS]
+        ends = [end for end in route.dead_ends if _is_hopeless(route, end, alias)]
         if route.targets or not ends or len(ends) != len(route.dead_ends):
             return
         raise Invalid(explain(route, ends[0], sees(user)), "recipients", "ALIAS_LEADS_NOWHERE")
@@ -194,6 +192,29 @@ class Prospects:
             else "The mail of %(domain)s goes to another account of this server."
         ).template
         return [Sentence(template, domain=display_domain(domain.name))]
+
+
+def _is_hopeless(route: Route, end: DeadEnd, alias: Alias) -> bool:
+    """Does the alias itself keep its mail from arriving? What others did wrong they may mend."""
+    if end.cause is Cause.LOOP:
+        return _closes(route, end, alias)
+    return end.cause in (Cause.TOO_DEEP, Cause.TOO_MANY) or (
+        end.cause is Cause.EMPTY and end.is_asked
+    )
+
+
+def _closes(route: Route, end: DeadEnd, alias: Alias) -> bool:
+    """Is the alias part of the circle, rather than on the way into it?"""
+    place = end.step
+    while place > 0:
+        step = route.steps[place]
+        is_own = step.domain is not None and step.domain.id == alias.domain_id
+        if is_own and alias.name in step.taken_by:
+            return True
+        if step.address == end.address:
+            return False
+        place = step.parent
+    return True
 
 
 def _view(reader: User | None) -> MaySee:

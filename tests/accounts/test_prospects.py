@@ -101,6 +101,17 @@ class CircleTests(ProspectsTestCase):
         alias = self.create("a", "b@example.org")
         self.fails(Invalid, self.aliases.update(self.user, self.domain, alias, {"name": "b"}))
 
+    def test_into_a_circle(self) -> None:
+        """Who leads into a circle of others is told; they may mend it."""
+        self.add_alias(self.domain, "b", "c@example.org")
+        self.add_alias(self.domain, "c", "b@example.org")
+        self.add_alias(self.domain, "e")
+        alias = self.create("a", "b@example.org")
+        circle = "c@example.org leads back to b@example.org, in a circle."
+        self.assertEqual(self.warned(alias), [circle])
+        empty = "e@example.org has neither a mailbox nor recipients."
+        self.assertEqual(self.warned(self.create("d", "e@example.org")), [empty])
+
     def test_through_another_domain(self) -> None:
         """Also by way of other domains."""
         other = self.add_domain("other.test")
