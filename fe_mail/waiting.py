@@ -1,14 +1,15 @@
 """
-Waiting by the clock that we were given: for a while, or for work that must not take long.
+Waiting by the clock that we were given: for a while, or for work that must not take long; and for
+several pieces of work at once.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["TookTooLong", "pause", "within"]
+__all__ = ["TookTooLong", "pause", "together", "within"]
 
 T = TypeVar("T")
 
@@ -50,3 +51,13 @@ def within(
     late = clock.callLater(seconds, give_up)
     running.addBoth(end)
     return ended
+
+
+async def together(works: Iterable[Coroutine[Deferred[Any], Any, T]]) -> list[T]:
+    """The results of all, in their order, when the last is there; the first error among them."""
+    running = [Deferred.fromCoroutine(work) for work in works]
+    results: Any = await DeferredList(running, consumeErrors=True)
+    for is_result, result in results:
+        if not is_result:
+            result.raiseException()
+    return [result for _, result in results]

@@ -23,6 +23,7 @@ from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.http import MemoryHTTP
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
 from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.adapters.sqlite.counters import SQLiteCounters
 from fe_mail.adapters.sqlite.database import Database
@@ -173,4 +174,5 @@ FAKES: dict[str, Callable[..., Any]] = {
     "Resolver": TableResolver,
     "SessionStore": MemoryAccountStore,
     "UserStore": MemoryAccountStore,
+    "Vantage": TableVantage,
 }

@@ -22,6 +22,7 @@ from tests.adapters import (
     test_queue,
     test_smtp_client,
     test_threads,
+    test_vantage,
 )
 from tests.contracts.aliases import AliasesContract
 from tests.contracts.blobs import BlobsContract
@@ -40,6 +41,7 @@ from tests.contracts.queue import QueueContract
 from tests.contracts.resolver import ResolverContract
 from tests.contracts.sessions import SessionsContract
 from tests.contracts.users import UsersContract
+from tests.contracts.vantage import VantageContract
 from tests.fakes import FAKES, QUICK_ITERATIONS, MemoryJournal, QuickKeyring
 
 # What a store hands out is verified with the store.
@@ -127,6 +129,11 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
     ),
     "SessionStore": _accounts(SessionsContract),
     "UserStore": _accounts(UsersContract),
+    "Vantage": (
+        VantageContract,
+        test_vantage.TableVantageTests,
+        lambda: test_vantage.TableVantageTests().vantage(),
+    ),
 }
 
 

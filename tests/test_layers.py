@@ -21,7 +21,10 @@ VALUES = frozenset({"model", "ports", "budget"})
 PURE = frozenset({"message", "sieve"})
 RULES = frozenset({"mailauth", "policy"})
 SERVICES = frozenset(
-    {"accounts", "mailboxes", "groupware", "reception", "queue", "delivery", "jobs", "waiting"}
+    {
+        *("accounts", "mailboxes", "groupware", "reception", "queue", "delivery", "jobs"),
+        *("waiting", "errands"),
+    }
 )
 # Mail goes one way: the edges ask reception, reception hands to the queue, the queue to couriers.
 NOT_BACK = {
@@ -30,6 +33,7 @@ NOT_BACK = {
     "accounts": frozenset({"reception", "queue", "delivery"}),
     "mailboxes": frozenset({"reception", "queue", "delivery"}),
     "waiting": SERVICES,
+    "errands": SERVICES,
 }
 EDGES = frozenset({"smtp", "imap", "pop3", "managesieve", "dav", "api", "web"})
 SHARED_EDGE = frozenset({"http"})  # what api, web and dav have in common

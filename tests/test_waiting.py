@@ -4,7 +4,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.waiting import TookTooLong, pause, within
+from fe_mail.waiting import TookTooLong, pause, together, within
 
 
 class WaitingTests(SynchronousTestCase):
@@ -68,3 +68,34 @@ class WaitingTests(SynchronousTestCase):
         self.failureResultOf(ended, CancelledError)
         self.assertEqual(self.cancelled, [self.inner])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_together(self) -> None:
+        """All at once, their results in order; the first error after all have ended."""
+        first: Deferred[int] = Deferred()
+        second: Deferred[int] = Deferred()
+
+        async def wait(for_it: Deferred[int]) -> int:
+            return await for_it
+
+        both = Deferred.fromCoroutine(together([wait(first), wait(second)]))
+        second.callback(2)
+        self.assertNoResult(both)
+        first.callback(1)
+        self.assertEqual(self.successResultOf(both), [1, 2])
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(together([]))), [])
+
+    def test_together_with_an_error(self) -> None:
+        """Nobody is left behind: the others are waited for, or cancelled with the whole."""
+
+        async def fail() -> int:
+            raise ValueError
+
+        both = Deferred.fromCoroutine(together([fail(), self.work()]))
+        self.assertNoResult(both)
+        self.inner.callback(1)
+        self.failureResultOf(both, ValueError)
+        self.inner = Deferred(self.cancelled.append)
+        both = Deferred.fromCoroutine(together([self.work()]))
+        both.cancel()
+        self.failureResultOf(both, CancelledError)
+        self.assertEqual(len(self.cancelled), 1)

@@ -10,7 +10,7 @@ mail is not stored, see ``prospects``.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -47,6 +47,10 @@ WRONG_SECONDS = 3600.0
 _ID = re.compile(r"[0-9a-f]{24}\Z")
 
 
+async def _ask_nobody(alias: Alias) -> None:
+    """Where no mail is sent."""
+
+
 class Aliases:
     """Aliases, their mailboxes and passwords."""
 
@@ -61,7 +65,9 @@ class Aliases:
         *,
         router: Router | None = None,
         run: Offload = run_here,
+        ask_recipients: Callable[[Alias], Awaitable[None]] = _ask_nobody,
     ) -> None:
+        self._ask_recipients = ask_recipients
         self._accounts = accounts
         self._prospects = Prospects(
             accounts, router or Router(accounts, max_forwarded=site.max_forwarded)
@@ -94,9 +100,11 @@ class Aliases:
         filled = attrs.evolve(alias, domain_name=domain.name, user_email=user.email)
         await self._prospects.refuse_hopeless(user, domain, filled)
         try:
-            return await self._accounts.add_alias(alias)
+            added = await self._accounts.add_alias(alias)
         except AlreadyExists:
             raise AlreadyExists("An alias of this name exists already.") from None
+        await self._ask_recipients(added)
+        return added
 
     async def get(self, user: User, domain: Domain, id_or_name: str) -> Alias:
         """An alias that the user may see. ``NotFound``."""
@@ -143,6 +151,7 @@ class Aliases:
             await self._mailboxes.set_quota(alias.id, quota_of(changed, domain, self._site))
         if not (changed.is_enabled and changed.has_imap):
             self._end_sessions(alias)
+        await self._ask_recipients(changed)
         return changed
 
     async def delete(self, user: User, domain: Domain, alias: Alias) -> None:

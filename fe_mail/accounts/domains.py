@@ -1,10 +1,7 @@
 """
-Domains of an account: add, change, remove, and check what the DNS says of them.
+Domains of an account: add, change, remove, and check what the DNS says of them (``verifying``).
 
-Several accounts may claim one name; the TXT record decides (see ``claims``). A check stores what
-it found, unless the DNS failed to answer any question: then everything stays as it was. The
-domains of the server's own admins may send as soon as the sending records are right; those of
-other accounts wait for an admin's approval.
+Several accounts may claim one name; the TXT record decides (see ``claims``).
 
 Mail of a new domain goes to the address of its account. If that is an address of this very domain,
 it becomes a mailbox of it: a catch-all that leads to what only the catch-all takes is a circle.
@@ -20,13 +17,14 @@ from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from fe_mail.accounts import validation
 from fe_mail.accounts.aftermath import Aftermath
-from fe_mail.accounts.dns_checks import RecordCheck, check_records
-from fe_mail.accounts.dns_records import SENDING, DNSRecord, domain_records
+from fe_mail.accounts.dns_checks import DNSChecks
+from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
 from fe_mail.accounts.site import Site, quota_of
+from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
+from fe_mail.accounts.zone_file import zone_file
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.address import display_address, folded, parse_address
@@ -42,9 +40,10 @@ from fe_mail.ports import (
     MailboxStore,
     Resolver,
     UserStore,
+    Vantage,
 )
 
-__all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "RecordCheck", "Verification", "is_admin"]
+__all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "Verification", "is_admin"]
 
 DKIM_PURPOSE = "dkim"
 MAX_RETENTION_DAYS = 30
@@ -61,19 +60,6 @@ class KeyGenerator(Protocol):
         """A new RSA private key in PEM."""
 
 
-@attrs.frozen(kw_only=True)
-class Verification:
-    """A check of the DNS: the domain as it is stored now, and every result."""
-
-    domain: Domain
-    results: tuple[RecordCheck, ...]
-
-    @property
-    def is_undecided(self) -> bool:
-        """The DNS did not answer about a record that counts, so nothing was stored."""
-        return any(result.is_undecided and result.record.required for result in self.results)
-
-
 def is_admin(user: User, domain: Domain) -> bool:
     """May the user change the domain? Its admins, and the server's."""
     return user.group == "admin" or any(
@@ -88,8 +74,6 @@ class DomainRecords(AliasStore, DomainStore, UserStore, Protocol):
 class Domains:
     """Mail domains and their DNS."""
 
-    log = Logger()
-
     def __init__(
         self,
         accounts: DomainRecords,
@@ -100,10 +84,12 @@ class Domains:
         site: Site,
         keygen: KeyGenerator,
         bus: Bus,
+        vantage: Vantage,
     ) -> None:
         self._accounts = accounts
         self._keyring = keyring
-        self._resolver = resolver
+        checks = DNSChecks(resolver=resolver, vantage=vantage, clock=clock, site=site)
+        self._verifier = Verifier(accounts, checks, clock)
         self._mailboxes = mailboxes
         self._clock = clock
         self._site = site
@@ -211,6 +197,26 @@ class Domains:
         """The user's domains."""
         return await self._accounts.domains(user.id, query)
 
+    async def every(self, query: Query) -> Page[Domain]:
+        """All domains of the server: for its admins."""
+        return await self._accounts.domains(None, query)
+
+    async def allow_sending(self, admin: User, id_or_name: str, is_allowed: bool) -> Domain:
+        """
+        Let a domain send, or not any longer. ``PermissionDenied`` unless ``admin`` runs the server.
+
+        The domains of the server's admins may always send. Of several claims on a name the
+        verified one is meant. ``NotFound``.
+        """
+        if admin.group != "admin":
+            raise PermissionDenied("Only an administrator of the server decides who may send.")
+        claims = await self._candidates(id_or_name)
+        if not claims:
+            raise NotFound("The domain does not exist on this server.")
+        domain = next((claim for claim in claims if claim.has_txt_record), claims[0])
+        now = self._clock.seconds()
+        return await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
+
     async def update(self, user: User, domain: Domain, **settings: object) -> Domain:
         """Change settings; the name never changes. ``Invalid``, ``PermissionDenied``."""
         self.require_admin(user, domain)
@@ -245,66 +251,31 @@ class Domains:
         self.require_admin(user, domain)
         await self._aftermath.follow(await self._accounts.delete_domain(domain.id))
 
+    @property
+    def is_demo(self) -> bool:
+        """Is the DNS only pretended?"""
+        return self._site.is_demo
+
     def records(self, domain: Domain) -> tuple[DNSRecord, ...]:
         """What the owner has to publish."""
         return domain_records(domain, self._site)
 
+    def server_records(self, domain: Domain) -> tuple[DNSRecord, ...]:
+        """Those of the server that the domain relies on, as its zone has them if they lie there."""
+        return tuple(in_zone(record, domain) for record in self._verifier.server_records())
+
+    def zone_file(self, domain: Domain) -> str:
+        """All of them as lines of a zone file."""
+        return zone_file(domain, self.records(domain), self.server_records(domain))
+
     async def verify(self, user: User, domain: Domain) -> Verification:
         """Look every record up now, store what was found. ``PermissionDenied``."""
         self.require_admin(user, domain)
-        return await self.recheck(domain.id)
+        return await self._verifier.verify(domain.id)
 
     async def recheck(self, domain_id: DomainId) -> Verification:
         """The same without a user: for the job that does it every few hours."""
-        domain = await self._accounts.domain(domain_id)
-        results = await check_records(
-            self._resolver, domain, self._site, domain_records(domain, self._site)
-        )
-        verification = Verification(domain=domain, results=results)
-        if verification.is_undecided:
-            return verification
-        changes = await self._found(domain, {each.purpose: each for each in results})
-        now = self._clock.seconds()
-        domain = await self._accounts.update_domain(domain.id, now, **changes)
-        if domain.has_txt_record:
-            await self._end_other_claims(domain)
-        return attrs.evolve(verification, domain=domain)
-
-    async def _found(self, domain: Domain, results: Mapping[str, RecordCheck]) -> dict[str, object]:
-        now = self._clock.seconds()
-        passed = {purpose for purpose, result in results.items() if result.passed}
-        if results["spf"].is_undecided and domain.has_spf_record:
-            passed.add("spf")
-        may_send = passed.issuperset(SENDING)
-        changes: dict[str, object] = {
-            "has_mx_record": "mx" in passed,
-            "has_txt_record": "verification" in passed,
-            "has_spf_record": "spf" in passed,
-            "has_dkim_record": "dkim" in passed,
-            "has_return_path_record": "return_path" in passed,
-            "has_dmarc_record": "dmarc" in passed,
-            "last_checked_at": now,
-            "smtp_verified_at": (domain.smtp_verified_at or now) if may_send else 0.0,
-        }
-        if may_send and not domain.has_smtp and await self._is_of_server_admin(domain):
-            changes["has_smtp"] = True
-            self.log.info("The domain {domain} may send from now on.", domain=domain.name)
-        return changes
-
-    async def _is_of_server_admin(self, domain: Domain) -> bool:
-        for member in domain.members:
-            if member.group != "admin":
-                continue
-            if (await self._accounts.user(member.user_id)).group == "admin":
-                return True
-        return False
-
-    async def _end_other_claims(self, domain: Domain) -> None:
-        """The one record names this account, so no other claim can be verified any more."""
-        for other in await self._accounts.domains_named(domain.name):
-            if other.id != domain.id and other.has_txt_record:
-                now = self._clock.seconds()
-                await self._accounts.update_domain(other.id, now, has_txt_record=False)
+        return await self._verifier.verify(domain_id, SERVER_CHECK_SECONDS)
 
 
 def _own_name(user: User, domain_name: str, recipients: tuple[str, ...]) -> str:

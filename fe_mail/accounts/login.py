@@ -13,15 +13,14 @@ under another such hash. Without the password neither says anything.
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.claims import chosen_claim
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.limits import FailureLimits
 from fe_mail.accounts.passwords import (
     CHOSEN_ITERATIONS,
@@ -38,7 +37,8 @@ from fe_mail.accounts.sasl import (
     SASLExchange,
     ScramExchange,
 )
-from fe_mail.model.account import Alias, Credential, Domain, LogEntry
+from fe_mail.errands import Errands
+from fe_mail.model.account import Alias, Credential, Domain
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
@@ -48,8 +48,9 @@ from fe_mail.model.errors import (
     PermissionDenied,
 )
 from fe_mail.model.identity import Identity
-from fe_mail.model.ids import AliasId, new_id
-from fe_mail.ports import AliasStore, Counters, Journal, Keyring, UserStore
+from fe_mail.model.ids import AliasId
+from fe_mail.model.network import parse_ip
+from fe_mail.ports import AliasStore, Counters, Keyring, UserStore
 
 __all__ = ["MAX_REMEMBERED", "REMEMBER_SECONDS", "TOUCH_SECONDS", "Login"]
 
@@ -106,15 +107,16 @@ class Login:
         keyring: Keyring,
         counters: Counters,
         clock: IReactorTime,
-        journal: Journal,
+        failed: FailedLogins,
+        errands: Errands,
     ) -> None:
         self._accounts = accounts
-        self._journal = journal
+        self._failed = failed
+        self._errands = errands
         self._keyring = keyring
         self._clock = clock
         self._limits = FailureLimits(counters, keyring, clock, "login")
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._running: set[Deferred[None]] = set()
 
     def begin(self, mechanism: str, peer: Peer, protocol: str) -> SASLExchange:
         """Start an exchange. ``Invalid`` for a mechanism that is not offered."""
@@ -155,7 +157,7 @@ class Login:
     async def candidate(self, username: str, peer: Peer, protocol: str) -> _Candidate:
         """Whoever ``username`` may mean, or a stand-in that nobody can tell from it."""
         address = _address(username)
-        name = f"{address.base}@{address.domain}" if address else _printable(username)
+        name = _limited_name(username)
         await self._limits.check(peer.ip, name)
         alias, domain = await self._find(address) if address else (None, None)
         credentials = await self._credentials(alias.id if alias else AliasId("none"))
@@ -228,7 +230,9 @@ class Login:
         await self._limits.succeeded(candidate.peer.ip, candidate.name)
         now = self._clock.seconds()
         if now - credential.last_used_at >= TOUCH_SECONDS:
-            self._later(self._accounts.touch_credential(credential.id, now))
+            self._errands.later(
+                "Recording a login", lambda: self._accounts.touch_credential(credential.id, now)
+            )
         return Identity(
             alias=alias,
             domain=domain,
@@ -243,7 +247,7 @@ class Login:
             return True
 
     async def _refuse(self, candidate: _Candidate, password: str | None) -> Identity:
-        await self._limits.failed(candidate.peer.ip, candidate.name, password)
+        is_last = await self._limits.failed(candidate.peer.ip, candidate.name, password)
         self.log.info(
             "Login as {name} by {protocol} from {ip} failed.",
             name=candidate.name,
@@ -252,34 +256,16 @@ class Login:
             session_id=candidate.peer.session_id,
         )
         if candidate.alias is not None:
-            # After the answer, which must not come later because the alias exists.
-            self._clock.callLater(0, self._record, self._entry(candidate, candidate.alias))
+            self._failed.record(
+                candidate.protocol,
+                candidate.name,
+                candidate.peer.ip,
+                is_last=is_last,
+                domain_id=candidate.alias.domain_id,
+                alias_id=candidate.alias.id,
+                user_id=candidate.alias.user_id,
+            )
         raise AuthenticationFailed
-
-    def _entry(self, candidate: _Candidate, alias: Alias) -> LogEntry:
-        now = self._clock.seconds()
-        return LogEntry(
-            id=new_id(now),
-            created_at=now,
-            kind="login-failed",
-            domain_id=alias.domain_id,
-            alias_id=alias.id,
-            user_id=alias.user_id,
-            remote=candidate.peer.ip,
-            detail={"protocol": candidate.protocol, "address": candidate.name},
-        )
-
-    def _record(self, entry: LogEntry) -> None:
-        self._later(self._journal.log(entry))
-
-    def _later(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        running = Deferred.fromCoroutine(work)
-        self._running.add(running)
-        running.addErrback(self._log_failure)
-        running.addBoth(lambda _: self._running.discard(running))
-
-    def _log_failure(self, failure: Any) -> None:
-        self.log.failure("A login could not be recorded.", failure)
 
     def _recall(self, candidate: _Candidate, password: str) -> tuple[Credential, bytes] | None:
         for credential in reversed(candidate.credentials):
@@ -310,11 +296,22 @@ class Login:
     def _mac(self, credential: Credential, password: str, purpose: str) -> bytes:
         return self._keyring.mac(credential.stored_key + password.encode(), purpose)
 
+    async def lift(self, who: str) -> None:
+        """Forget the failures of an IP address or of a user name: for the operator."""
+        if parse_ip(who) is not None:
+            await self._limits.lift_address(who)
+        else:
+            await self._limits.lift_name(_limited_name(who))
+
     async def stop(self) -> None:
-        """Wait for what is still being recorded; forget what was remembered."""
-        for running in list(self._running):
-            await running
+        """Forget what was remembered."""
         self._remembered.clear()
+
+
+def _limited_name(username: str) -> str:
+    """What failures count by: the same for every spelling of an address."""
+    address = _address(username)
+    return f"{address.base}@{address.domain}" if address else _printable(username)
 
 
 def _printable(username: str) -> str:

@@ -104,10 +104,11 @@ class Prospects:
                 break
         return found[:MAX_WARNINGS]
 
-    async def of_account(self, user: User) -> list[Sentence]:
-        """What becomes of mail to the account's own address, if that is hosted here."""
+    async def of_account(self, user: User, email: str = "") -> list[Sentence]:
+        """What becomes of mail to the account's own address, or the next one, if it is hosted."""
+        email = email or user.email
         try:
-            route = await self._router.route(parse_address(user.email))
+            route = await self._router.route(parse_address(email))
         except Invalid:
             return []
         if not route.is_hosted or route.targets:
@@ -115,7 +116,7 @@ class Prospects:
         what = [explain(route, end, sees(user)) for end in route.dead_ends[:1]]
         told = Sentence(
             "Mail to %(email)s, the address of the account, reaches nobody yet.",
-            email=display_address(user.email),
+            email=display_address(email),
         )
         return [told, *what]
 

@@ -8,18 +8,34 @@ import attrs
 
 from fe_mail.model.account import Alias, Domain
 
-__all__ = ["DEFAULT_QUOTA_OCTETS", "MAX_QUOTA_OCTETS", "Site", "quota_of", "quota_within"]
+__all__ = [
+    "DEFAULT_QUOTA_OCTETS",
+    "MAX_QUOTA_OCTETS",
+    "ServerHost",
+    "Site",
+    "quota_of",
+    "quota_within",
+]
 
 GIB = 1 << 30
 DEFAULT_QUOTA_OCTETS = 10 * GIB
 MAX_QUOTA_OCTETS = 100 * GIB
 
 
+@attrs.frozen
+class ServerHost:
+    """A host name under which this server does something: ``services`` are names of roles."""
+
+    name: str
+    services: tuple[str, ...]
+
+
 @attrs.frozen(kw_only=True)
 class Site:
     """
     ``hostname`` names this server in SMTP. ``exchange_domains`` are the hosts that a domain's MX
-    records must name, ``web_host`` is where the Return-Path CNAME of a domain leads.
+    records must name, ``web_host`` is where the Return-Path CNAME of a domain leads. ``hosts`` are
+    those that people and their programs connect to. ``is_demo``: the DNS is only pretended.
     """
 
     hostname: str
@@ -27,7 +43,8 @@ class Site:
     web_host: str
     txt_prefix: str = "forward-email"  # of the TXT records that prove ownership
     return_path: str = "fe-bounces"  # label of the Return-Path CNAME
-    addresses: tuple[str, ...] = ()  # public IP addresses that mail is sent from
+    hosts: tuple[ServerHost, ...] = ()
+    is_demo: bool = False
     dkim_bits: int = 2048
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS
     max_quota_octets: int = MAX_QUOTA_OCTETS

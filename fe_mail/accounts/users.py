@@ -18,8 +18,10 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.limits import FailureLimits
 from fe_mail.accounts.passwords import check_strength, prepare, run_here
+from fe_mail.accounts.registration import Registration
 from fe_mail.accounts.validation import person_name, user_email
 from fe_mail.model.account import User, WebSession
 from fe_mail.model.errors import (
@@ -32,7 +34,9 @@ from fe_mail.model.errors import (
     PermissionDenied,
 )
 from fe_mail.model.ids import UserId, new_id
-from fe_mail.ports import Counters, Keyring, Offload, SessionStore, UserStore
+from fe_mail.model.network import parse_ip
+from fe_mail.model.page import Page, Query
+from fe_mail.ports import Counters, Keyring, Offload, SessionStore, SettingStore, UserStore
 
 __all__ = ["API_TOKEN_LENGTH", "LOCALES", "SESSION_SECONDS", "Users"]
 
@@ -45,7 +49,7 @@ LOCALES = frozenset({"en", "da"})
 _PURPOSE = "api-token"
 
 
-class UserRecords(SessionStore, UserStore, Protocol):
+class UserRecords(SessionStore, SettingStore, UserStore, Protocol):
     """What web accounts ask."""
 
 
@@ -58,6 +62,7 @@ class Users:
         keyring: Keyring,
         counters: Counters,
         clock: IReactorTime,
+        failed: FailedLogins,
         *,
         run: Offload = run_here,
     ) -> None:
@@ -65,16 +70,24 @@ class Users:
         self._accounts = accounts
         self._keyring = keyring
         self._clock = clock
+        self._failed = failed
+        self.registration = Registration(accounts)
         self._limits = FailureLimits(counters, keyring, clock, "sign-in")
         self._has_admin = False
 
-    async def register(self, email: str, password: str, locale: str = "en") -> User:
+    async def register(
+        self, email: str, password: str, locale: str = "en", *, is_by_operator: bool = False
+    ) -> User:
         """
         A new account; the first one of a server owns it.
 
-        ``Invalid`` for the address or a weak password, ``AlreadyExists`` for a taken address.
+        Its address counts as proven if it is the first or the operator makes it. ``Invalid`` for
+        the address or a weak password, ``AlreadyExists`` for a taken address, ``PermissionDenied``
+        when registration is closed.
         """
         address = user_email(email)
+        if not is_by_operator:
+            await self.registration.require()
         good = await self._judged(password, address)
         now = self._clock.seconds()
         token = secrets.token_hex(API_TOKEN_LENGTH // 2)
@@ -82,15 +95,25 @@ class Users:
             id=UserId(new_id(now)),
             email=address,
             password_hash=await self._keyring.hash_password(good),
+            has_verified_email=is_by_operator,
             locale=locale if locale in LOCALES else "en",
             created_at=now,
             updated_at=now,
             **self._token_fields(token),
         )
         try:
-            return await self._accounts.add_user(user)
+            added = await self._accounts.add_user(user)
         except AlreadyExists:
             raise AlreadyExists("This e-mail address is registered already.") from None
+        is_first = added.group == "admin" and not added.has_verified_email
+        return await self.verify_address(added) if is_first else added
+
+    async def verify_address(self, user: User) -> User:
+        """Its owner reads it, or the operator says so."""
+        if user.has_verified_email:
+            return user
+        now = self._clock.seconds()
+        return await self._accounts.update_user(user.id, now, has_verified_email=True)
 
     async def _judged(self, password: str, email: str) -> str:
         """The prepared password; judging it costs too much for the reactor."""
@@ -108,7 +131,9 @@ class Users:
         stored = user.password_hash if user and text else ""
         is_right = await self._keyring.verify_password(stored, text)
         if user is None or not is_right:
-            await self._limits.failed(remote, name, password[:MAX_TOKEN_LENGTH])
+            is_last = await self._limits.failed(remote, name, password[:MAX_TOKEN_LENGTH])
+            if user is not None:
+                self._failed.record("web", user.email, remote, is_last=is_last, user_id=user.id)
             raise AuthenticationFailed
         if user.is_banned:
             raise PermissionDenied("This account is closed.")
@@ -116,6 +141,13 @@ class Users:
         if self._keyring.is_outdated(stored):
             return await self._hash_again(user, text)
         return user
+
+    async def lift(self, who: str) -> None:
+        """Forget the failures of an IP address or of an account: for the operator."""
+        if parse_ip(who) is not None:
+            await self._limits.lift_address(who)
+        else:
+            await self._limits.lift_name(_limited_name(who))
 
     async def _hash_again(self, user: User, password: str) -> User:
         """With the costs of today. One that was changed in the meantime is left alone."""
@@ -246,6 +278,14 @@ class Users:
         changed = await self._accounts.update_user(user.id, now, password_hash=hashed)
         await self.sign_out_everywhere(changed)
         return changed
+
+    async def list(self, query: Query) -> Page[User]:
+        """Everybody: for the admins of the server."""
+        return await self._accounts.users(query)
+
+    async def get(self, user_id: UserId) -> User:
+        """By id. ``NotFound``."""
+        return await self._accounts.user(user_id)
 
     async def has_admin(self) -> bool:
         """Is somebody in charge yet? The first account always is."""

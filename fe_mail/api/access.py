@@ -23,7 +23,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.network import network_of
 
-__all__ = ["CALLS", "Access", "admit", "count"]
+__all__ = ["CALLS", "WRONG_TOKENS", "Access", "admit", "count"]
 
 MAX_AUTHORIZATION_CHARS = 4096
 
@@ -38,6 +38,7 @@ class Access(enum.Enum):
 
 
 CALLS = Limit("calls", 1000, Window.MINUTE)
+WRONG_TOKENS = Limit("wrong-tokens", 60, Window.HOUR)  # a right one is asked for no limit
 
 
 async def admit(call: Call, access: Access) -> None:
@@ -83,6 +84,7 @@ async def _admit_token(call: Call, token: str) -> None:
     try:
         user = await call.api.services.users.by_token(token)
     except (NotFound, AuthenticationFailed):
+        await _spend(call, WRONG_TOKENS, network_of(call.remote))
         raise AuthenticationFailed("Invalid API token.") from None
     if not user.has_verified_email:
         raise AuthenticationFailed("Please verify your e-mail address first.")

@@ -6,7 +6,7 @@ from fe_mail.api.call import Call
 from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
 from fe_mail.api.warnings import with_warnings
-from fe_mail.model.errors import Conflict, Invalid
+from fe_mail.model.errors import Conflict, Invalid, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.model.sentence import Sentence
 
@@ -22,6 +22,9 @@ async def register(call: Call) -> object:
     """A new account, with its API token."""
     users = call.services.users
     user = await users.register(_text(call, "email"), _text(call, "password"))
+    if not user.has_verified_email:
+        with contextlib.suppress(MailError):  # the web UI sends it again
+            await call.services.address_links.ask(user)
     shown = user_object(user, call.api.default_quota_octets)
     shown = {**shown, "api_token": await users.api_token(user)}
     return with_warnings(call, shown, await call.services.prospects.of_account(user))
@@ -51,9 +54,12 @@ async def change(call: Call) -> object:
         return await _change_settings(call, call.identity)
     fields = {name: _text(call, name) for name in _TEXTS if name in call.fields}
     fields.pop("avatar_url", None)
+    email = fields.pop("email", call.owner.email).strip().lower()
     user = await call.services.users.update(call.owner, **fields)
+    if email != user.email:  # it counts when the link that is mailed there is opened
+        await call.services.address_links.ask_new(user, email)
     shown = user_object(user, call.api.default_quota_octets)
-    return with_warnings(call, shown, await call.services.prospects.of_account(user))
+    return with_warnings(call, shown, await call.services.prospects.of_account(user, email))
 
 
 async def _change_settings(call: Call, identity: Identity) -> object:

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
+from fe_mail.accounts.dns_findings import Verdict
 from fe_mail.accounts.dns_records import RECEIVING, SENDING
+from fe_mail.accounts.validation import boolean
 from fe_mail.api.call import Answer, Call, Text
 from fe_mail.api.objects import domain_object
 from fe_mail.api.paging import page_of, read_query
@@ -16,6 +18,7 @@ __all__ = [
     "NEW",
     "SETTINGS",
     "add",
+    "allow",
     "catchall_of",
     "change",
     "index",
@@ -107,6 +110,13 @@ async def change(call: Call, domain_id: str) -> object:
     return with_warnings(call, shape(call, changed), found)
 
 
+async def allow(call: Call, domain_id: str) -> object:
+    """An admin of the server lets any domain send, or not any longer."""
+    is_allowed = boolean(call.fields.get("has_smtp", True))
+    domain = await call.services.domains.allow_sending(call.owner, domain_id, is_allowed)
+    return shape(call, domain)
+
+
 async def remove(call: Call, domain_id: str) -> object:
     """Remove a domain with its aliases and their mailboxes."""
     domains = call.services.domains
@@ -135,6 +145,8 @@ async def _check(call: Call, domain_id: str, purposes: Collection[str]) -> None:
     domains.require_admin(call.owner, domain)
     verification = await domains.verify(call.owner, domain)
     wrong = [r for r in verification.results if r.purpose in purposes and not r.passed]
+    if "mx" in purposes and verification.leads_elsewhere:
+        wrong += [r for r in verification.server if r.purpose == "reach"]
     if wrong:
-        code = "DNS_TIMEOUT" if any(result.is_undecided for result in wrong) else ""
+        code = "DNS_TIMEOUT" if any(r.verdict is Verdict.SILENT for r in wrong) else ""
         raise Invalid(Paragraph(tuple(result.sentence for result in wrong), ", "), code=code)

@@ -47,6 +47,8 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("DELETE", DOMAIN, domains.remove, TOKEN, answers=FOUND),
     Route("GET", f"{DOMAIN}/verify-records", domains.verify, TOKEN, answers=ASKED),
     Route("GET", f"{DOMAIN}/verify-smtp", domains.verify_sending, TOKEN, answers=ASKED),
+    Route("PUT", f"{DOMAIN}/allow-sending", domains.allow, TOKEN, parameters=("has_smtp",),
+          answers=MANY),
     Route("GET", ALIASES, aliases.index, TOKEN, parameters=PAGE, answers=FOUND),
     Route("POST", ALIASES, aliases.add, TOKEN, NEW_ALIASES, BODY, aliases.FIELDS, FOUND),
     Route("GET", ALIAS, aliases.show, TOKEN, answers=FOUND),

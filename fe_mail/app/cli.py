@@ -2,7 +2,7 @@
 ``fe-mail``: the operator's command line, on the stores directly, also while the server runs.
 
 Exit codes: 0 done; 1 refused or, for ``verify``, something is broken; 2 wrong usage or
-configuration.
+configuration; 3, for ``domain verify``: nothing is wrong, but not everything can be told.
 """
 
 import argparse
@@ -16,12 +16,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from fe_mail.app.cli_commands import COMMANDS
-from fe_mail.app.config import ConfigError, example, load
+from fe_mail.app.config import Config, ConfigError, example, load
+from fe_mail.app.demo_names import pretend
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, DEMO_DOMAIN
 from fe_mail.app.options import find_directory
 from fe_mail.app.reference import variables_page
 from fe_mail.app.routes_page import routes_page
-from fe_mail.app.wiring import Inside
+from fe_mail.app.wiring import Inside, Stores, make_site
 from fe_mail.model.errors import MailError
 
 __all__ = ["main"]
@@ -61,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("--limit", type=int, default=50, help="how many (50)")
     areas.add_parser("env-example", help="print conf/env.example")
     areas.add_parser("variables", help="print docs/variables.rst")
+    unlock = areas.add_parser(
+        "unlock", help="forget failed logins of a mailbox, an account or an IP address"
+    )
+    unlock.add_argument("who", help="user@example.org, or an address that tried")
     areas.add_parser("routes", help="print docs/routes.rst")
     return parser
 
@@ -90,7 +95,9 @@ def _domain(areas: Any) -> None:
         help="where every other address goes, or none; the account's address by default",
     )
     actions.add_parser("list")
-    actions.add_parser("records", help="DNS records to publish").add_argument("name")
+    records = actions.add_parser("records", help="DNS records to publish")
+    records.add_argument("name")
+    records.add_argument("--zone", action="store_true", help="as lines of a zone file")
     actions.add_parser("verify", help="look at the DNS now").add_argument("name")
     key = actions.add_parser("webhook-key", help="what signs messages to web addresses")
     key.add_argument("name")
@@ -147,7 +154,7 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
         _refuse(*error.problems)
     except OSError as error:
         _refuse(f"The configuration cannot be read or written: {error}.")
-    services = Inside(reactor, config)
+    services = _inside(reactor, config)
     try:
         await services.start()
         code = await COMMANDS[options.area](services, options)
@@ -163,6 +170,18 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
         raise SystemExit(code)
 
 
+def _inside(reactor: Any, config: Config) -> Inside:
+    """The services; in a demo's directory with the demo's DNS, so that it keeps what it knows."""
+    if not _is_demo(config.directory):
+        return Inside(reactor, config)
+    stores = Stores(reactor, config)
+    return Inside(reactor, config, stores, pretend(stores.accounts, make_site(config)))
+
+
+def _is_demo(directory: Path) -> bool:
+    return (directory / ACCOUNTS_NAME).exists()
+
+
 def _refuse(*problems: str) -> NoReturn:
     for problem in problems:
         print(f"fe-mail: {problem}", file=sys.stderr)
@@ -171,4 +190,4 @@ def _refuse(*problems: str) -> NoReturn:
 
 def _demo_defaults(directory: Path) -> dict[str, str]:
     """A demo's directory has no DOMAIN in its ``.env``: the demo sets it by itself."""
-    return {"DOMAIN": DEMO_DOMAIN} if (directory / ACCOUNTS_NAME).exists() else {}
+    return {"DOMAIN": DEMO_DOMAIN} if _is_demo(directory) else {}

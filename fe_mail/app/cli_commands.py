@@ -4,10 +4,13 @@ import argparse
 import getpass
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from fe_mail.accounts.aliases import GeneratedPassword
+from fe_mail.accounts.dns_findings import Verdict, unknown_addresses
+from fe_mail.accounts.dns_records import DNSRecord
 from fe_mail.accounts.in_charge import server_admins
 from fe_mail.app.cli_routes import print_warnings, route, unheard
 from fe_mail.app.log import escape
@@ -23,6 +26,7 @@ from fe_mail.model.queue import DUE_TOPIC, QueueEntry, QueueFilter
 __all__ = ["COMMANDS"]
 
 Options = argparse.Namespace
+UNTOLD = 3  # an exit code
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -56,7 +60,9 @@ async def user(services: Inside, options: Options) -> int:
             ],
         )
     elif options.action == "add":
-        made = await services.users.register(options.email, _ask_password("Password"))
+        made = await services.users.register(
+            options.email, _ask_password("Password"), is_by_operator=True
+        )
         print(f"Added {made.email} ({made.group}).")
         print_warnings(await services.prospects.of_account(made))
     elif options.action == "password":
@@ -110,7 +116,9 @@ async def domain(services: Inside, options: Options) -> int:
     if options.action == "add":
         return await _add_domain(services, person, options)
     found_domain = await _domain_named(services, options.name)
-    if options.action == "records":
+    if options.action == "records" and options.zone:
+        print(services.domains.zone_file(found_domain), end="")
+    elif options.action == "records":
         _print_records(services, found_domain)
     elif options.action == "verify":
         return await _verify_domain(services, found_domain)
@@ -158,19 +166,45 @@ async def _owner(services: Inside, of: Domain) -> User:
 
 
 def _print_records(services: Inside, of: Domain) -> None:
-    _table(
-        ("TYPE", "NAME", "VALUE"),
-        [(each.type, each.name, each.value) for each in services.domains.records(of)],
-    )
+    domains = services.domains
+    _table(("TYPE", "NAME", "PRIORITY", "VALUE"), list(map(_row, domains.records(of))))
+    print("\nWhat the server itself needs:\n")
+    published = [record for record in domains.server_records(of) if record.type]
+    _table(("TYPE", "NAME", "PRIORITY", "VALUE"), list(map(_row, published)))
+    if not all(record.value for record in published):
+        print(f"\n{unknown_addresses()}")
+
+
+def _row(record: DNSRecord) -> tuple[str, str, str, str]:
+    priority = "" if record.priority is None else str(record.priority)
+    name = record.name or "(the address)"
+    return record.type, name, priority, record.value or "(the address of this server)"
+
+
+_VERDICTS: Mapping[Verdict, str] = MappingProxyType(
+    {
+        Verdict.RIGHT: "right",
+        Verdict.DOUBTFUL: "works, but",
+        Verdict.MISSING: "MISSING",
+        Verdict.WRONG: "WRONG",
+        Verdict.UNKNOWN: "cannot be told",
+        Verdict.SILENT: "no answer",
+    }
+)
 
 
 async def _verify_domain(services: Inside, of: Domain) -> int:
+    """0: all that mail needs is there for certain; 3: nothing is wrong, but who knows."""
     verification = await services.domains.verify(await _owner(services, of), of)
-    failed = False
-    for result in verification.results:
-        print(f"{'ok  ' if result.passed else 'FAIL'}  {result.record.purpose}: {result.message}")
-        failed = failed or (result.record.required and not result.passed)
-    return 1 if failed else 0
+    if services.domains.is_demo:
+        print("This is a demo: the answers below are made up, and no real DNS is asked.")
+    for result in verification.all_results:
+        what = f"{result.record.purpose}:"
+        print(f"{_VERDICTS[result.verdict]:<14}  {what:<13} {escape(result.message)}")
+    required = [result for result in verification.all_results if result.record.required]
+    if all(result.passed for result in required):
+        return 0
+    return 1 if any(not each.passed and not each.is_undecided for each in required) else UNTOLD
 
 
 # Aliases and passwords -------------------------------------------------------------------------
@@ -267,6 +301,14 @@ async def log(services: Inside, options: Options) -> int:
         print(escape(f"{_moment(entry.created_at)}  {entry.kind:<12} {entry.remote} {detail}"))
     if not found.items:
         print("Nothing is logged.")
+    return 0
+
+
+async def unlock(services: Inside, options: Options) -> int:
+    """``fe-mail unlock ADDRESS``."""
+    await services.login.lift(options.who)
+    await services.users.lift(options.who)
+    print(f"Failed logins of {escape(options.who)} are forgotten.")
     return 0
 
 
@@ -368,5 +410,6 @@ COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "password": password,
     "route": route,
     "queue": queue,
+    "unlock": unlock,
     "verify": verify,
 }

@@ -2,22 +2,27 @@
 The demo's DNS: every hosted domain looks as if its owner had published what the web UI shows.
 
 So its MX is this server, the check of a new domain passes, and mail between hosted domains is
-delivered for real. No other name exists, and nothing is asked of the network.
+delivered for real. No other name exists, and nothing is asked of the network, neither by the server
+nor by ``fe-mail`` in a demo's directory.
 """
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from fe_mail.accounts.dns_records import domain_records
+from fe_mail.accounts.dns_records import domain_records, server_records
 from fe_mail.accounts.site import Site
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
+from fe_mail.app.wiring import Pretended
 from fe_mail.model.dns import CNAME, MX, TXT, Answer, Record
+from fe_mail.model.vantage import OwnAddresses
 from fe_mail.ports import DomainStore
 
-__all__ = ["DemoResolver"]
+__all__ = ["DemoResolver", "pretend"]
 
 LOOPBACK = "127.0.0.1"
+_OWN = OwnAddresses(known=(LOOPBACK,))
 TTL_SECONDS = 60
 PREFERENCE = 10
 
@@ -28,11 +33,23 @@ _PUBLISHED: Mapping[type[Record], Callable[[str], Any]] = MappingProxyType(
 )
 
 
+def pretend(accounts: DomainStore, site: Site) -> Pretended:
+    """A world in which everything is as it should be."""
+    greeting = f"220 {site.hostname} ESMTP"
+    return Pretended(
+        DemoResolver(accounts, site), TableVantage(_OWN, dict.fromkeys(_OWN.known, greeting))
+    )
+
+
 class DemoResolver(TableResolver):
-    """Answers for the domains of the store; the table holds only this server's own address."""
+    """Answers for the domains of the store; the table holds this server's own records."""
 
     def __init__(self, accounts: DomainStore, site: Site) -> None:
-        super().__init__({(name, "A"): [LOOPBACK] for name in (site.hostname, "localhost")})
+        table = {("localhost", "A"): [LOOPBACK]}
+        for record in server_records(site, _OWN):
+            if record.type:
+                table[record.name, record.type] = [record.value]
+        super().__init__(table)
         self._accounts = accounts
         self._site = site
 

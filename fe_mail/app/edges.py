@@ -43,7 +43,6 @@ from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
 from fe_mail.smtp.submission import SubmissionFactory
 from fe_mail.web.clients import ClientSettings, Server
-from fe_mail.web.i18n import Catalogs
 from fe_mail.web.site import create_web_resource
 
 __all__ = ["MAKERS", "Edges"]
@@ -67,7 +66,6 @@ class Edges:
         self._config: Config = inside.config
         self._tls = tls
         self._demo = demo
-        self._catalogs = Catalogs()
         self._proxies = Proxies(self._config.web.trusted_proxies)
         self.memory = Budget()
         self._room = Room(self.inside.stores.run, self.memory)
@@ -136,6 +134,7 @@ class Edges:
             count=self._count_rule,
             checks=check_table(inside.resolver),
             trusted=self._config.listen.proxy_networks,
+            own_names=self._config.names.trusted,
             hold=hold_reason if self._demo else None,
             memory=self.memory,
         )
@@ -157,9 +156,10 @@ class Edges:
             stores.accounts,
             inside.intake,
             stores.counters,
-            stores.keyring,
+            inside.signer,
             inside.clock,
             hostname=self._config.names.mx_host,
+            own_names=self._config.names.trusted,
             run=stores.run,
             count=self._count_rule,
             hold=hold_reason if self._demo else None,
@@ -214,6 +214,9 @@ class Edges:
             aliases=inside.aliases,
             departure=inside.departure,
             login=inside.login,
+            failed_logins=inside.failed_logins,
+            address_links=inside.address_links,
+            recipient_links=inside.recipient_links,
             router=inside.router,
             prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
@@ -231,7 +234,7 @@ class Edges:
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             app_name=self._config.names.app_name,
-            catalogs=self._catalogs,
+            catalogs=self.inside.catalogs,
         )
 
     def _gate(self) -> Gate | None:
@@ -253,7 +256,7 @@ class Edges:
             gate=self._gate(),
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
-            translate=self._catalogs.negotiated,
+            translate=self.inside.catalogs.negotiated,
         )
 
     def _web(self) -> Mapping[str, Any]:
@@ -297,6 +300,7 @@ class Edges:
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
             port=self._config.listen.port("mx") if self._demo else 25,
+            run=stores.run,
             allow_private=self._demo,
         )
         webhook = WebhookCourier(
@@ -335,6 +339,7 @@ class Edges:
             aftermath=inside.aftermath,
             site=inside.site,
             verify=inside.domains.recheck,
+            ask_recipients=inside.recipient_links.ask_held_back,
             now=inside.clock.seconds,
             log_retention_seconds=self._config.storage.log_retention_seconds,
         )

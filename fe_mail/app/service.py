@@ -23,8 +23,8 @@ from twisted.logger import Logger, globalLogPublisher
 from fe_mail.app import edge_table
 from fe_mail.app.allocator import keep_big_blocks_apart
 from fe_mail.app.config import Config
-from fe_mail.app.demo import announce, forget_facts, prepare
-from fe_mail.app.demo_names import DemoResolver
+from fe_mail.app.demo import announce, forget_facts, hold_reason, prepare
+from fe_mail.app.demo_names import pretend
 from fe_mail.app.edge_table import METRICS, Edge
 from fe_mail.app.edges import Edges
 from fe_mail.app.listeners import Door, Listener, endpoint_strings
@@ -41,7 +41,7 @@ STOP_SECONDS = DRAIN_SECONDS + 5  # what drains was cut by then
 # Nothing new comes in, what runs finishes, and what it needs goes last.
 STOP_ORDER = (
     *("certificates", "metrics", "ports", "connections"),
-    *("workers", "login", "stores", "demo"),
+    *("workers", "login", "errands", "stores", "demo"),
 )
 CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
 # The reactor needs the interpreter several times for one answer, and waits this long each time
@@ -74,8 +74,9 @@ class FeMailService(Service):
         self.certificates = CertificateDirectory(config.ssl_path)
         self.metrics = Metrics(reactor)
         stores = Stores(reactor, config)
-        resolver = DemoResolver(stores.accounts, make_site(config)) if demo else None
-        self.inside = Inside(reactor, config, stores, resolver)
+        pretended = pretend(stores.accounts, make_site(config)) if demo else None
+        hold = hold_reason if demo else None
+        self.inside = Inside(reactor, config, stores, pretended, hold)
         self.edges = Edges(self.inside, roles, self.certificates, demo)
         memory = self.edges.memory
         self.metrics.watch_memory(lambda: memory.used, lambda: memory.refused)
@@ -128,6 +129,7 @@ class FeMailService(Service):
             Part("certificates", start=self._prepare_certificate, stop=self._stop_renewal),
             Part("stores", start=self.inside.start, stop=self.inside.stop),
             Part("login", stop=login.stop),
+            Part("errands", stop=self.inside.errands.stop),
             Part("demo", start=self._prepare_demo, stop=self._end_demo),
             Part("connections", start=self._open_doors, stop=self._drain),
             # After the doors: what waits may be for this server itself.

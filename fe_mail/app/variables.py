@@ -18,6 +18,7 @@ import attrs
 from fe_mail.app.edge_table import edges
 from fe_mail.model.address import normalize_domain
 from fe_mail.model.errors import Invalid
+from fe_mail.model.network import parse_ip
 
 __all__ = [
     "AREAS",
@@ -161,6 +162,13 @@ def _networks(value: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _addresses(value: str) -> tuple[str, ...]:
+    found = [parse_ip(word) for word in _words(value)]
+    if any(ip is None or ip.is_unspecified or ip.is_multicast for ip in found):
+        raise ValueError("be a list of IP addresses such as 192.0.2.25, 2001:db8::25")
+    return tuple(str(ip) for ip in found)
+
+
 def _alphanumeric_32() -> str:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     return "".join(secrets.choice(alphabet) for _ in range(32))
@@ -201,6 +209,11 @@ class Names:
         """The domain and every host name, each once."""
         named = (field.name for field in attrs.fields(type(self)) if field.name.endswith("_host"))
         return tuple(dict.fromkeys((self.domain, *(getattr(self, name) for name in named))))
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Every name that is ours in the header of a message."""
+        return tuple(dict.fromkeys((*self.hosts, *self.exchange_domains)))
 
 
 class Listening:
@@ -302,7 +315,7 @@ class Limits:
     """How much is too much."""
 
     message_octets: int = _var("SMTP_MESSAGE_MAX_SIZE", "50MB", "Largest message.", _octets)
-    recipients: int = _var("MAX_RECIPIENTS", "50", "Recipients of one message.", _count)
+    recipients: int = _var("MAX_RECIPIENTS", "100", "Recipients of one message.", _count)
     forwarded: int = _var(
         "MAX_FORWARDED_ADDRESSES", "10", "Targets that one address may forward to.", _count
     )
@@ -337,7 +350,10 @@ class Operation:
         "DNS_SERVERS", "", "Resolvers to ask; empty: those of /etc/resolv.conf.", _words
     )
     server_addresses: tuple[str, ...] = _var(
-        "SERVER_ADDRESSES", "", "Public IP addresses of this server, for DNS advice.", _words
+        "SERVER_ADDRESSES",
+        "",
+        "IP addresses under which the Internet sees this server; needed behind NAT.",
+        _addresses,
     )
 
 

@@ -9,16 +9,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.logger import Logger
 
+from fe_mail.accounts.address_links import AddressLinks
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
+from fe_mail.accounts.links import Links
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.notices import MailLimits
 from fe_mail.accounts.prospects import Prospects
+from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
-from fe_mail.accounts.site import Site
+from fe_mail.accounts.site import ServerHost, Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
@@ -38,13 +44,20 @@ from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.sqlite.spool_upgrade import bring_in_spool
 from fe_mail.adapters.threads import ReactorThreads
+from fe_mail.adapters.vantage import HostVantage
 from fe_mail.app.config import Config
+from fe_mail.app.edge_table import TABLE
+from fe_mail.errands import Errands
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.errors import AuthenticationFailed, MailError
-from fe_mail.ports import HTTPPost, Resolver
+from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
+from fe_mail.reception.signing import Signer
+from fe_mail.reception.spooling import HoldReason
+from fe_mail.reception.system_mail import SystemMailer
+from fe_mail.web.i18n import Catalogs
 
-__all__ = ["Inside", "Stores", "make_site"]
+__all__ = ["Inside", "Pretended", "Stores", "make_site"]
 
 # Few: threads take turns with the reactor, and waiting for each other costs more than queueing.
 DATABASE_THREADS = 3
@@ -130,23 +143,42 @@ class Stores:
             await threads.stop()
 
 
+@attrs.frozen
+class Pretended:
+    """What demo mode has instead of the network."""
+
+    resolver: Resolver
+    vantage: Vantage
+
+
 class Inside:
     """The services: what listeners, the command line and jobs ask."""
 
     log = Logger()
 
     def __init__(
-        self, reactor: Any, config: Config, stores: Stores | None = None, resolver: Any = None
+        self,
+        reactor: Any,
+        config: Config,
+        stores: Stores | None = None,
+        pretended: Pretended | None = None,
+        hold: HoldReason | None = None,
     ) -> None:
         self.config = config
         self.clock = reactor
         self.stores = stores = stores or Stores(reactor, config)
         names = config.names
+        resolver = pretended.resolver if pretended else None
+        vantage = pretended.vantage if pretended else None
         self.resolver: Resolver = resolver or _resolver(reactor, config)
-        self.site = make_site(config)
+        self.site = make_site(config, is_demo=pretended is not None)
         accounts, keyring = stores.accounts, stores.keyring
-        self.login = Login(accounts, keyring, stores.counters, reactor, stores.journal)
         self.srs = SRS([secret.encode() for secret in config.keys.srs], names.web_host)
+        self.errands = Errands(reactor)
+        self.failed_logins = FailedLogins(stores.journal, self.errands, reactor)
+        self.login = Login(
+            accounts, keyring, stores.counters, reactor, self.failed_logins, self.errands
+        )
         self.router = Router(
             accounts,
             max_forwarded=config.limits.forwarded,
@@ -155,7 +187,14 @@ class Inside:
             clock=reactor,
         )
         self.prospects = Prospects(accounts, self.router)
-        self.users = Users(accounts, keyring, stores.counters, reactor, run=stores.run_costly)
+        self.users = Users(
+            accounts,
+            keyring,
+            stores.counters,
+            reactor,
+            self.failed_logins,
+            run=stores.run_costly,
+        )
         self.domains = Domains(
             accounts,
             keyring,
@@ -165,7 +204,12 @@ class Inside:
             self.site,
             stores.keygen,
             stores.bus,
+            vantage or HostVantage(reactor, config.operation.server_addresses),
         )
+        self.intake = Intake(stores.queue, stores.bus)
+        self.signer = Signer(keyring, reactor, stores.run)
+        self.catalogs = Catalogs()
+        self._write_to_people(hold)
         self.aliases = Aliases(
             accounts,
             keyring,
@@ -175,12 +219,38 @@ class Inside:
             self.site,
             router=self.router,
             run=stores.run_costly,
+            ask_recipients=self.recipient_links.ask_new,
         )
-        self.intake = Intake(stores.queue, stores.bus)
         self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
+
+    def _write_to_people(self, hold: HoldReason | None) -> None:
+        """What the server mails by itself; ``hold`` keeps what would leave a demo."""
+        stores, names, clock = self.stores, self.config.names, self.clock
+        accounts, keyring = stores.accounts, stores.keyring
+        mailer = SystemMailer(
+            self.router,
+            accounts,
+            self.intake,
+            self.signer,
+            clock,
+            self.catalogs.text,
+            domain=names.domain,
+            hostname=names.mx_host,
+            name=names.app_name,
+            hold=hold,
+        )
+        links = Links(keyring, clock)
+        limits = MailLimits(stores.counters, keyring)
+        place = {"url": self.config.web.url.rstrip("/"), "name": names.app_name}
+        self.address_links = AddressLinks(
+            accounts, self.users, keyring, links, mailer, limits, self.errands, **place
+        )
+        self.recipient_links = RecipientLinks(
+            accounts, stores.counters, keyring, links, mailer, limits, clock, **place
+        )
 
     async def start(self) -> None:
         """Open the stores."""
@@ -211,14 +281,29 @@ def boot_id() -> str:
         return ""
 
 
-def make_site(config: Config) -> Site:
+def make_site(config: Config, *, is_demo: bool = False) -> Site:
     """What the accounts know of this server."""
     names = config.names
     return Site(
         hostname=names.mx_host,
         exchange_domains=names.exchange_domains,
         web_host=names.web_host,
-        addresses=config.operation.server_addresses,
+        hosts=_served_hosts(config),
+        is_demo=is_demo,
         default_quota_octets=config.limits.quota_octets,
         max_forwarded=config.limits.forwarded,
     )
+
+
+def _served_hosts(config: Config) -> tuple[ServerHost, ...]:
+    """The host names of the roles that listen."""
+    services: dict[str, list[str]] = {}
+    for role in TABLE:
+        name = getattr(config.names, f"{role.name}_host", "")
+        is_served = any(
+            config.listen.port(edge.name) or config.listen.endpoints(edge.name)
+            for edge in role.edges
+        )
+        if name and is_served:
+            services.setdefault(name, []).append(role.name)
+    return tuple(ServerHost(name, tuple(does)) for name, does in services.items())

@@ -3,11 +3,14 @@
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.accounts.address_links import AddressLinks
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.prospects import Prospects
+from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -25,6 +28,9 @@ class Services:
     aliases: Aliases
     departure: Departure
     login: Login
+    failed_logins: FailedLogins
+    address_links: AddressLinks
+    recipient_links: RecipientLinks
     router: Router
     prospects: Prospects
     webhook_keys: WebhookKeys

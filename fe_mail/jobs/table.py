@@ -46,6 +46,7 @@ def job_table(
     aftermath: Aftermath,
     site: Site,
     verify: Callable[[DomainId], Awaitable[object]],
+    ask_recipients: Callable[[], Awaitable[None]],
     now: Callable[[], float],
     log_retention_seconds: float,
 ) -> tuple[Job, ...]:
@@ -77,4 +78,5 @@ def job_table(
             interval_seconds=HOUR,
             run=lambda: verify_domains(accounts, verify, now()),
         ),
+        Job(name="ask-recipients", interval_seconds=HOUR, run=ask_recipients),
     )

@@ -17,6 +17,7 @@ __all__ = [
     "Invalid",
     "Locked",
     "MailError",
+    "Malformed",
     "NotFound",
     "OverQuota",
     "PermissionDenied",
@@ -67,6 +68,10 @@ class Invalid(MailError):
         super().__init__(message)
         self.field = field
         self.code = code
+
+
+class Malformed(Invalid):
+    """A message breaks a rule of its format, and nobody but its author can mend it."""
 
 
 class PermissionDenied(MailError):

@@ -16,6 +16,7 @@ from fe_mail.model.errors import (
     AuthenticationFailed,
     Invalid,
     MailError,
+    Malformed,
     OverQuota,
     PermissionDenied,
     RateLimited,
@@ -55,6 +56,7 @@ TEMPORARY = Status(451, "4.3.0", "Temporary failure, try again later")
 _TABLE: dict[type[MailError], tuple[int, str]] = {
     AuthenticationFailed: (535, "5.7.8"),
     Invalid: (553, "5.1.3"),
+    Malformed: (550, "5.6.0"),
     OverQuota: (452, "4.2.2"),
     PermissionDenied: (550, "5.7.1"),
     RateLimited: (450, "4.7.1"),

@@ -9,7 +9,13 @@ Times are seconds since the epoch, as Twisted's ``IReactorTime.seconds()`` gives
 Each port has its module; everybody else imports them from here.
 """
 
-from fe_mail.ports.accounts import AliasStore, DomainStore, SessionStore, UserStore
+from fe_mail.ports.accounts import (
+    AliasStore,
+    DomainStore,
+    SessionStore,
+    SettingStore,
+    UserStore,
+)
 from fe_mail.ports.blobs import BlobReader, Blobs, BlobWriter
 from fe_mail.ports.bus import Bus
 from fe_mail.ports.cache import Cache
@@ -24,6 +30,7 @@ from fe_mail.ports.offload import Offload
 from fe_mail.ports.queue import Acceptance, BodyWriter, Queue, Settlement
 from fe_mail.ports.records import Records
 from fe_mail.ports.resolver import Resolver
+from fe_mail.ports.vantage import Vantage
 
 __all__ = [
     "Acceptance",
@@ -48,6 +55,8 @@ __all__ = [
     "Records",
     "Resolver",
     "SessionStore",
+    "SettingStore",
     "Settlement",
     "UserStore",
+    "Vantage",
 ]

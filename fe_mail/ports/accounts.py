@@ -1,5 +1,6 @@
 """
-Users, domains and aliases, and the sessions of browsers: four ports, which one store may offer.
+Users, domains and aliases, the sessions of browsers, and settings of the server: five ports, which
+one store may offer.
 
 ``update_*`` take the names of attributes and their new values, set ``updated_at`` and return the
 new row; an unknown attribute is a programming error (TypeError). Rows that do not exist raise
@@ -38,6 +39,7 @@ __all__ = [
     "AliasStore",
     "DomainStore",
     "SessionStore",
+    "SettingStore",
     "UserStore",
 ]
 
@@ -217,3 +219,13 @@ class SessionStore(Protocol):
 
     async def purge_sessions(self, now: float) -> None:
         """Drop those that have expired, some at a time."""
+
+
+class SettingStore(Protocol):
+    """What the operator decided while the server runs."""
+
+    async def setting(self, name: str) -> str:
+        """Empty as long as nobody decided."""
+
+    async def set_setting(self, name: str, value: str) -> None:
+        """From now on, in every process; empty takes the decision back."""

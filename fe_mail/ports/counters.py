@@ -31,3 +31,6 @@ class Counters(Protocol):
 
     async def forget(self, *counters: Counter) -> None:
         """Begin anew with the next claim."""
+
+    async def forget_all(self, beginning: str, end: str = "") -> None:
+        """Begin anew with every counter whose name begins and ends like this, in all windows."""

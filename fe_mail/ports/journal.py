@@ -22,5 +22,8 @@ class Journal(Protocol):
     ) -> Page[LogEntry]:
         """A domain's log, newest first; an empty ``domain_id`` (or alias, kind) means all."""
 
+    async def account_logs(self, user_id: str, query: Query, kind: str = "") -> Page[LogEntry]:
+        """What concerns a user's account and no domain, newest first."""
+
     async def purge_log(self, before: float) -> None:
         """Drop entries from before this time, some at a time."""

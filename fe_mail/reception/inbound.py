@@ -3,10 +3,11 @@ Reception of mail from the Internet: unknown recipients are refused at RCPT, eve
 answered 250 is durable in the queue.
 
 The message streams into the spool behind a Received field of ours; only its header is looked
-at on the way. At the end of data the checks fill what the tables want to know, then the tables
-judge. Recipients are routed again, so that the queue holds what is true then. If one of them takes
-no mail any more, the sender is asked to begin again, and hears of that one alone: 250 would be a
-lie, and a report could reach somebody who never wrote (backscatter).
+at on the way, and what would pass for ours in it is taken away (``message/opening.py``). At the
+end of data the checks fill what the tables want to know, then the tables judge. Recipients are
+routed again, so that the queue holds what is true then. If one of them takes no mail any more, the
+sender is asked to begin again, and hears of that one alone: 250 would be a lie, and a report could
+reach somebody who never wrote (backscatter).
 RFC 5321 §4.4 (trace), §3.6 (no relaying), §6.1 (responsibility).
 """
 
@@ -18,10 +19,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.budget import Budget
+from fe_mail.message.opening import opened
 from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import MailError, TooBig
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
 from fe_mail.model.route import Route
@@ -68,7 +70,8 @@ class Routing(Protocol):
 class InboundReception:
     """
     The MX's reception. ``count`` hears the name of every rule that acts; ``trusted`` are the
-    networks of our own proxies; ``memory`` is what all connections share.
+    networks of our own proxies; ``own_names`` are those by which we sign results, besides
+    ``hostname``; ``memory`` is what all connections share.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class InboundReception:
         checks: Sequence[Check] = (),
         hold: HoldReason | None = None,
         trusted: Sequence[str] = (),
+        own_names: Sequence[str] = (),
         message_table: tuple[Rule[MessageFacts, Action], ...] = MESSAGE,
         memory: Budget | None = None,
     ) -> None:
@@ -93,6 +97,7 @@ class InboundReception:
         self.count = count
         self.checks = checks
         self.hold = hold
+        self.own_names = frozenset(name.lower() for name in (hostname, *own_names))
         self.message_table = message_table
         self.memory = memory or Budget()
         self._router = router
@@ -178,14 +183,16 @@ class _InboundSpooling:
         if self._error is not None:
             return
         try:
-            self._letter.feed(data)
-            await self._begin()
-            await self._body.write(data)
+            body = self._letter.feed(data)
+            if self._letter.has_header:
+                await self._begin()
+                await self._body.write(body)
         except MailError as error:
             self._error = error
             await self.abort()
 
     async def _begin(self) -> None:
+        """Our trace, and the header; a header that never ends is refused later."""
         if self._has_trace:
             return
         self._has_trace = True
@@ -199,6 +206,7 @@ class _InboundSpooling:
                 now=self._now,
                 recipient=addresses[0] if len(addresses) == 1 else None,
             )
+            + opened(self._letter.header, reception.own_names)
         )
 
     async def finish(self) -> Status:
@@ -228,6 +236,8 @@ class _InboundSpooling:
         )
         if judgment.refusal is not None:
             return judgment.refusal
+        if not self._letter.is_whole:  # whatever the rules say: the rest of it was not kept
+            raise TooBig("The header of the message is too big.")
         routed = await self._routed()
         if not any(route.refusal is None for _, route in routed):
             return _first_refusal_of(routed)
@@ -237,7 +247,9 @@ class _InboundSpooling:
         if deliveries and not isinstance(judgment.action, Discard):
             size = self._body.size_octets
             message = message_of(self._envelope, self._id, size, self._now, "mx")
-            message = attrs.evolve(message, message_id=self._letter.message_id)
+            message = attrs.evolve(
+                message, message_id=self._letter.message_id, is_8bit=self._letter.is_8bit
+            )
             await reception.intake.accept(message, deliveries, self._body)
         # else a rule, or every recipient's owner, wants such mail dropped in silence
         return Status(250, "2.0.0", f"Queued as {self._id}")

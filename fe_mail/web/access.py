@@ -12,7 +12,9 @@ class Access(enum.Enum):
     """Who may see a page."""
 
     EVERYBODY = "everybody"
+    UNPROVEN = "signed in, whoever reads the address"
     SIGNED_IN = "signed in"
+    ADMIN = "admin of the server"
 
 
 async def recognize(visit: Visit) -> None:

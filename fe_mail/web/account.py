@@ -2,6 +2,7 @@
 
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.web.i18n import LANGUAGES, N_
+from fe_mail.web.notices import unpack_notice
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit
 
@@ -24,7 +25,8 @@ LEAVING = ("leave_password",)
 
 async def profile(visit: Visit) -> Result:
     """Name, address, language, password."""
-    warnings = await visit.services.prospects.of_account(visit.owner)
+    _, asked = unpack_notice(visit.cookie("notice"))  # the address that it will have
+    warnings = await visit.services.prospects.of_account(visit.owner, asked)
     return Page("account/profile.html", {"form": _shown(visit), "warnings": warnings})
 
 
@@ -40,11 +42,13 @@ async def change(visit: Visit) -> Result:
         if visit.field("change_password") == "true":
             await _change_password(visit)
             return Redirect("/my-account/profile", "password-changed")
-        await _save(visit)
+        is_asked = await _save(visit)
     except AuthenticationFailed as error:
         return _again(visit, Invalid(error.sentence, "old_password"))
     except MailError as error:
         return _again(visit, error)
+    if is_asked:
+        return Redirect("/my-account/profile", "address-asked", visit.field("email"))
     return Redirect("/my-account/profile", "profile-saved")
 
 
@@ -52,12 +56,18 @@ def _again(visit: Visit, error: MailError) -> Page:
     return Page("account/profile.html", {"form": _shown(visit)}, error=error)
 
 
-async def _save(visit: Visit) -> None:
+async def _save(visit: Visit) -> bool:
+    """True when a new address was asked for: it counts when its link was opened."""
     fields: dict[str, object] = {n: visit.field(n) for n in _FIELDS if n in visit.form}
+    email = str(fields.pop("email", visit.owner.email)).lower()
     if visit.field("locale") in LANGUAGES:
         fields["locale"] = visit.field("locale")
         visit.language = visit.field("locale")
     visit.user = await visit.services.users.update(visit.owner, **fields)
+    if email == visit.owner.email:
+        return False
+    await visit.services.address_links.ask_new(visit.owner, email)
+    return True
 
 
 async def _change_password(visit: Visit) -> None:
@@ -91,13 +101,14 @@ async def leave(visit: Visit) -> Result:
 
 
 async def security(visit: Visit) -> Result:
-    """The API token, other sessions, and the end of the account."""
+    """The API token, other sessions, failed sign-ins, and the end of the account."""
     return await _security(visit)
 
 
 async def _security(visit: Visit, error: MailError | None = None) -> Page:
     token = await visit.services.users.api_token(visit.owner)
-    return Page("account/security.html", {"token": token}, error=error)
+    failed = await visit.services.failed_logins.of_user(visit.owner)
+    return Page("account/security.html", {"token": token, "failed": failed}, error=error)
 
 
 async def new_token(visit: Visit) -> Result:

@@ -7,7 +7,7 @@ import attrs
 from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.accounts.domains import is_admin
 from fe_mail.accounts.explaining import explain, sees
-from fe_mail.model.account import Alias, Domain
+from fe_mail.model.account import Alias, Domain, LogEntry
 from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.model.route import Route
@@ -25,6 +25,7 @@ __all__ = [
     "add",
     "ask_new",
     "ask_password",
+    "ask_recipient",
     "change",
     "edit",
     "index",
@@ -106,6 +107,7 @@ def _form(
     alias: Alias | None,
     form: dict[str, object],
     error: MailError | None = None,
+    failed: tuple[LogEntry, ...] = (),
 ) -> Page:
     shown = {
         "name": "",
@@ -123,6 +125,7 @@ def _form(
         "alias": alias,
         "form": shown,
         "is_admin": is_admin(visit.owner, domain),
+        "failed": failed,
     }
     return Page("aliases/edit.html", values, error=error)
 
@@ -158,7 +161,8 @@ async def add(visit: Visit, domain_id: str) -> Result:
 async def edit(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """The form for an alias."""
     domain, alias = await _found(visit, domain_id, alias_id)
-    page = _form(visit, domain, alias, _as_form(alias))
+    failed = await visit.services.failed_logins.of_alias(alias.id)
+    page = _form(visit, domain, alias, _as_form(alias), failed=failed)
     warnings = await visit.services.prospects.of_alias(visit.owner, domain, alias)
     return attrs.evolve(page, values={**page.values, "warnings": warnings})
 
@@ -208,6 +212,18 @@ async def _switch(visit: Visit, domain: Domain, alias: Alias) -> Result:
     await visit.services.aliases.update(visit.owner, domain, alias, fields)
     notice = "alias-enabled" if is_enabled else "alias-disabled"
     return Redirect(_list_path(domain), notice, alias.address, is_reload=True)
+
+
+async def ask_recipient(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """Mail the link to a recipient once more."""
+    domain, alias = await _found(visit, domain_id, alias_id)
+    recipient = visit.field("recipient")
+    try:
+        await visit.services.recipient_links.ask_again(alias, recipient)
+    except MailError as error:
+        return _form(visit, domain, alias, _as_form(alias), error)
+    path = account_path("domains", domain.name, "aliases", alias.id)
+    return Redirect(path, "recipient-asked", recipient, is_reload=True)
 
 
 async def remove(visit: Visit, domain_id: str, alias_id: str) -> Result:

@@ -19,6 +19,16 @@ NOTICES: Mapping[str, str] = {
     "registered-admin": N_(
         "Welcome! You are the administrator of this server. Now add your domain."
     ),
+    "verification-sent": N_("The mail was sent. Open the link in it."),
+    "address-verified": N_("Thank you: the address is yours."),
+    "address-changed": N_("Your account has its new address."),
+    "address-asked": N_("A link was mailed to the new address. It counts when you open the link."),
+    "recipient-asked": N_("The mail was sent again to"),
+    "registration-open": N_("Everybody may register now."),
+    "registration-closed": N_("Nobody may register now; you can add people."),
+    "user-verified": N_("The address counts as verified:"),
+    "sending-allowed": N_("The domain may send now:"),
+    "sending-stopped": N_("The domain may not send any more:"),
     "signed-out": N_("You are signed out."),
     "domain-added": N_("The domain was added. Publish these records, then check them."),
     "domain-added-mailbox": N_(

@@ -3,6 +3,7 @@
 from fe_mail.model.errors import NotFound
 from fe_mail.web.rendering import STATIC_TYPES, static_files
 from fe_mail.web.results import Page, Plain, Redirect, Result
+from fe_mail.web.signing import registration_values
 from fe_mail.web.visit import Visit
 
 __all__ = ["icon", "landing", "robots", "static"]
@@ -16,7 +17,7 @@ async def landing(visit: Visit) -> Result:
     """What this is, and the way in; who is signed in goes on to the domains."""
     if visit.user is not None:
         return Redirect("/my-account/domains")
-    return Page("landing.html", {"is_new": not await visit.services.users.has_admin()})
+    return Page("landing.html", await registration_values(visit))
 
 
 async def static(visit: Visit, name: str) -> Result:

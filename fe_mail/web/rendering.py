@@ -40,6 +40,13 @@ def day(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
 
 
+def moment(seconds: float) -> Markup:
+    """A time of day with its date, in UTC: ``2026-03-01 14:03 UTC``."""
+    when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    shown, machine = when.strftime("%Y-%m-%d %H:%M UTC"), when.strftime("%Y-%m-%dT%H:%MZ")
+    return Markup('<time datetime="{}">{}</time>').format(machine, shown)
+
+
 def soft(text: str) -> Markup:
     """An address that may break before its ``@``, or a name before its dots: not inside words."""
     escaped = str(escape(display_address(text)))
@@ -77,7 +84,9 @@ class Renderer:
             lstrip_blocks=True,
         )
         environment.policies["ext.i18n.trimmed"] = True
-        environment.filters.update(octets=octets, day=day, soft=soft, idn=display_address)
+        environment.filters.update(
+            octets=octets, day=day, moment=moment, soft=soft, idn=display_address
+        )
         environment.globals["static"] = lambda name: f"/static/{name}?v={self.version}"
         install = getattr(environment, "install_gettext_translations")  # noqa: B009 - added by the extension
         install(catalogs.translations(language), newstyle=True)

@@ -7,19 +7,21 @@ chooses among the methods of its path that change something.
 
 from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY, Limit
 from fe_mail.http.routes import SMALL_OCTETS, Route
-from fe_mail.web import account, aliases, domains, public, signing, webhooks
+from fe_mail.web import account, admin, aliases, domains, links, public, signing, webhooks
 from fe_mail.web.access import Access
 
 __all__ = ["FORM_OCTETS", "ROUTES"]
 
 FORM_OCTETS = 65_536  # of somebody who is signed in: recipients of an alias
 
-EVERYBODY, SIGNED_IN = Access.EVERYBODY, Access.SIGNED_IN
+EVERYBODY, SIGNED_IN, ADMIN = Access.EVERYBODY, Access.SIGNED_IN, Access.ADMIN
+UNPROVEN = Access.UNPROVEN
 REGISTRATIONS = Limit(ACCOUNTS, ACCOUNTS_PER_DAY)
 
 SEEN, MOVED = (200, 302), (302,)
 FOUND = (200, 404)
 FORM = (200, 302, 400)
+FOUND_THEN, LIMITED = (302, 404), (302, 429)
 CHANGE = (200, 302, 400, 404, 409)
 LIST = ("q", "sort", "page", "limit")
 REGISTER = ("email", "password")
@@ -33,6 +35,9 @@ PASSWORD = f"{ALIAS}/generate-password"
 NEW_ALIAS = f"{ALIASES}/new"
 KEY = f"{DOMAIN}/webhook-key"
 RESET_KEY = f"{DOMAIN}/advanced-settings/reset-domain-webhook-key"
+VERIFY, YES, RESET = (f"{path}/<segment:token>" for path in ("/verify", "/v", "/reset-password"))
+CHANGE_EMAIL = "/my-account/change-email/<segment:token>"
+PEOPLE, ALL_DOMAINS = "/admin/people", "/admin/domains"
 PROFILE, SECURITY = "/my-account/profile", "/my-account/security"
 
 # fmt: off
@@ -47,6 +52,26 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("POST", "/login", signing.login, EVERYBODY, None, SMALL, LOGIN, FORM),
     Route("GET", "/logout", signing.ask_logout, EVERYBODY, answers=SEEN),
     Route("POST", "/logout", signing.logout, EVERYBODY, answers=MOVED),
+    Route("GET", "/verify", links.waiting, UNPROVEN, answers=SEEN),
+    Route("POST", "/verify", links.send_verification, UNPROVEN, answers=LIMITED),
+    Route("GET", VERIFY, links.ask_verify, EVERYBODY),
+    Route("POST", VERIFY, links.verify, EVERYBODY, answers=FORM),
+    Route("GET", YES, links.ask_recipient, EVERYBODY, answers=(200, 400)),
+    Route("POST", YES, links.confirm_recipient, EVERYBODY, answers=(200, 400, 409)),
+    Route("GET", "/forgot-password", links.ask_forgotten, EVERYBODY),
+    Route("POST", "/forgot-password", links.forgotten, EVERYBODY, None, SMALL, ("email",),
+          (200, 429)),
+    Route("GET", RESET, links.ask_new_password, EVERYBODY, answers=(200, 400)),
+    Route("POST", RESET, links.new_password, EVERYBODY, None, SMALL, links.PASSWORD_FIELDS, FORM),
+    Route("GET", CHANGE_EMAIL, links.ask_new_address, UNPROVEN),
+    Route("POST", CHANGE_EMAIL, links.take_new_address, UNPROVEN, answers=CHANGE),
+    Route("GET", "/admin", admin.show, ADMIN),
+    Route("PUT", "/admin", admin.decide, ADMIN, parameters=("registration",), answers=FORM),
+    Route("GET", PEOPLE, admin.people, ADMIN, parameters=LIST),
+    Route("PUT", f"{PEOPLE}/<segment:user_id>", admin.verify_user, ADMIN, answers=FOUND_THEN),
+    Route("GET", ALL_DOMAINS, admin.domains, ADMIN, parameters=LIST),
+    Route("PUT", f"{ALL_DOMAINS}/<segment:domain_id>", admin.allow, ADMIN,
+          parameters=("allowed",), answers=FOUND_THEN),
     Route("GET", "/my-account", domains.home, SIGNED_IN, answers=MOVED),
     Route("DELETE", "/my-account", account.leave, SIGNED_IN, None, SMALL, account.LEAVING, CHANGE),
     Route("GET", PROFILE, account.profile, SIGNED_IN),
@@ -59,7 +84,9 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("POST", f"{DOMAINS}/new", domains.add, SIGNED_IN, parameters=("domain",), answers=FORM),
     Route("GET", DOMAIN, domains.set_up, SIGNED_IN, answers=FOUND),
     Route("DELETE", DOMAIN, domains.remove, SIGNED_IN, parameters=("confirm",), answers=CHANGE),
+    Route("GET", f"{DOMAIN}/verify-records", domains.checked, SIGNED_IN, answers=(302, 404)),
     Route("POST", f"{DOMAIN}/verify-records", domains.verify, SIGNED_IN, answers=CHANGE),
+    Route("GET", f"{DOMAIN}/zone", domains.zone, SIGNED_IN, answers=FOUND),
     Route("GET", KEY, webhooks.show, SIGNED_IN, answers=FOUND),
     Route("DELETE", RESET_KEY, webhooks.replace, SIGNED_IN, answers=(302, 404)),
     Route("GET", ALIASES, aliases.index, SIGNED_IN, parameters=(*LIST, "to"), answers=FOUND),
@@ -69,6 +96,8 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("GET", ALIAS, aliases.edit, SIGNED_IN, answers=FOUND),
     Route("PUT", ALIAS, aliases.change, SIGNED_IN, None, LARGE, aliases.CHANGES, CHANGE),
     Route("DELETE", ALIAS, aliases.remove, SIGNED_IN, answers=(302, 404)),
+    Route("POST", f"{ALIAS}/ask-recipient", aliases.ask_recipient, SIGNED_IN,
+          parameters=("recipient",), answers=(*CHANGE, 429)),
     Route("GET", PASSWORD, aliases.ask_password, SIGNED_IN, answers=FOUND),
     Route("POST", PASSWORD, aliases.new_password, SIGNED_IN, None, SMALL, aliases.SECRETS, CHANGE),
 )

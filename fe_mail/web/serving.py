@@ -18,7 +18,13 @@ from fe_mail.http.body import ClientLeft
 from fe_mail.http.limits import refuse_spent
 from fe_mail.http.request import Request, header
 from fe_mail.http.routes import Route, router
-from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
+from fe_mail.model.errors import (
+    AuthenticationFailed,
+    Invalid,
+    MailError,
+    NotFound,
+    PermissionDenied,
+)
 from fe_mail.web.access import Access, recognize
 from fe_mail.web.app import Web
 from fe_mail.web.i18n import N_
@@ -95,8 +101,10 @@ async def _visit(visit: Visit, methods: Methods, names: Mapping[str, str]) -> Re
     candidates = _candidates(request, methods, is_open)
     if not candidates:
         return _not_allowed(visit, methods)
-    if visit.user is None and any(each.access is Access.SIGNED_IN for each in candidates):
-        return _sign_in_first(visit)
+    if all(each.access is not Access.EVERYBODY for each in candidates):
+        elsewhere = _barred(visit, {each.access for each in candidates})
+        if elsewhere is not None:
+            return elsewhere
     for each in candidates:
         if each.limit is not None:
             await refuse_spent(visit.services.counters, each.limit, visit.network)
@@ -126,6 +134,21 @@ def _meant(visit: Visit, methods: Methods) -> Route[Any] | None:
         raise Invalid(N_("The form asks for a method that is not known."))
     visit.request.method = method.encode("ascii")
     return methods.get(method)
+
+
+def _barred(visit: Visit, access: set[Access]) -> Result | None:
+    """Where the visitor has to go first. ``NotFound``: what admins have is nobody else's matter."""
+    if visit.user is None:
+        return _sign_in_first(visit)
+    if access == {Access.UNPROVEN}:
+        return None
+    if not visit.user.has_verified_email:
+        if visit.is_script:
+            raise PermissionDenied(N_("Please verify your e-mail address first."))
+        return Redirect("/verify")
+    if Access.ADMIN in access and visit.user.group != "admin":
+        raise NotFound
+    return None
 
 
 def _sign_in_first(visit: Visit) -> Result:

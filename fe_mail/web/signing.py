@@ -13,31 +13,57 @@ from fe_mail.web.origin import local_target
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit
 
-__all__ = ["ask_login", "ask_logout", "ask_register", "login", "logout", "register"]
+__all__ = [
+    "ask_login",
+    "ask_logout",
+    "ask_register",
+    "login",
+    "logout",
+    "register",
+    "registration_values",
+]
 
 HOME = "/my-account/domains"
 
 
 async def ask_register(visit: Visit) -> Result:
-    """The form for a new account."""
+    """The form for a new account, or that nobody may register."""
     if visit.user is not None:
         return Redirect(HOME)
-    return Page("register.html", {"is_new": not await visit.services.users.has_admin()})
+    return Page("register.html", await registration_values(visit))
+
+
+async def registration_values(visit: Visit) -> dict[str, object]:
+    """What the form must know: is the account the first one, and may anybody register?"""
+    users = visit.services.users
+    is_open = await users.registration.is_open()
+    return {"is_new": not await users.has_admin(), "is_open": is_open}
 
 
 async def register(visit: Visit) -> Result:
     """Make an account and sign in; the first one owns the server."""
-    users = visit.services.users
-    is_new = not await users.has_admin()
+    values = await registration_values(visit)
     email, password = visit.field("email"), visit.secret("password")
     try:
         await take_account(visit.services.counters, visit.network)
         user = await _register_or_sign_in(visit, email, password)
     except MailError as error:
-        return visit.refused("register.html", error, is_new=is_new)
+        return visit.refused("register.html", error, **values)
     await _start(visit, user)
+    if not user.has_verified_email:
+        return await _verify_first(visit, user)
     notice = "registered-admin" if user.group == "admin" else "registered"
     return Redirect("/my-account/domains/new", notice)
+
+
+async def _verify_first(visit: Visit, user: User) -> Result:
+    """A mail that cannot be sent now is sent when the person asks for it."""
+    try:
+        await visit.services.address_links.ask(user)
+    except MailError as error:
+        visit.web.log.info("No mail to a new account: {reason}", reason=error.message)
+        return Redirect("/verify")
+    return Redirect("/verify", "verification-sent")
 
 
 async def _register_or_sign_in(visit: Visit, email: str, password: str) -> User:

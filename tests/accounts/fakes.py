@@ -8,8 +8,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.accounts.failed_logins import FailedLogins
+from fe_mail.accounts.notices import Notice
 from fe_mail.accounts.passwords import new_credential
+from fe_mail.errands import Errands
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
+from fe_mail.model.errors import MailError
 from fe_mail.model.ids import AliasId, DomainId, UserId, new_id
 from fe_mail.ports import MailboxStore
 from tests.contracts.account_case import AccountStores
@@ -23,7 +27,7 @@ from tests.fakes import (
     memory_counters,
 )
 
-__all__ = ["AccountsTestCase"]
+__all__ = ["AccountsTestCase", "Letterbox"]
 
 T = TypeVar("T")
 START = 1_700_000_000.0
@@ -40,6 +44,8 @@ class AccountsTestCase(SynchronousTestCase):
         self.accounts = self.make_accounts()
         self.counters = memory_counters(self.clock)
         self.log_book = MemoryJournal()
+        self.errands = Errands(self.clock)
+        self.failed_logins = FailedLogins(self.log_book, self.errands, self.clock)
         self.bus = MemoryBus(self.clock)
         self.mailboxes = self.make_mailboxes()
         self.admin = self.add_user("admin@example.com")
@@ -136,3 +142,21 @@ class AccountsTestCase(SynchronousTestCase):
     def evolve(self, value: T, **changes: Any) -> T:
         """A changed copy."""
         return attrs.evolve(value, **changes)  # type: ignore[type-var]  # attrs values only
+
+
+class Letterbox:
+    """``fe_mail.accounts.notices.Notices`` that keeps what it is to send; it may be broken."""
+
+    def __init__(self) -> None:
+        self.sent: list[Notice] = []
+        self.error: MailError | None = None
+
+    async def send(self, notice: Notice) -> None:
+        """Keep it."""
+        if self.error is not None:
+            raise self.error
+        self.sent.append(notice)
+
+    def token(self, path: str) -> str:
+        """What the last link of this path carries."""
+        return str(self.sent[-1].text).split(path)[1].split()[0]

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.aliases import Aliases
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -26,6 +27,7 @@ from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, store
 from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.local import LocalCourier
+from fe_mail.errands import Errands
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from tests.adapters.later import LaterThreads
@@ -59,7 +61,12 @@ class Process:
         self.aliases = Aliases(self.accounts, self.keyring, self.mailboxes, bus, clock, SITE)
         self.webhook_keys = WebhookKeys(self.accounts, self.keyring, clock)
         self.login = Login(
-            self.accounts, self.keyring, memory_counters(clock), clock, MemoryJournal()
+            self.accounts,
+            self.keyring,
+            memory_counters(clock),
+            clock,
+            FailedLogins(MemoryJournal(), Errands(clock), clock),
+            Errands(clock),
         )
         self.courier = LocalCourier(self.accounts, self.mailboxes, self.queue, InlineThreads().run)
 

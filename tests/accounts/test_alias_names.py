@@ -10,9 +10,10 @@ from fe_mail.accounts import validation
 from fe_mail.accounts.alias_names import normalized_name
 from fe_mail.accounts.domains import Domains
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
 from fe_mail.model.address import display_address, display_domain, folded, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid
-from tests.accounts.test_domains import SITE, keygen
+from tests.accounts.test_domains import GREETINGS, OWN, SITE, keygen
 from tests.accounts.test_prospects import ProspectsTestCase
 
 NFC = "sm\u00f8rrebr\u00f8d-\u00e9"
@@ -61,6 +62,7 @@ class EqualTests(ProspectsTestCase):
             SITE,
             keygen,
             self.bus,
+            TableVantage(OWN, GREETINGS),
         )
         domain = self.now(
             domains.update(self.user, self.domain, restricted_alias_names=[NFD.upper()])

@@ -272,7 +272,9 @@ class PasswordTests(AliasesTestCase):
     def setUp(self) -> None:
         """``alice`` with a mailbox that has no password yet."""
         super().setUp()
-        self.login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
+        self.login = Login(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, self.errands
+        )
         self.alice = self.create(name="alice", has_imap=True, recipients=[])
 
     def generate(

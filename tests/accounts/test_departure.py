@@ -4,14 +4,16 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from fe_mail.accounts.departure import Departure
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.users import Users
+from fe_mail.errands import Errands
 from fe_mail.model.account import Domain, Member, User
 from fe_mail.model.errors import AuthenticationFailed, NotFound, PermissionDenied, RateLimited
 from fe_mail.model.ids import DomainId, UserId
 from fe_mail.model.page import Query
 from tests.accounts.fakes import AccountsTestCase
 from tests.accounts.processes import Process, ProcessesTestCase
-from tests.fakes import memory_counters
+from tests.fakes import MemoryJournal, memory_counters
 
 PASSWORD = "mulled otter 84 quay"
 
@@ -22,9 +24,11 @@ class DepartureTests(AccountsTestCase):
     def setUp(self) -> None:
         """An account with a known password."""
         super().setUp()
-        self.users = Users(self.accounts, self.keyring, self.counters, self.clock)
+        self.users = Users(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins
+        )
         self.departure = Departure(self.accounts, self.users, self.mailboxes, self.bus)
-        self.eva = self.now(self.users.register("eva@example.net", PASSWORD))
+        self.eva = self.now(self.users.register("eva@example.net", PASSWORD, is_by_operator=True))
 
     def leave(self, user: User, password: str = PASSWORD) -> None:
         """Go."""
@@ -74,7 +78,8 @@ class AtOnceTests(ProcessesTestCase):
     def leaving(self, process: Process, user: User) -> "Deferred[None]":
         """Begin."""
         counters = memory_counters(self.clock)
-        users = Users(process.accounts, process.keyring, counters, self.clock)
+        failed = FailedLogins(MemoryJournal(), Errands(self.clock), self.clock)
+        users = Users(process.accounts, process.keyring, counters, self.clock, failed)
         departure = Departure(process.accounts, users, process.mailboxes, self.bus)
         return process.run(departure.remove(user))
 

@@ -1,13 +1,16 @@
-"""Tests of fe_mail.accounts.domains, dns_records and dns_checks."""
+"""Tests of fe_mail.accounts.domains, verifying and the checks of the DNS."""
 
 from collections.abc import Mapping
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from fe_mail.accounts.dns_records import full_name
 from fe_mail.accounts.domains import DKIM_PURPOSE, Domains, Verification
 from fe_mail.accounts.site import Site
+from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
 from fe_mail.mailauth.dkim import SigningKey, generate_key
 from fe_mail.model.account import Domain, Member, User
 from fe_mail.model.errors import (
@@ -18,6 +21,7 @@ from fe_mail.model.errors import (
 )
 from fe_mail.model.ids import AliasId
 from fe_mail.model.page import Query
+from fe_mail.model.vantage import OwnAddresses
 from tests.accounts.fakes import AccountsTestCase
 
 KEY = generate_key(1024)
@@ -25,13 +29,17 @@ SITE = Site(
     hostname="mx.host.test",
     exchange_domains=("mx.host.test",),
     web_host="host.test",
-    addresses=("192.0.2.25", "2001:db8::25"),
     dkim_bits=1024,
     max_domains=3,
 )
+OWN = OwnAddresses(known=("192.0.2.25", "2001:db8::25"))
+GREETINGS = dict.fromkeys(OWN.known, "220 mx.host.test ESMTP fe-mail")
 HOST = {
     ("mx.host.test", "A"): ("192.0.2.25",),
     ("mx.host.test", "AAAA"): ("2001:db8::25",),
+    ("mx.host.test", "TXT"): ("v=spf1 a -all",),
+    ("192.0.2.25", "PTR"): ("mx.host.test.",),
+    ("2001:db8::25", "PTR"): ("mx.host.test.",),
 }
 
 
@@ -48,9 +56,15 @@ class DomainsTestCase(AccountsTestCase):
         """No records but the server's own."""
         super().setUp()
         self.resolver = TableResolver(HOST)
+        self.vantage = TableVantage(OWN, GREETINGS)
+        self.with_site()
+
+    def with_site(self, **changes: object) -> None:
+        """Another configuration of the server."""
+        site = attrs.evolve(SITE, **changes)  # type: ignore[arg-type]  # any setting
         self.domains = Domains(
-            self.accounts, self.keyring, self.resolver, self.mailboxes, self.clock, SITE, keygen,
-            self.bus,
+            self.accounts, self.keyring, self.resolver, self.mailboxes, self.clock, site, keygen,
+            self.bus, self.vantage,
         )  # fmt: skip
 
     def create(self, name: str = "example.org", user: User | None = None, **more: object) -> Domain:
@@ -74,9 +88,9 @@ class DomainsTestCase(AccountsTestCase):
         return self.now(self.domains.verify(user or self.user, domain))
 
     def failing(self, domain: Domain) -> Mapping[str, str]:
-        """The sentences of the checks that fail, by purpose."""
-        results = self.verify(domain).results
-        self.assertEqual(len({result.purpose for result in results}), 6)
+        """The sentences of the checks that fail, by purpose; of every purpose there is one."""
+        results = self.verify(domain).all_results
+        self.assertEqual(len({result.purpose for result in results}), 10)
         return {result.purpose: result.message for result in results if not result.passed}
 
 
@@ -320,38 +334,14 @@ class VerifyTests(DomainsTestCase):
         domain = self.create()
         for records, words in (
             (("v=spf1 ip4:192.0.2.25 -all",), "2001:db8::25"),
-            (("v=spf1 include:_spf.other.test -all",), "192.0.2.25"),
+            (("v=spf1 include:_spf.other.test -all",), "cannot read"),
+            (("v=spf1 a:mx.other.test -all",), "192.0.2.25"),
             (("v=spf1 mx -all", "v=spf1 a -all"), "2 SPF records"),
         ):
             self.publish(domain, spf=records)
             self.assertIn(words, self.failing(domain)["spf"])
         self.publish(domain, spf=("v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all",))
         self.assertNotIn("spf", self.failing(domain))
-
-    def with_site(self, **changes: object) -> None:
-        """Another configuration of the server."""
-        site = attrs.evolve(SITE, **changes)  # type: ignore[arg-type]  # any setting
-        self.domains = Domains(
-            self.accounts, self.keyring, self.resolver, self.mailboxes, self.clock, site, keygen,
-            self.bus,
-        )  # fmt: skip
-
-    def test_spf_of_unknown_addresses(self) -> None:
-        """Addresses that nobody configured are those of the server's names."""
-        self.with_site(addresses=())
-        domain = self.create()
-        self.resolver.table["_spf.google.com", "TXT"] = ("v=spf1 ip4:198.51.100.0/24 -all",)
-        self.publish(domain, spf=("v=spf1 include:_spf.google.com -all",))
-        self.assertIn("ip6:2001:db8::25", self.failing(domain)["spf"])
-        self.publish(domain, spf=("v=spf1 mx -all",))
-        self.assertNotIn("spf", self.failing(domain))
-
-    def test_spf_of_a_nameless_server(self) -> None:
-        """A server whose names lead nowhere cannot tell, and says what to do."""
-        self.with_site(addresses=(), hostname="no.host.test", exchange_domains=("no.host.test",))
-        domain = self.create()
-        self.publish(domain, spf=("v=spf1 +all",))
-        self.assertIn("no.host.test has no address in the DNS", self.failing(domain)["spf"])
 
     def test_spf_without_answer(self) -> None:
         """A silent name in the record leaves only this one question open."""
@@ -361,7 +351,7 @@ class VerifyTests(DomainsTestCase):
         self.resolver.failing.add("slow.test")
         self.publish(domain, spf=("v=spf1 include:slow.test -all",))
         verification = self.verify(domain)
-        self.assertFalse(verification.is_undecided)
+        self.assertFalse(verification.is_silent)
         self.assertEqual(["spf"], [r.purpose for r in verification.results if r.is_undecided])
         self.assertTrue(verification.domain.has_spf_record)
 
@@ -374,11 +364,76 @@ class VerifyTests(DomainsTestCase):
         self.publish(domain, mx=())
         self.resolver.failing.add("_dmarc.example.org")
         verification = self.verify(domain)
-        self.assertTrue(verification.is_undecided)
+        self.assertTrue(verification.is_silent)
         self.assertEqual(self.now(self.accounts.domain(domain.id)), before)
         (undecided,) = [r for r in verification.results if r.is_undecided]
         self.assertEqual(undecided.purpose, "dmarc")
         self.assertIn("did not answer", undecided.message)
+
+    def test_what_cannot_be_told_stays(self) -> None:
+        """Behind a router the MX neither verifies nor unverifies; what can be told is stored."""
+        for before in (False, True):
+            domain = self.create(f"d{before:d}.test")
+            self.publish(domain)
+            if before:
+                self.verify(domain)
+            self.vantage.own = OwnAddresses(hidden=(4, 6))
+            self.resolver.table["mx.host.test", "A"] = ("5.9.0.25",)
+            self.resolver.table["mx.host.test", "AAAA"] = ()
+            self.publish(domain, dkim=())
+            verification = self.verify(domain)
+            self.assertFalse(verification.is_silent)
+            stored = self.now(self.accounts.domain(domain.id))
+            self.assertEqual((stored.has_mx_record, stored.has_spf_record), (before, before))
+            self.assertEqual((stored.has_txt_record, stored.has_dkim_record), (True, False))
+            self.assertEqual(stored.last_checked_at, self.clock.seconds())
+            self.vantage.own, self.resolver.table = OWN, dict(HOST)
+
+    def test_another_server_answers(self) -> None:
+        """Then mail does not come here, whatever the records say."""
+        domain = self.create()
+        self.publish(domain)
+        self.assertTrue(self.verify(domain).domain.has_mx_record)
+        self.vantage.greetings = dict.fromkeys(OWN.known, "220 old.host.test ESMTP")
+        verification = self.verify(domain)
+        self.assertFalse(verification.domain.has_mx_record)
+        self.assertIn("reach", [result.purpose for result in verification.wanting])
+        self.vantage.greetings = {}  # nobody: that proves nothing
+        verification = self.verify(domain)
+        self.assertTrue(verification.domain.has_mx_record)
+        self.assertEqual(verification.wanting, ())
+
+    def test_server_once_for_all_domains(self) -> None:
+        """The job looks at the server's own records once, a person who asks gets fresh answers."""
+        domains = [self.create(f"d{n}.test") for n in range(3)]
+        for domain in domains:
+            self.publish(domain)
+            self.assertTrue(self.now(self.domains.recheck(domain.id)).server)
+        self.assertEqual(sorted(self.vantage.asked), sorted(OWN.known))
+        self.verify(domains[0])
+        self.assertEqual(len(self.vantage.asked), 2 * len(OWN.known))
+        self.clock.advance(SERVER_CHECK_SECONDS)
+        self.now(self.domains.recheck(domains[0].id))
+        self.assertEqual(len(self.vantage.asked), 3 * len(OWN.known))
+
+    def test_nobody_needs_a_return_path(self) -> None:
+        """Nothing uses it, so a domain sends without."""
+        domain = self.create(user=self.admin)
+        self.publish(domain)
+        del self.resolver.table["fe-bounces.example.org", "CNAME"]
+        self.assertTrue(self.verify(domain, self.admin).domain.has_smtp)
+
+    def test_late(self) -> None:
+        """Answers that come one by one."""
+        domain = self.create()
+        self.publish(domain)
+        self.resolver.is_late = self.vantage.is_late = True
+        work = Deferred.fromCoroutine(self.domains.verify(self.user, domain))
+        while self.resolver.waiting or self.vantage.waiting:
+            (self.resolver if self.resolver.waiting else self.vantage).answer_next()
+        verification = self.successResultOf(work)
+        self.assertTrue(verification.domain.has_mx_record)
+        self.assertEqual([each for each in verification.all_results if not each.passed], [])
 
     def test_foreign_text(self) -> None:
         """What strangers publish is shown short and printable."""

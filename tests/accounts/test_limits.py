@@ -1,17 +1,20 @@
 """Tests of fe_mail.accounts.limits: what counts as one address, and how the counts run out."""
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from fe_mail.accounts.limits import (
     ADDRESS_BUDGET,
     KNOWN_SECONDS,
+    LANE_SECONDS,
     PAIR_LIMIT,
     PROOF_COST,
     WINDOW_SECONDS,
     FailureLimits,
 )
+from fe_mail.accounts.slow_lanes import MAX_WAITING
 from fe_mail.adapters.sqlite.counters import SQLiteCounters
 from fe_mail.adapters.sqlite.database import Database
 from fe_mail.adapters.threads import InlineThreads
@@ -19,6 +22,8 @@ from fe_mail.model.counting import Claim, Count, Taken
 from fe_mail.model.errors import RateLimited, Unavailable
 from tests.accounts.fakes import AccountsTestCase
 from tests.adapters.later import LaterThreads
+
+T = TypeVar("T")
 
 
 class LimitsTests(AccountsTestCase):
@@ -33,16 +38,103 @@ class LimitsTests(AccountsTestCase):
         """Some failures, of attempts that began before the limit was reached."""
         for _ in range(times):
             failed = Deferred.fromCoroutine(self.limits.failed(ip, name, password))
-            self.successResultOf(failed.addErrback(lambda failure: failure.trap(RateLimited)))
+            failed.addErrback(lambda failure: failure.trap(RateLimited))
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> "Deferred[T]":
+        """Something that may take its time."""
+        return Deferred.fromCoroutine(work)
 
     def test_proofs_have_a_budget(self) -> None:
         """Proofs for ever other names use up the address's budget in the end."""
         for n in range(ADDRESS_BUDGET // PROOF_COST):
             self.now(self.limits.check("192.0.2.1", f"u{n}"))
             self.fail_from("192.0.2.1", f"u{n}")
-        self.fails(RateLimited, self.limits.check("192.0.2.1", "fresh"))
+        welcome = self.begin(self.limits.succeeded("192.0.2.1", "fresh"))
+        self.assertNoResult(welcome)
+        self.clock.advance(LANE_SECONDS)
+        self.successResultOf(welcome)
         self.clock.advance(WINDOW_SECONDS)
-        self.now(self.limits.check("192.0.2.1", "fresh"))
+        self.now(self.limits.succeeded("192.0.2.1", "new"))
+
+    def test_an_address_is_only_slowed(self) -> None:
+        """Wrong passwords for many names delay the others behind that address; they get in."""
+        self.now(self.limits.succeeded("192.0.2.1", "seen"))
+        for n in range(10):
+            self.fail_from("192.0.2.1", f"u{n}", f"p{n}")
+        self.now(self.limits.check("192.0.2.1", "seen"))
+        self.now(self.limits.succeeded("192.0.2.1", "seen"))
+        self.now(self.limits.check("192.0.2.1", "unseen"))
+        welcome = self.begin(self.limits.succeeded("192.0.2.1", "unseen"))
+        self.assertNoResult(welcome)
+        self.clock.advance(LANE_SECONDS)
+        self.successResultOf(welcome)
+        self.now(self.limits.succeeded("192.0.2.1", "unseen"))  # it is known there now
+
+    def test_one_after_the_other(self) -> None:
+        """Many at once gain nothing: good or bad, one answer leaves after the other."""
+        for n in range(10):
+            self.fail_from("192.0.2.1", f"u{n}", f"p{n}")
+        crowd = [self.begin(self.limits.failed("192.0.2.1", f"v{n}", "x")) for n in range(4)]
+        crowd.append(self.begin(self.limits.succeeded("192.0.2.1", "right")))  # type: ignore[arg-type]
+        for n in range(len(crowd)):
+            self.assertEqual([each.called for each in crowd], [True] * n + [False] * (5 - n))
+            self.clock.advance(LANE_SECONDS)
+        self.assertTrue(all(each.called for each in crowd))
+
+    def test_a_full_lane(self) -> None:
+        """When too many wait the next is told to come later, before the password is looked at."""
+        for n in range(10):
+            self.fail_from("192.0.2.1", f"u{n}", f"p{n}")
+        crowd = [
+            self.begin(self.limits.failed("192.0.2.1", f"v{n}", "x")) for n in range(MAX_WAITING)
+        ]
+        self.fails(RateLimited, self.limits.check("192.0.2.1", "w"))
+        self.fails(RateLimited, self.limits.succeeded("192.0.2.1", "w"))
+        crowd[3].addErrback(lambda failure: failure.trap(CancelledError))
+        crowd[3].cancel()
+        self.now(self.limits.check("192.0.2.1", "w"))
+        self.clock.advance(LANE_SECONDS * MAX_WAITING)
+        self.assertTrue(all(each.called for each in crowd))
+        self.assertFalse(self.limits._lanes._waiting)
+
+    def test_where_the_owner_was_seen(self) -> None:
+        """Whoever guesses there stops nobody: over the ten the name is slowed, not refused."""
+        self.now(self.limits.succeeded("192.0.2.1", "name"))
+        for n in range(PAIR_LIMIT):
+            self.assertFalse(self.now(self.limits.failed("192.0.2.1", "name", f"p{n}")))
+        self.now(self.limits.check("192.0.2.1", "name"))
+        guess = self.begin(self.limits.failed("192.0.2.1", "name", "one more"))
+        welcome = self.begin(self.limits.succeeded("192.0.2.1", "name"))
+        other = self.begin(self.limits.succeeded("192.0.2.1", "other"))  # in a lane of its own
+        self.clock.advance(LANE_SECONDS)
+        self.assertEqual((guess.called, welcome.called, other.called), (True, False, True))
+        self.clock.advance(LANE_SECONDS)
+        self.successResultOf(welcome)
+
+    def test_the_last_one_is_told(self) -> None:
+        """The failure after which the name is refused is known as such, once."""
+        told = [self.now(self.limits.failed("192.0.2.1", "name", f"p{n}")) for n in range(10)]
+        self.assertEqual(told, [False] * 9 + [True])
+
+    def test_operator_lifts_a_name(self) -> None:
+        """Wherever it was tried; other names stay as they are."""
+        for ip in ("192.0.2.1", "192.0.2.2"):
+            for name in ("name", "other"):
+                self.fail_from(ip, name, times=PAIR_LIMIT)
+        self.now(self.limits.lift_name("name"))
+        for ip in ("192.0.2.1", "192.0.2.2"):
+            self.now(self.limits.check(ip, "name"))
+            self.fails(RateLimited, self.limits.check(ip, "other"))
+
+    def test_operator_lifts_an_address(self) -> None:
+        """With all names that were tried there, in the whole of an IPv6 network."""
+        for n in range(PAIR_LIMIT):
+            self.fail_from("2001:db8::1", "name", f"p{n}")
+            self.fail_from("192.0.2.2", "name", f"p{n}")
+        self.now(self.limits.lift_address("2001:db8::2"))
+        self.now(self.limits.check("2001:db8::1", "name"))
+        self.now(self.limits.succeeded("2001:db8::1", "fresh"))
+        self.fails(RateLimited, self.limits.check("192.0.2.2", "name"))
 
     def test_success_clears_the_name_only(self) -> None:
         """One own account buys no further guesses at others."""
@@ -50,7 +142,8 @@ class LimitsTests(AccountsTestCase):
             self.fail_from("192.0.2.1", "victim", f"p{n}")
         self.now(self.limits.succeeded("192.0.2.1", "own"))
         self.fail_from("192.0.2.1", "victim", "p9")
-        self.fails(RateLimited, self.limits.check("192.0.2.1", "own"))
+        self.fails(RateLimited, self.limits.check("192.0.2.1", "victim"))
+        self.assertNoResult(self.begin(self.limits.succeeded("192.0.2.1", "another")))
 
     def test_success_clears_the_name_there(self) -> None:
         """Who mistyped and then signed in begins anew there; failures elsewhere still count."""
@@ -184,10 +277,12 @@ class CrowdTests(AccountsTestCase):
         self.assertEqual([answers.count(each) for each in ("wrong", "welcome")], [10, 0])
 
     def test_proofs(self) -> None:
-        """The same with SCRAM, one name after the other: the address has its budget."""
+        """The same with SCRAM, one name after the other: over the budget few hear it, and late."""
         crowd = [self.attempt(None, is_right=n == 90, name=f"u{n}") for n in range(100)]
         answers = self.work(*crowd)
         self.assertEqual([answers.count(each) for each in ("wrong", "welcome")], [60, 0])
+        self.assertEqual(answers.count("later"), 40 - MAX_WAITING)
+        self.assertEqual(len(self.clock.getDelayedCalls()), MAX_WAITING)
 
     def test_a_small_crowd(self) -> None:
         """Before the limit is reached a right password is one."""

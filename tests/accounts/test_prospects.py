@@ -10,6 +10,7 @@ from fe_mail.accounts.explaining import may_see_all, sees
 from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.routing import Router
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.address import parse_address
 from fe_mail.model.errors import Invalid
@@ -17,7 +18,7 @@ from fe_mail.model.route import Cause
 from fe_mail.model.sentence import Sentence
 from tests.accounts.fakes import AccountsTestCase
 from tests.accounts.processes import ProcessesTestCase
-from tests.accounts.test_domains import SITE, keygen
+from tests.accounts.test_domains import GREETINGS, OWN, SITE, keygen
 
 
 class ProspectsTestCase(AccountsTestCase):
@@ -388,6 +389,7 @@ class NewDomainTests(ProspectsTestCase):
             SITE,
             keygen,
             self.bus,
+            TableVantage(OWN, GREETINGS),
         )
 
     def add(self, catchall: bool | str = True, **settings: Any) -> Domain:

@@ -1,12 +1,15 @@
 """Tests of fe_mail.accounts.users: registration, sessions, tokens."""
 
 import hashlib
+from collections.abc import Coroutine
+from typing import Any
 
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 
 from fe_mail.accounts.limits import GUESSED_FAILURES, SLOW_SECONDS
 from fe_mail.accounts.users import SESSION_SECONDS, Users
+from fe_mail.model.account import User
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
@@ -16,6 +19,7 @@ from fe_mail.model.errors import (
     RateLimited,
 )
 from tests.accounts.fakes import AccountsTestCase
+from tests.fakes import MemoryAccountStore
 
 PASSWORD = "mulled otter 84 quay"
 
@@ -26,12 +30,41 @@ class UsersTestCase(AccountsTestCase):
     def setUp(self) -> None:
         """``eva@example.net``."""
         super().setUp()
-        self.users = Users(self.accounts, self.keyring, self.counters, self.clock)
-        self.eva = self.now(self.users.register("Eva@Example.net", PASSWORD, "da"))
+        self.users = Users(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins
+        )
+        self.eva = self.now(
+            self.users.register("Eva@Example.net", PASSWORD, "da", is_by_operator=True)
+        )
 
 
 class RegisterTests(UsersTestCase):
     """New accounts."""
+
+    def add(self, *fields: str) -> Coroutine[Any, Any, User]:
+        """As the operator does."""
+        return self.users.register(*fields, is_by_operator=True)
+
+    def test_closed(self) -> None:
+        """After the first account nobody registers, until the operator opens; it can be closed."""
+        registration = self.users.registration
+        self.fails(PermissionDenied, self.users.register("new@example.net", PASSWORD))
+        self.now(registration.decide("open"))
+        made = self.now(self.users.register("new@example.net", PASSWORD))
+        self.assertFalse(made.has_verified_email)
+        self.now(registration.decide("closed"))
+        self.fails(PermissionDenied, self.users.register("later@example.net", PASSWORD))
+        self.fails(Invalid, registration.decide("ajar"))
+
+    def test_open_for_the_first(self) -> None:
+        """On a server that nobody owns everybody may try; the first one's address is believed."""
+        accounts = MemoryAccountStore()
+        users = Users(accounts, self.keyring, self.counters, self.clock, self.failed_logins)
+        self.assertTrue(self.now(users.registration.is_open()))
+        owner = self.now(users.register("owner@example.net", PASSWORD))
+        self.assertEqual((owner.group, owner.has_verified_email), ("admin", True))
+        self.assertFalse(self.now(users.registration.is_open()))
+        self.fails(PermissionDenied, users.register("second@example.net", PASSWORD))
 
     def test_first_owns_the_server(self) -> None:
         """The first account is the server's admin, the next ones are not."""
@@ -45,20 +78,20 @@ class RegisterTests(UsersTestCase):
 
     def test_taken(self) -> None:
         """One account per address, whatever its case."""
-        self.fails(AlreadyExists, self.users.register("EVA@example.net", PASSWORD))
+        self.fails(AlreadyExists, self.add("EVA@example.net", PASSWORD))
 
     def test_invalid(self) -> None:
         """No address, no account; no good password, neither."""
         for email in ("", "eva", "eva@localhost", "a b@example.net", "x" * 400 + "@example.net"):
-            error = self.fails(Invalid, self.users.register(email, PASSWORD))
+            error = self.fails(Invalid, self.add(email, PASSWORD))
             self.assertEqual(error.field, "email")
         for password in ("", "short", "eva@example.net", "password1234"):
-            error = self.fails(Invalid, self.users.register("new@example.net", password))
+            error = self.fails(Invalid, self.add("new@example.net", password))
             self.assertEqual(error.field, "password")
 
     def test_unknown_language(self) -> None:
         """A language without a catalog becomes English."""
-        self.assertEqual(self.now(self.users.register("x@y.test", PASSWORD, "xx")).locale, "en")
+        self.assertEqual(self.now(self.add("x@y.test", PASSWORD, "xx")).locale, "en")
 
 
 class SignInTests(UsersTestCase):
@@ -119,6 +152,25 @@ class SignInTests(UsersTestCase):
             work = self.users.sign_in("eva@example.net", f"wrong {n}", "192.0.2.1")
             self.fails(AuthenticationFailed, work)
         self.fails(RateLimited, self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.1"))
+        self.now(self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.2"))
+
+    def test_owner_reads_it(self) -> None:
+        """Each failed sign-in to an account that exists leaves an entry."""
+        for email in ("Eva@example.net", "nobody@example.net"):
+            self.fails(AuthenticationFailed, self.users.sign_in(email, "wrong", "192.0.2.1"))
+        self.clock.advance(0)
+        (entry,) = self.now(self.failed_logins.of_user(self.eva))
+        self.assertEqual((entry.remote, entry.detail["protocol"]), ("192.0.2.1", "web"))
+        self.assertEqual(self.now(self.failed_logins.of_user(self.admin)), ())
+
+    def test_operator_lifts(self) -> None:
+        """By the account's address, or by where the failures came from."""
+        for who, ip in (("EVA@example.net", "192.0.2.1"), ("192.0.2.2", "192.0.2.2")):
+            for n in range(10):
+                work = self.users.sign_in("eva@example.net", f"wrong {n}", ip)
+                self.fails(AuthenticationFailed, work)
+            self.fails(RateLimited, self.users.sign_in("eva@example.net", PASSWORD, ip))
+            self.now(self.users.lift(who))
         self.now(self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.2"))
 
     def test_spellings_are_one_name(self) -> None:
@@ -202,8 +254,10 @@ class SignInTests(UsersTestCase):
             ran.append(work)
             return work()
 
-        users = Users(self.accounts, self.keyring, self.counters, self.clock, run=run)
-        self.fails(Invalid, users.register("new@example.net", "password"))
+        users = Users(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, run=run
+        )
+        self.fails(Invalid, users.register("new@example.net", "password", is_by_operator=True))
         self.now(users.set_password(self.eva, "another fine 77 quilt"))
         self.assertEqual(2, len(ran))
 

@@ -22,7 +22,8 @@ class AccountTests(APITestCase):
     """With a token."""
 
     def test_register(self) -> None:
-        """A new account comes with its token, which works at once; the second is no admin."""
+        """A new account comes with its token, which works when the address is proven."""
+        self.now(self.services.users.registration.decide("open"))
         body = f"email=Alex%40example.com&password={PASSWORD.replace(' ', '+')}"
         made = self.form("POST", "/v1/account", body)
         self.assertEqual(200, made.status, made.text)
@@ -31,7 +32,15 @@ class AccountTests(APITestCase):
         self.assertRegex(made.json["api_token"], r"^[0-9a-f]{24}$")
         client = self.client_of(None)
         client.headers["Authorization"] = basic(made.json["api_token"])
+        self.assert_error(client.get("/v1/account"), 401, "verify your e-mail address")
+        self.now(self.services.address_links.verify(self.letters.token("/verify/")))
         self.assertEqual(made.json["id"], client.get("/v1/account").json["id"])
+
+    def test_closed(self) -> None:
+        """Nobody registers on a server that has its owner, unless whoever runs it says so."""
+        fields = {"email": "alex@example.com", "password": PASSWORD}
+        answer = self.send("POST", "/v1/account", json.dumps(fields))
+        self.assert_error(answer, 400, "Registration is closed")
 
     def test_register_refused(self) -> None:
         """A weak password, a bad or taken address, wrong types: 400 with a sentence."""
@@ -47,6 +56,7 @@ class AccountTests(APITestCase):
 
     def test_register_limit(self) -> None:
         """Five a day from one address, whatever comes of them."""
+        self.now(self.services.users.registration.decide("open"))
         stranger = self.client_of(None)
         for number in range(5):
             fields = {"email": f"u{number}@example.com", "password": PASSWORD}
@@ -113,7 +123,7 @@ class GateTests(APITestCase):
         self.assert_error(self.register(Authorization=basic("admin", "wrong")), 401)
         made = self.register(Authorization=basic("admin", "let-me-in"))
         self.assertEqual((200, "admin"), (made.status, made.json["group"]))
-        self.assert_error(self.register(), 400, "registered already")
+        self.assert_error(self.register(), 400, "Registration is closed")
 
 
 class AliasAccountTests(APITestCase):

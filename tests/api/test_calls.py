@@ -214,6 +214,17 @@ class AccessTests(APITestCase):
         self.clock.advance(61)
         self.assertEqual(200, self.client.get("/v1/account").status)
 
+    def test_wrong_tokens(self) -> None:
+        """Tokens cannot be guessed at without end; a right one from there is not refused."""
+        stranger = self.client_of(None)
+        stranger.headers["Authorization"] = basic("guess")
+        for _ in range(60):
+            self.assert_error(stranger.get("/v1/account"), 401)
+        refused = stranger.get("/v1/account")
+        self.assert_error(refused, 429)
+        self.assertTrue(0 < int(refused.header("Retry-After")) <= 3600)
+        self.assertEqual(200, self.client.get("/v1/account").status)
+
     def test_route_limit(self) -> None:
         """A route has its own limit, from which admins of the server are exempt."""
         other = self.add_user("alex@example.com")

@@ -2,6 +2,7 @@
 
 from fe_mail.api.domains import catchall_of
 from fe_mail.model.account import Member
+from fe_mail.model.vantage import OwnAddresses
 from tests.api.test_calls import APITestCase
 
 KEYS = [
@@ -213,6 +214,19 @@ class VerifyTests(APITestCase):
         self.assertIn("text/plain", answer.header("Content-Type"))
         self.assertTrue(self.client.get("/v1/domains/example.org").json["has_dkim_record"])
 
+    def test_what_cannot_be_told(self) -> None:
+        """400 with the reason; only trouble of the DNS is worth trying again."""
+        self.publish("example.org")
+        self.vantage.own = OwnAddresses(hidden=(4,))
+        self.resolver.table["mx.example.net", "A"] = ("5.9.0.25",)
+        self.assert_error(self.verify(), 400, "SERVER_ADDRESSES")
+
+    def test_another_server(self) -> None:
+        """Somebody else answers where the MX leads."""
+        self.publish("example.org")
+        self.vantage.greetings = dict.fromkeys(self.vantage.greetings, "220 old.example.net")
+        self.assert_error(self.verify(), 400, "old.example.net")
+
     def test_no_answer(self) -> None:
         """Trouble of the DNS is 408 and changes nothing."""
         self.publish("example.org")
@@ -220,6 +234,21 @@ class VerifyTests(APITestCase):
         self.resolver.failing.add("example.org")
         self.assert_error(self.verify(), 408)
         self.assertTrue(self.client.get("/v1/domains/example.org").json["has_mx_record"])
+
+
+class SendingTests(APITestCase):
+    """Who decides whether a domain may send."""
+
+    def test_allowed(self) -> None:
+        """An admin of the server, for any domain; nobody else, not even its own admin."""
+        alex = self.client_of(self.add_user("alex@example.com"))
+        alex.request("POST", "/v1/domains", b'{"domain":"example.org"}')
+        path = "/v1/domains/example.org/allow-sending"
+        self.assert_error(alex.request("PUT", path, b"{}"), 400, "administrator of the server")
+        for body, is_allowed in (("{}", True), ('{"has_smtp": false}', False)):
+            answer = self.send("PUT", path, body)
+            self.assertEqual((200, is_allowed), (answer.status, answer.json["has_smtp"]))
+        self.assert_error(self.send("PUT", path.replace("org", "net"), "{}"), 404)
 
 
 class ListTests(APITestCase):

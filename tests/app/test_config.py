@@ -69,6 +69,12 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(config.storage.log_retention_seconds, 7 * 86400)
         self.assertEqual(config.data_path, self.directory / "sqlite-data")
 
+    def test_names_that_are_ours(self) -> None:
+        """In whose name no results come from outside (RFC 8601 §5)."""
+        config = self.load(DOMAIN="example.org", SMTP_EXCHANGE_DOMAINS="mx1.example.net")
+        for name in ("example.org", "mx.example.org", "smtp.example.org", "mx1.example.net"):
+            self.assertIn(name, config.names.trusted)
+
     def test_environment_wins(self) -> None:
         """Over ``.env``, variable by variable."""
         self.env("DOMAIN=one.test\nMX_PORT=2500\n")
@@ -84,6 +90,16 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(named.web.trusted_proxies, ("10.1.0.0/16", "192.0.2.1/32"))
         self.env("DOMAIN=a.test\nTRUSTED_PROXIES=::/0\n")
         self.assertEqual(len(self.problems()), 1)
+
+    def test_server_addresses(self) -> None:
+        """Addresses in their usual spelling, private ones too, and nothing else."""
+        self.assertEqual(self.load(DOMAIN="a.test").operation.server_addresses, ())
+        named = self.load(DOMAIN="a.test", SERVER_ADDRESSES="192.0.2.25, 2001:DB8:0:0::25 10.0.0.1")
+        wanted = ("192.0.2.25", "2001:db8::25", "10.0.0.1")
+        self.assertEqual(named.operation.server_addresses, wanted)
+        for wrong in ("mx.a.test", "192.0.2.0/24", "0.0.0.0", "192.0.2.25:25", "::"):
+            (problem,) = self.problems(DOMAIN="a.test", SERVER_ADDRESSES=wrong)
+            self.assertIn("be a list of IP addresses", problem)
 
     def test_interpolation(self) -> None:
         """``{{NAME}}`` may refer to a variable that refers to a third."""

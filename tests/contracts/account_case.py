@@ -1,4 +1,4 @@
-"""What the suites of the accounts share: a store of all four ports, and rows to put into it."""
+"""What the suites of the accounts share: a store of all five ports, and rows to put into it."""
 
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
@@ -8,14 +8,14 @@ from twisted.internet.defer import Deferred
 from fe_mail.model.account import Alias, Credential, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page
-from fe_mail.ports import AliasStore, DomainStore, SessionStore, UserStore
+from fe_mail.ports import AliasStore, DomainStore, SessionStore, SettingStore, UserStore
 
 __all__ = ["AccountCase", "AccountStores", "alias", "credential", "domain", "user"]
 
 T = TypeVar("T")
 
 
-class AccountStores(UserStore, DomainStore, AliasStore, SessionStore, Protocol):
+class AccountStores(UserStore, DomainStore, AliasStore, SessionStore, SettingStore, Protocol):
     """One store of everything: rows refer to rows of the other ports."""
 
     async def stop(self) -> None:

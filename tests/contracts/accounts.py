@@ -1,4 +1,4 @@
-"""The four contracts of the accounts, for a store that offers all four."""
+"""The contracts of the accounts, for a store that offers all of them."""
 
 from fe_mail.model.ids import AliasId
 from tests.contracts.account_case import credential, domain
@@ -7,6 +7,7 @@ from tests.contracts.domains import DomainsContract
 from tests.contracts.keys import KeysContract
 from tests.contracts.lists import ListsContract
 from tests.contracts.sessions import SessionsContract
+from tests.contracts.settings import SettingsContract
 from tests.contracts.users import UsersContract
 from tests.fakes import give_keys
 
@@ -14,7 +15,13 @@ __all__ = ["AccountsContract"]
 
 
 class AccountsContract(
-    UsersContract, DomainsContract, AliasesContract, KeysContract, ListsContract, SessionsContract
+    UsersContract,
+    DomainsContract,
+    AliasesContract,
+    KeysContract,
+    ListsContract,
+    SessionsContract,
+    SettingsContract,
 ):
     """All of them, and what is true between them."""
 

@@ -113,6 +113,26 @@ class CountersContract:
         self.assertEqual(self.get(self.counters.take(Claim(HOURLY))).counts[0], Count(1, 3600.0))
         self.assertEqual(self.value(OTHER), 1)
 
+    def test_forget_all(self) -> None:
+        """By the beginning and the end of the name, which mean no pattern."""
+        names = ("a:1:x", "a:2:x", "a:2:y", "b:1:x", "a:%", "A:1:x")
+        counters = [Counter(name, Window.HOUR) for name in names]
+        self.get(self.counters.take(*(Claim(each) for each in counters)))
+        self.get(self.counters.take(Claim(Counter("a:1:x", Window.DAY))))
+
+        def left() -> list[str]:
+            found = self.get(self.counters.read(*counters))
+            return [name for name, count in zip(names, found, strict=True) if count.value]
+
+        self.get(self.counters.forget_all("%"))
+        self.get(self.counters.forget_all("a:", "a:1:x"))
+        self.assertEqual(left(), list(names))
+        self.get(self.counters.forget_all("a:", ":x"))
+        self.assertEqual(left(), ["a:2:y", "b:1:x", "a:%", "A:1:x"])
+        self.assertEqual(self.value(Counter("a:1:x", Window.DAY)), 0)
+        self.get(self.counters.forget_all("a:"))
+        self.assertEqual(left(), ["b:1:x", "A:1:x"])
+
     def test_two_count_together(self) -> None:
         """Two processes have one limit."""
         beside = self.beside(self.clock)

@@ -73,6 +73,19 @@ class JournalContract:
         page = self.get(self.log.logs("", Query(q="bob")))
         self.assertEqual(page.items, (entries[3],))
 
+    def test_account(self: Any) -> None:
+        """What concerns an account stands apart from what concerns its domains."""
+        for each in (
+            entry("00000001a", user_id="u1"),
+            entry("00000002b", user_id="u2"),
+            entry("00000003c", user_id="u1", domain_id="d1"),
+            entry("00000004d", user_id="u1", kind="other"),
+        ):
+            self.get(self.log.log(each))
+        self.assertEqual(self.names(self.get(self.log.account_logs("u1", Query()))), "da")
+        found = self.get(self.log.account_logs("u1", Query(limit=1), "failed"))
+        self.assertEqual((self.names(found), found.total), ("a", 1))
+
     def test_walk(self: Any) -> None:
         """All entries, newest first, some at a time, though others are written meanwhile."""
         for number in range(5):

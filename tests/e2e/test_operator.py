@@ -50,6 +50,11 @@ class FirstStepsTests(CommandCase):
         added = self.command("domain", "add", "example.org")
         self.assertIn("forward-email-site-verification=", added)
         self.assertIn("v=DKIM1", added)
+        listed = self.command("domain", "records", "example.org")
+        self.assertRegex(listed, r"MX +@ +10 +mx\.example\.org")
+        self.assertRegex(listed, r"TXT +mx +v=spf1 a -all")
+        self.assertIn("$ORIGIN example.org.", self.command("domain", "records", "example.org",
+                                                          "--zone"))  # fmt: skip
         self.command("alias", "add", "alice@example.org")
         self.command("alias", "add", "team@example.org", "--no-mailbox", "--recipient", "a@b.test")
         listed = self.command("alias", "list", "example.org")
@@ -63,6 +68,16 @@ class FirstStepsTests(CommandCase):
         self.assertIn("Every invariant holds.", self.command("verify"))
         said = self.command("user", "remove", "me@example.net", expect=1)
         self.assertIn("only administrator", said)
+
+    def test_the_demo_asks_no_real_dns(self) -> None:
+        """In a demo's directory the check finds what the demo pretends, and says so."""
+        (self.directory / ".env").unlink()
+        (self.directory / "accounts.json").write_text("{}")
+        self.command("user", "add", "me@example.net", stdin="correct horse battery staple\n")
+        self.command("domain", "add", "demo.test")
+        said = self.command("domain", "verify", "demo.test")
+        self.assertIn("This is a demo", said)
+        self.assertRegex(self.command("domain", "list"), r"demo\.test +yes +yes")
 
     def test_a_password_is_never_lost_by_accident(self) -> None:
         """A second one needs the first, or the recovery code, or the word override."""

@@ -20,20 +20,29 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
+from fe_mail.accounts.address_links import AddressLinks
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
+from fe_mail.accounts.failed_logins import FailedLogins
+from fe_mail.accounts.links import Links
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.notices import MailLimits
 from fe_mail.accounts.prospects import Prospects
+from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
+from fe_mail.errands import Errands
 from fe_mail.http.services import Services
 from fe_mail.http.site import HTTPSite
 from fe_mail.model.account import User
+from fe_mail.model.vantage import OwnAddresses
+from tests.accounts.fakes import Letterbox
 from tests.fakes import (
     MemoryAccountStore,
     MemoryJournal,
@@ -45,7 +54,13 @@ from tests.fakes import (
 __all__ = ["PASSWORD", "Answer", "Client", "HTTPTestCase"]
 
 T = TypeVar("T")
-HOST = {("mail.example.net", "A"): ("192.0.2.25",), ("mx.example.net", "A"): ("192.0.2.25",)}
+ADDRESS = "192.0.2.25"
+HOST = {
+    ("mail.example.net", "A"): (ADDRESS,),
+    ("mail.example.net", "TXT"): ("v=spf1 a -all",),
+    ("mx.example.net", "A"): (ADDRESS,),
+    (ADDRESS, "PTR"): ("mail.example.net.",),
+}
 START = 1_800_000_000.0
 PASSWORD = "purple otter borrows nine kettles"
 
@@ -177,25 +192,57 @@ class HTTPTestCase(SynchronousTestCase):
         self.bus = MemoryBus(self.clock)
         self.mailboxes = mailbox_store(self, self.bus, self.clock)
         self.resolver = TableResolver(HOST)
+        self.vantage = TableVantage(
+            OwnAddresses(known=(ADDRESS,)), {ADDRESS: "220 mail.example.net ESMTP"}
+        )
         self.site_values = Site(
             hostname="mail.example.net",
             exchange_domains=("mx.example.net",),
             web_host="mail.example.net",
         )
         self.router = Router(self.accounts)
+        self.letters = Letterbox()
         self.services = self._services()
 
     def _services(self) -> Services:
         site, keyring, accounts, clock = self.site_values, self.keyring, self.accounts, self.clock
-        users = Users(accounts, keyring, self.counters, clock)
+        errands = Errands(clock)
+        failed_logins = FailedLogins(MemoryJournal(), errands, clock)
+        links, limits = Links(keyring, clock), MailLimits(self.counters, keyring)
+        place = {"url": "http://mail.example.net", "name": "fe-mail"}
+        recipient_links = RecipientLinks(
+            accounts, self.counters, keyring, links, self.letters, limits, clock, **place
+        )
+        users = Users(accounts, keyring, self.counters, clock, failed_logins)
         return Services(
             users=users,
             departure=Departure(accounts, users, self.mailboxes, self.bus),
             domains=Domains(
-                accounts, keyring, self.resolver, self.mailboxes, clock, site, _one_key, self.bus
+                accounts,
+                keyring,
+                self.resolver,
+                self.mailboxes,
+                clock,
+                site,
+                _one_key,
+                self.bus,
+                self.vantage,
             ),
-            aliases=Aliases(accounts, keyring, self.mailboxes, self.bus, clock, site),
-            login=Login(accounts, keyring, self.counters, clock, MemoryJournal()),
+            aliases=Aliases(
+                accounts,
+                keyring,
+                self.mailboxes,
+                self.bus,
+                clock,
+                site,
+                ask_recipients=recipient_links.ask_new,
+            ),
+            failed_logins=failed_logins,
+            address_links=AddressLinks(
+                accounts, users, keyring, links, self.letters, limits, errands, **place
+            ),
+            recipient_links=recipient_links,
+            login=Login(accounts, keyring, self.counters, clock, failed_logins, errands),
             router=self.router,
             prospects=Prospects(accounts, self.router),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
@@ -211,7 +258,7 @@ class HTTPTestCase(SynchronousTestCase):
     def add_user(self, email: str = "kim@example.com") -> User:
         """A registered account; the first one owns the server."""
         self.clock.advance(1)
-        return self.now(self.services.users.register(email, PASSWORD))
+        return self.now(self.services.users.register(email, PASSWORD, is_by_operator=True))
 
     def publish(self, name: str) -> None:
         """Put every record of a domain into the DNS."""

@@ -61,7 +61,9 @@ class IMAPTestCase(AccountsTestCase):
         )
         self.sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
         self.now(give_keys(self.accounts, self.alice.id, [credential], self.sealing_key))
-        self.login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
+        self.login = Login(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, self.errands
+        )
         self.factory = self.make_factory()
         self.mailbox: OpenMailbox = self.now(self.mailboxes.unlock(self.alice.id, KEY))
 

@@ -18,11 +18,13 @@ from twisted.internet.ssl import CertificateOptions, KeyPair, PrivateCertificate
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.passwords import new_credential
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.adapters.threads import InlineThreads
+from fe_mail.errands import Errands
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.ids import AliasId, DomainId, UserId
@@ -94,7 +96,14 @@ class ImaplibTests(TestCase):
         )
         await give_keys(accounts, alias.id, [credential], sealing_key)
         self.factory = IMAPFactory(
-            Login(accounts, keyring, memory_counters(clock), clock, MemoryJournal()),
+            Login(
+                accounts,
+                keyring,
+                memory_counters(clock),
+                clock,
+                FailedLogins(MemoryJournal(), Errands(clock), clock),
+                Errands(clock),
+            ),
             mailboxes,
             bus,
             hostname="localhost",

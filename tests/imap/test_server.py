@@ -100,6 +100,7 @@ class FlowTests(IMAPTestCase):
         server.connectionLost(GONE)
         self.assertIsNone(server.session._mailbox)
         self.assertEqual(self.factory.connections, 0)
+        self.clock.advance(0)  # the login is recorded
         ours = [call for call in self.clock.getDelayedCalls() if "Mailbox" not in str(call)]
         self.assertEqual([str(call) for call in ours if "Spool" not in str(call)], [])
 

@@ -39,7 +39,9 @@ class POP3TestCase(AccountsTestCase):
 
     def make_factory(self, **more: object) -> POP3Factory:
         """A listener over the stores of this test."""
-        login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
+        login = Login(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, self.errands
+        )
         return POP3Factory(
             login,
             self.mailboxes,

@@ -77,7 +77,9 @@ class LoopbackTests(AccountsTestCase, TestCase):
         self.trust = ssl.create_default_context(cafile=str(self.tls.chain_path))
         alias = self.add_alias(self.add_domain("example.org"), "alice", has_imap=True)
         self.add_credential(alias, PASSWORD)
-        self.login = Login(self.accounts, self.keyring, self.counters, self.clock, self.log_book)
+        self.login = Login(
+            self.accounts, self.keyring, self.counters, self.clock, self.failed_logins, self.errands
+        )
         self.reception = RecordingReception()
 
     def listen(self, factory: IProtocolFactory) -> int:

@@ -45,8 +45,13 @@ class Browser(Client):
         return self.get(answer.location)
 
     def sign_up(self, email: str = "kim@example.com") -> Answer:
-        """Register."""
-        return self.submit("/en/register", email=email, password=PASSWORD)
+        """Register, and read the mail that comes then."""
+        answer = self.submit("/en/register", email=email, password=PASSWORD)
+        if answer.status == 302:
+            users = self.test.services.users
+            user = self.test.now(self.test.accounts.user_by_email(email))
+            self.test.now(users.verify_address(user))
+        return answer
 
     def add_domain(self, name: str = "example.org") -> str:
         """Add a domain; its path."""
@@ -76,6 +81,7 @@ class WebTestCase(HTTPTestCase):
         )
         self.site = HTTPSite(resource, clock=self.clock, work=work, room=room())
         self.browser = self.new_browser()
+        self.now(self.services.users.registration.decide("open"))
 
     def catalogs(self) -> Catalogs:
         """The texts."""

@@ -2,7 +2,11 @@
 
 from urllib.parse import quote
 
+import attrs
+
 from fe_mail.model.account import Member
+from fe_mail.model.vantage import OwnAddresses
+from tests.http.world import HOST
 from tests.web.pages import WebTestCase
 
 JSON = {"Accept": "application/json"}
@@ -31,7 +35,11 @@ class DomainTests(WebTestCase):
         records = self.services.domains.records(self.domain())
         for record in records:
             self.assertIn(record.value.replace("'", "&#39;"), page.text)
-        self.assertEqual(2 * len(records), page.text.count('class="copy"'))
+        # Each has a name and a value to copy; the hosts of the server only addresses.
+        server = [each for each in self.services.domains.server_records(self.domain()) if each.type]
+        named = [each for each in server if each.purpose != "host"]
+        copies = 2 * len(records) + len(server) + len(named)
+        self.assertEqual(copies, page.text.count('class="copy"'))
 
     def domain(self):  # type: ignore[no-untyped-def]
         """The domain as it is stored."""
@@ -54,12 +62,73 @@ class DomainTests(WebTestCase):
         path = self.browser.add_domain()
         bad = self.browser.submit(f"{path}/verify-records")
         self.assertEqual(400, bad.status)
-        self.assert_says(bad, "Not everything is in place", "not yet", "MX missing")
+        self.assert_says(bad, "Not everything is in place", "missing", "MX not verified")
         self.publish("example.org")
-        answer = self.browser.submit(f"{path}/verify-records")
-        good = self.browser.follow(answer)
-        self.assert_says(good, "All is well", "MX correct", "Ownership proven", "May send")
-        self.assertNotIn("not yet", good.text)
+        good = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual(200, good.status)
+        self.assert_says(good, "The domain is ready", "MX correct", "Ownership proven", "May send")
+        self.assert_says(good, "Last checked: 2027-01-15 08:00 UTC")
+        for badge in ("missing", "wrong", "cannot be told"):
+            self.assertNotIn(f">{badge}<", good.text)
+        again = self.browser.follow(self.browser.get(f"{path}/verify-records"))
+        self.assert_says(again, "The domain is ready", "MX correct")
+
+    def test_green_is_never_a_guess(self) -> None:
+        """With every record published as shown, the server's own faults are seen all the same."""
+        path = self.browser.add_domain()
+        self.publish("example.org")
+        for break_it, says, outcome in (
+            (self.lose_address, "mx.example.net has no address", "Not everything is in place"),
+            (self.lead_elsewhere, "no address of this server", "Not everything is in place"),
+            (self.another_greets, "another server answers", "Not everything is in place"),
+            (self.lose_name, "has no name (PTR record)", "What is necessary is in place"),
+            (self.know_nothing, "set SERVER_ADDRESSES", "Nothing wrong was found, but"),
+        ):
+            with self.subTest(says=says):
+                self.resolver.table.update(HOST)
+                break_it()
+                page = self.browser.submit(f"{path}/verify-records")
+                self.assert_says(page, says, outcome)
+                self.assertNotIn("The domain is ready", page.text)
+
+    def lose_address(self) -> None:
+        """The MX host has none."""
+        del self.resolver.table["mx.example.net", "A"]
+
+    def lead_elsewhere(self) -> None:
+        """It has somebody else's."""
+        self.resolver.table["mx.example.net", "A"] = ("5.9.0.25",)
+
+    def another_greets(self) -> None:
+        """Somebody else has the port."""
+        self.vantage.greetings = dict.fromkeys(self.vantage.greetings, "220 old.example.net")
+
+    def lose_name(self) -> None:
+        """The address has no name."""
+        self.vantage.greetings = dict.fromkeys(self.vantage.greetings, "220 mail.example.net")
+        self.resolver.table["192.0.2.25", "PTR"] = ()
+
+    def know_nothing(self) -> None:
+        """Behind a router."""
+        self.vantage.own = OwnAddresses(hidden=(4,))
+        self.resolver.table["mx.example.net", "A"] = ("5.9.0.25",)
+
+    def test_zone(self) -> None:
+        """Everything to publish as plain text; nobody else may read it."""
+        path = self.browser.add_domain()
+        answer = self.browser.get(f"{path}/zone")
+        self.assertEqual("text/plain; charset=utf-8", answer.header("Content-Type"))
+        self.assertIn("$ORIGIN example.org.", answer.text)
+        other = self.new_browser()
+        other.sign_up("alex@example.com")
+        self.assertEqual(404, other.get(f"{path}/zone").status)
+
+    def test_demo(self) -> None:
+        """A demo says that its DNS is made up."""
+        path = self.browser.add_domain()
+        self.assertNotIn("This is a demo", self.browser.get(path).text)
+        self.services.domains._site = attrs.evolve(self.site_values, is_demo=True)
+        self.assert_says(self.browser.get(path), "This is a demo")
 
     def test_check_without_answer(self) -> None:
         """Trouble of the DNS is told apart, and nothing stored changes."""
@@ -85,6 +154,7 @@ class DomainTests(WebTestCase):
             "Der er ingen DMARC-post ved _dmarc.example.org.",
         )
         self.assertNotIn("Publish", answer.text)
+        self.assertNotIn("this server", answer.text)
 
     def test_advice_only(self) -> None:
         """What is only recommended is explained without calling the check a failure."""
@@ -95,7 +165,7 @@ class DomainTests(WebTestCase):
         self.resolver.table["example.org", "TXT"] = spf
         answer = self.browser.submit(f"{path}/verify-records")
         self.assertEqual(200, answer.status)
-        self.assert_says(answer, "not yet", "MX correct")
+        self.assert_says(answer, "missing", "MX correct", "What is necessary is in place")
 
     def test_scripts(self) -> None:
         """A script gets reasons, a reload, a table."""

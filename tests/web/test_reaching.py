@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from fe_mail.model.page import Query
 from tests.web.pages import WebTestCase
 from tests.web.test_aliases import AliasTestCase
 
@@ -64,11 +65,15 @@ class WarningTests(AliasTestCase):
         self.assertIn("box@example.org is disabled", told[0])
 
     def test_account(self) -> None:
-        """The profile tells when mail to the account's own address reaches nobody."""
+        """The profile tells when mail to the account's address, or its next, reaches nobody."""
         self.browser.submit(f"{self.path}/%2A", _method="DELETE")
-        self.browser.submit("/en/my-account/profile", _method="PUT", email="me@example.org")
-        told = self.warnings("/en/my-account/profile")
-        self.assertIn("reaches nobody yet", told[0])
+        answer = self.browser.submit(
+            "/en/my-account/profile", _method="PUT", email="me@example.org"
+        )
+        self.assertIn("reaches nobody yet", self.warnings(answer.location)[0])
+        (owner,) = self.now(self.accounts.users(Query())).items
+        self.now(self.accounts.update_user(owner.id, 0.0, email="me@example.org"))
+        self.assertIn("reaches nobody yet", self.warnings("/en/my-account/profile")[0])
 
 
 class OwnDomainTests(WebTestCase):

@@ -46,6 +46,17 @@ class RegisterTests(WebTestCase):
             answer, "Adgangskoden er for let at gætte.", "Det er en af de ti mest brugte"
         )
 
+    def test_failures_are_shown(self) -> None:
+        """Who signs in reads where a wrong password was tried from."""
+        self.browser.sign_up()
+        page = "/en/my-account/security"
+        self.assert_says(self.browser.get(page), "Nobody tried to sign in")
+        for number in range(10):
+            self.new_browser().submit("/en/login", email="kim@example.com", password=f"x{number}")
+        self.clock.advance(0)
+        answer = self.browser.get(page)
+        self.assert_says(answer, "Then somebody guesses", "refused from there")
+
     def test_known_address(self) -> None:
         """With the right password it signs in; with a wrong one it is refused."""
         self.browser.sign_up()

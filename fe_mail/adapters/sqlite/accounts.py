@@ -1,4 +1,4 @@
-"""The accounts: users, domains, aliases and sessions in one SQLite file."""
+"""The accounts: users, domains, aliases, sessions and settings in one SQLite file."""
 
 from pathlib import Path
 
@@ -10,14 +10,15 @@ from fe_mail.adapters.sqlite.aliases import SQLiteAliases
 from fe_mail.adapters.sqlite.database import Database
 from fe_mail.adapters.sqlite.domains import SQLiteDomains
 from fe_mail.adapters.sqlite.sessions import SQLiteSessions
+from fe_mail.adapters.sqlite.settings import SQLiteSettings
 from fe_mail.adapters.sqlite.users import SQLiteUsers
 from fe_mail.adapters.threads import Threads
 
 __all__ = ["SQLiteAccountStore"]
 
 
-class SQLiteAccountStore(SQLiteUsers, SQLiteDomains, SQLiteAliases, SQLiteSessions):
-    """Four ports in a file that processes may share; encrypted if it has a key."""
+class SQLiteAccountStore(SQLiteUsers, SQLiteDomains, SQLiteAliases, SQLiteSessions, SQLiteSettings):
+    """Five ports in a file that processes may share; encrypted if it has a key."""
 
     def __init__(
         self,

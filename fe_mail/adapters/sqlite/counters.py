@@ -76,6 +76,18 @@ class SQLiteCounters:
 
         await self._database.write(work)
 
+    async def forget_all(self, beginning: str, end: str = "") -> None:
+        """Begin anew with every counter whose name begins and ends like this."""
+
+        def work(cursor: Cursor) -> None:
+            cursor.execute(
+                "DELETE FROM counters WHERE substr(name, 1, ?) = ?"
+                " AND length(name) >= ? AND substr(name, length(name) - ? + 1) = ?",
+                (len(beginning), beginning, len(beginning) + len(end), len(end), end),
+            )
+
+        await self._database.write(work)
+
     # In a transaction
 
     def _counts(self, cursor: Cursor, counters: Iterable[Counter]) -> tuple[Count, ...]:

@@ -4,6 +4,8 @@ The journal, in the file of the queue, because most entries become durable with 
 Entries of version 0.1 stand in the file of the accounts; ``bring_in_journal`` moves them.
 """
 
+from collections.abc import Mapping
+
 from fe_mail.adapters.sqlite.account_rows import LOG
 from fe_mail.adapters.sqlite.database import Cursor, Database, Row
 from fe_mail.adapters.sqlite.purging import purge
@@ -39,7 +41,14 @@ class SQLiteJournal:
     ) -> Page[LogEntry]:
         """A domain's log, newest first; an empty ``domain_id`` means all."""
         given = {"domain_id": domain_id, "alias_id": alias_id, "kind": kind}
-        wanted = {name: value for name, value in given.items() if value}
+        return await self._page(query, {name: value for name, value in given.items() if value})
+
+    async def account_logs(self, user_id: str, query: Query, kind: str = "") -> Page[LogEntry]:
+        """What concerns a user's account and no domain, newest first."""
+        wanted = {"domain_id": "", "user_id": user_id}
+        return await self._page(query, {**wanted, "kind": kind} if kind else wanted)
+
+    async def _page(self, query: Query, wanted: Mapping[str, str]) -> Page[LogEntry]:
         condition = " AND ".join(("1", *(f"{name} = ?" for name in wanted)))
         return await self._database.read(lambda c: LOG.page(c, query, condition, *wanted.values()))
 

@@ -1,0 +1,115 @@
+"""
+Mail of the server itself: reports are in ``bounces``, this is what it writes to people.
+
+It comes from ``postmaster`` of the server's own domain, with the null reverse-path, so that a
+failure is reported to nobody, and is signed by that domain's key if the domain is hosted here.
+RFC 3834 §3, §5; RFC 2142 §5.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from fe_mail.accounts.claims import chosen_claim
+from fe_mail.accounts.notices import Notice
+from fe_mail.message.compose import Correspondent, SystemMail, compose, new_message_id
+from fe_mail.message.headers import header_bounds
+from fe_mail.model.address import Address, parse_address
+from fe_mail.model.envelope import Recipient
+from fe_mail.model.errors import Invalid
+from fe_mail.model.ids import new_id
+from fe_mail.model.queue import QueuedMessage, Target
+from fe_mail.model.route import Route
+from fe_mail.model.sentence import Paragraph, Sentence
+from fe_mail.ports import AliasStore
+from fe_mail.queue.intake import Intake
+from fe_mail.reception.inbound import Routing
+from fe_mail.reception.signing import Signer
+from fe_mail.reception.spooling import HoldReason, deliveries_for
+
+__all__ = ["SystemMailer"]
+
+Translate = Callable[[str, Sentence | Paragraph], str]
+
+
+class SystemMailer:
+    """
+    ``fe_mail.accounts.notices.Notices``.
+
+    ``domain`` is the server's own, ``hostname`` the host that sends. ``translate`` gives a text in
+    a language.
+    """
+
+    def __init__(
+        self,
+        router: Routing,
+        accounts: AliasStore,
+        intake: Intake,
+        signer: Signer,
+        clock: IReactorTime,
+        translate: Translate,
+        *,
+        domain: str,
+        hostname: str,
+        name: str,
+        hold: HoldReason | None = None,
+    ) -> None:
+        self._router = router
+        self._accounts = accounts
+        self._intake = intake
+        self._signer = signer
+        self._clock = clock
+        self._translate = translate
+        self._author = Correspondent(Address(local="postmaster", domain=domain), name)
+        self._hostname = hostname
+        self._hold = hold
+
+    async def send(self, notice: Notice) -> None:
+        """Durable in the queue when it returns. ``Invalid`` for an address that cannot be."""
+        now = self._clock.seconds()
+        to = parse_address(notice.to)
+        message_id = new_message_id(self._hostname, now)
+        raw = await self._signed(
+            compose(
+                SystemMail(
+                    author=self._author,
+                    to=(Correspondent(to),),
+                    subject=self._translate(notice.language, notice.subject),
+                    text=self._translate(notice.language, notice.text),
+                    date=now,
+                    message_id=message_id,
+                )
+            )
+        )
+        await self._queue(raw, to, now, message_id)
+
+    async def _queue(self, raw: bytes, to: Address, now: float, message_id: str) -> None:
+        queue_id = new_id(now)
+        route = await self._route(to)
+        deliveries = deliveries_for(queue_id, [(Recipient(address=to), route)], now, self._hold)
+        if not deliveries:
+            raise Invalid("Nobody would get this mail.", field="email")
+        message = QueuedMessage(
+            id=queue_id,
+            size_octets=len(raw),
+            reverse_path="",
+            created_at=now,
+            source="system",
+            message_id=message_id,
+            is_8bit=not raw.isascii(),
+            is_utf8=not raw[: header_bounds(raw)[0]].isascii(),
+        )
+        body = await self._intake.written(raw, now=now)
+        await self._intake.accept(message, deliveries, body)
+
+    async def _route(self, to: Address) -> Route:
+        route = await self._router.route(to)
+        if route.is_hosted:
+            return route
+        target = Target(courier="remote", address=str(to))
+        return Route(address=str(to), is_hosted=False, targets=(target,))
+
+    async def _signed(self, raw: bytes) -> bytes:
+        domain = self._author.address.domain
+        claim = chosen_claim(await self._accounts.route_rows("postmaster", domain))
+        return raw if claim is None else await self._signer.signed(raw, claim.domain)

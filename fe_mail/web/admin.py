@@ -1,0 +1,61 @@
+"""What whoever runs the server decides: who may register, whose address counts, who may send."""
+
+from fe_mail.model.ids import UserId
+from fe_mail.model.page import Query
+from fe_mail.web.lists import Listing, listing_query
+from fe_mail.web.results import Page, Redirect, Result
+from fe_mail.web.visit import Visit
+
+__all__ = ["allow", "decide", "domains", "people", "show", "verify_user"]
+
+SHOWN = 50
+
+
+async def show(visit: Visit) -> Result:
+    """Registration, domains that wait, and the ways on."""
+    is_open = await visit.services.users.registration.is_open()
+    waiting = [
+        domain
+        for domain in (await visit.services.domains.every(Query(limit=1000))).items
+        if domain.smtp_verified_at and not domain.has_smtp
+    ]
+    return Page("admin/show.html", {"is_open": is_open, "waiting": waiting})
+
+
+async def decide(visit: Visit) -> Result:
+    """Open or close registration."""
+    await visit.services.users.registration.decide(visit.field("registration"))
+    return Redirect("/admin", f"registration-{visit.field('registration')}", is_reload=True)
+
+
+async def people(visit: Visit) -> Result:
+    """Everybody with an account."""
+    query = listing_query(visit, ("email", "created_at"))
+    found = await visit.services.users.list(query)
+    return Page(
+        "admin/people.html", {"listing": Listing(found, query)}, part="admin/people_table.html"
+    )
+
+
+async def verify_user(visit: Visit, user_id: str) -> Result:
+    """The admin knows that the address is this person's."""
+    users = visit.services.users
+    user = await users.verify_address(await users.get(UserId(user_id)))
+    return Redirect("/admin/people", "user-verified", user.email, is_reload=True)
+
+
+async def domains(visit: Visit) -> Result:
+    """Every domain of the server."""
+    query = listing_query(visit, ("name", "created_at"))
+    found = await visit.services.domains.every(query)
+    return Page(
+        "admin/domains.html", {"listing": Listing(found, query)}, part="admin/domains_table.html"
+    )
+
+
+async def allow(visit: Visit, domain_id: str) -> Result:
+    """A domain may send, or may not any longer."""
+    is_allowed = visit.field("allowed") == "true"
+    domain = await visit.services.domains.allow_sending(visit.owner, domain_id, is_allowed)
+    notice = "sending-allowed" if is_allowed else "sending-stopped"
+    return Redirect("/admin/domains", notice, domain.name, is_reload=True)

@@ -1,0 +1,74 @@
+"""``fe-mail domain verify`` and ``domain records``: what they print, and how they end."""
+
+import contextlib
+import io
+from argparse import Namespace
+from typing import Any
+
+import attrs
+
+from fe_mail.app.cli_commands import COMMANDS
+from fe_mail.model.vantage import OwnAddresses
+from tests.http.world import HTTPTestCase
+
+
+@attrs.frozen
+class Inside:
+    """As much of the services as the commands ask."""
+
+    domains: Any
+    stores: Any
+
+
+class DomainCommandTests(HTTPTestCase):
+    """A domain of the server's admin."""
+
+    def setUp(self) -> None:
+        """Added, nothing published."""
+        super().setUp()
+        admin = self.add_user()
+        self.now(self.services.domains.create(admin, "example.org"))
+
+    def command(self, action: str, **options: object) -> tuple[int, str]:
+        """The exit code and what is printed."""
+        inside: Any = Inside(self.services.domains, Namespace(accounts=self.accounts))
+        printed = io.StringIO()
+        given = Namespace(action=action, name="example.org", **options)
+        with contextlib.redirect_stdout(printed):
+            code = self.now(COMMANDS["domain"](inside, given))  # type: ignore[arg-type]
+        return code, printed.getvalue()
+
+    def test_exit_codes(self) -> None:
+        """Wrong, right, and neither."""
+        code, said = self.command("verify")
+        self.assertEqual(code, 1)
+        self.assertRegex(said, r"MISSING +mx: +example\.org does not exist")
+        self.publish("example.org")
+        code, said = self.command("verify")
+        self.assertEqual((code, said.count("\nright")), (0, said.count("\n") - 1))
+        self.vantage.greetings = {}
+        code, said = self.command("verify")
+        self.assertEqual(code, 3)
+        self.assertRegex(said, r"cannot be told +reach: +From here, nobody answers")
+        self.resolver.failing.add("example.org")
+        code, said = self.command("verify")
+        self.assertEqual(code, 3)
+        self.assertIn("no answer", said)
+
+    def test_records(self) -> None:
+        """With priorities and addresses, or what to do to know them."""
+        _, said = self.command("records", zone=False)
+        self.assertRegex(said, r"MX +@ +10 +mx\.example\.net")
+        self.assertRegex(said, r"A +mx\.example\.net\. +192\.0\.2\.25")
+        self.assertRegex(said, r"PTR +192\.0\.2\.25 +mail\.example\.net")
+        self.assertNotIn("SERVER_ADDRESSES", said)
+        self.vantage.own = OwnAddresses()
+        _, said = self.command("records", zone=False)
+        self.assertRegex(said, r"A +mx\.example\.net\. +\(the address of this server\)")
+        self.assertIn("SERVER_ADDRESSES", said)
+
+    def test_zone(self) -> None:
+        """As another program reads it."""
+        _, said = self.command("records", zone=True)
+        self.assertTrue(said.startswith("$ORIGIN example.org.\n"))
+        self.assertTrue(said.endswith("\n"))

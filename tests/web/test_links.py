@@ -1,0 +1,150 @@
+"""Where mailed links lead, and what an account may do before its address is proven."""
+
+from fe_mail.model.account import Alias, User
+from tests.http.world import PASSWORD
+from tests.web.pages import Browser, WebTestCase
+
+NEW = "another fine 77 quilt"
+BOB = "bob@elsewhere.test"
+
+
+class LinksTestCase(WebTestCase):
+    """Kim owns the server; Alex registers where everybody may."""
+
+    def setUp(self) -> None:
+        """Alex has not read his mail yet."""
+        super().setUp()
+        self.browser.sign_up()
+        self.alex = self.new_browser()
+        self.answer = self.alex.submit("/en/register", email="alex@example.com", password=PASSWORD)
+
+    def link(self, path: str) -> str:
+        """The page that the last mail leads to."""
+        return f"/en{path}{self.letters.token(path)}"
+
+    def user(self, email: str = "alex@example.com") -> User:
+        """As the store has it."""
+        return self.now(self.accounts.user_by_email(email))
+
+
+class AddressTests(LinksTestCase):
+    """Whose address is it?"""
+
+    def test_first_the_address(self) -> None:
+        """Every page of the account leads to where one is told to open the link."""
+        self.assertEqual("/en/verify", self.answer.location)
+        self.assert_says(self.alex.follow(self.answer), "The mail was sent", "alex@example.com")
+        for path in ("/my-account/domains", "/my-account/profile", "/my-account/security"):
+            self.assertEqual("/en/verify", self.alex.get(f"/en{path}").location)
+        refused = self.alex.submit("/en/my-account/domains/new", domain="example.org")
+        self.assertEqual("/en/verify", refused.location)
+        headers = {"Accept": "application/json"}
+        script = self.alex.request("GET", "/en/my-account/domains", headers=headers)
+        self.assertEqual(403, script.status)
+
+    def test_verified(self) -> None:
+        """Opening the link changes nothing, its button does."""
+        page = self.link("/verify/")
+        self.assert_says(self.alex.get(page), "Yes, this address is mine")
+        self.assertFalse(self.user().has_verified_email)
+        self.assertEqual("/en/my-account/domains", self.alex.submit(page).location)
+        self.assertTrue(self.user().has_verified_email)
+        self.assertEqual("/en/my-account/domains", self.alex.get("/en/verify").location)
+
+    def test_bad_link(self) -> None:
+        """What is none says what to do."""
+        answer = self.alex.submit("/en/verify/nothing")
+        self.assertEqual(400, answer.status)
+        self.assert_says(answer, "Ask for a new one")
+
+    def test_again(self) -> None:
+        """The mail may be sent again, not without end."""
+        for _ in range(4):
+            self.assertEqual("/en/verify", self.alex.submit("/en/verify").location)
+        self.assertEqual(5, len(self.letters.sent))
+        self.assertEqual(429, self.alex.submit("/en/verify").status)
+
+    def test_new_address(self) -> None:
+        """The profile keeps the old one until the new one's link was opened."""
+        fields = {"_method": "PUT", "email": "kim@new.example", "given_name": "Kim"}
+        answer = self.browser.submit("/en/my-account/profile", **fields)
+        self.assert_says(self.browser.follow(answer), "It counts when you open the link")
+        self.assertEqual("Kim", self.user("kim@example.com").given_name)
+        page = self.link("/my-account/change-email/")
+        self.assert_says(self.browser.get(page), "Use the new address")
+        self.assertEqual("/en/my-account/profile", self.browser.submit(page).location)
+        self.assertEqual("kim@new.example", self.user("kim@new.example").email)
+
+
+class PasswordTests(LinksTestCase):
+    """A forgotten password."""
+
+    def test_new_password(self) -> None:
+        """From the sign-in page to being signed in again."""
+        self.assert_says(self.new_browser().get("/en/login"), "Forgotten password?")
+        stranger = self.new_browser()
+        answer = stranger.submit("/en/forgot-password", email="kim@example.com")
+        self.assert_says(answer, "kim@example.com is the verified address", "fe-mail user password")
+        self.clock.advance(0)
+        page = self.link("/reset-password/")
+        self.assert_says(stranger.get(page), "For the account kim@example.com")
+        wrong = stranger.submit(page, password=NEW, confirm_password="other")
+        self.assertEqual(400, wrong.status)
+        answer = stranger.submit(page, password=NEW, confirm_password=NEW)
+        self.assertEqual("/en/my-account/domains", answer.location)
+        self.assertNotEqual(200, self.browser.get("/en/my-account/profile").status)
+        self.assertEqual(400, stranger.submit(page, password=NEW, confirm_password=NEW).status)
+
+    def test_nobody_is_told(self) -> None:
+        """The page says the same of every address."""
+        pages = [
+            self.new_browser().submit("/en/forgot-password", email=email).text.replace(email, "X")
+            for email in ("kim@example.com", "none@example.com")
+        ]
+        self.assertEqual(pages[0], pages[1])
+
+
+class RecipientTests(LinksTestCase):
+    """Whoever is to get somebody's mail is asked."""
+
+    def alias(self) -> Alias:
+        """``sales`` of a domain that asks."""
+        self.browser.add_domain()
+        domain = self.now(self.accounts.domains_named("example.org"))[0]
+        change = {"has_recipient_verification": True}
+        now = self.clock.seconds()
+        domain = self.now(self.accounts.update_domain(domain.id, now, **change))
+        fields = {"name": "sales", "recipients": [BOB]}
+        user = self.user("kim@example.com")
+        return self.now(self.services.aliases.create(user, domain, fields))
+
+    def test_yes(self) -> None:
+        """The page tells what is asked; the button says yes."""
+        alias = self.alias()
+        page = self.link("/v/")
+        stranger: Browser = self.new_browser()
+        self.assert_says(stranger.get(page), "sales@example.org", BOB, "Yes, forward it to me")
+        self.assertEqual((), self.now(self.accounts.alias(alias.id)).verified_recipients)
+        self.assert_says(stranger.submit(page), "Thank you")
+        self.assertEqual((BOB,), self.now(self.accounts.alias(alias.id)).verified_recipients)
+        self.assert_says(stranger.get(page), "Thank you")
+
+    def test_no_longer(self) -> None:
+        """A link of an alias that is gone says so."""
+        alias = self.alias()
+        page = self.link("/v/")
+        self.now(self.accounts.delete_alias(alias.id))
+        answer = self.new_browser().get(page)
+        self.assertEqual(400, answer.status)
+        self.assert_says(answer, "Nothing is to be forwarded to this address any more.")
+
+    def test_owner_sees_who_waits(self) -> None:
+        """And may have the mail sent again."""
+        alias = self.alias()
+        page = f"/en/my-account/domains/example.org/aliases/{alias.name}"
+        self.assert_says(self.browser.get(page), "Recipients who have not answered", BOB)
+        answer = self.browser.submit(f"{page}/ask-recipient", recipient=BOB)
+        self.assert_says(self.browser.follow(answer), "The mail was sent again to", BOB)
+        self.assertEqual([BOB, BOB], [notice.to for notice in self.letters.sent[-2:]])
+        refused = self.browser.submit(f"{page}/ask-recipient", recipient="x@elsewhere.test")
+        self.assertEqual(400, refused.status)
