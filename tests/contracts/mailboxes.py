@@ -84,6 +84,7 @@ class MailboxStoreContract(MailboxCase):
         self.clock.advance(0)
         self.assertEqual(len(hints), 3)
         self.assertEqual(self.now(self.store.used_octets(ALICE)), sum(map(len, letters)))
+        self.assertEqual(self.now(self.store.usage()), {ALICE: sum(map(len, letters))})
         self.mailbox = self.unlocked()
         self.assertEqual([self.raw(uid) for uid in self.uids()], letters)
         self.assertEqual(self.now(self.mailbox.take_in()), 0)

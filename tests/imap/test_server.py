@@ -237,7 +237,7 @@ class EndingTests(IMAPTestCase):
         mailbox = connection.protocol.session.mailbox  # type: ignore[attr-defined]
         changes = mailbox.changes
 
-        async def unavailable(folder_id: int, since: int) -> None:
+        async def unavailable(folder_id: int, since: int, claim_recent: bool) -> None:
             raise Unavailable
 
         mailbox.changes = unavailable

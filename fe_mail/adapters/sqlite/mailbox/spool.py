@@ -260,6 +260,18 @@ class Spool:
         rows = await self._database.read(lambda cursor: cursor.execute(sql).fetchall())
         return {AliasId(alias_id): epoch for alias_id, epoch in rows}
 
+    async def usages(self) -> dict[AliasId, int]:
+        """Octets of stored and sealed mail of every alias that has a mailbox."""
+        sql = (
+            "SELECT alias_id, epoch, used_octets, sealed_octets FROM mailbox"
+            " WHERE key_mark IS NOT x''"
+        )
+        rows = await self._database.read(lambda cursor: cursor.execute(sql).fetchall())
+        return {
+            AliasId(alias_id): self._used.get((alias_id, epoch), used) + sealed
+            for alias_id, epoch, used, sealed in rows
+        }
+
     async def has_key(self, alias_id: AliasId, sealing_key: bytes) -> bool:
         """Is this the key of the alias's mailbox? Of one that no delivery has named yet: yes."""
         usage = await self.usage(alias_id)

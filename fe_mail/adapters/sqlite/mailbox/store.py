@@ -253,6 +253,10 @@ class SQLiteMailboxStore:
         usage = await self._spool.usage(alias_id)
         return 0 if usage is None else usage.used_octets + usage.sealed_octets
 
+    async def usage(self) -> dict[AliasId, int]:
+        """The same of every alias that has a mailbox."""
+        return await self._spool.usages()
+
     async def settle(self, alias_id: AliasId, before: int, sealing_key: bytes = b"") -> None:
         """Remove the mailboxes of earlier epochs, but not the one of this key."""
         self._path(alias_id)
