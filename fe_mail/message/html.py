@@ -18,9 +18,12 @@ _SPACES = re.compile(r"[ \t\r\n\f]+")
 _BLANK_LINES = re.compile(r" ?\n[ \n]*")
 _SKIPPED = frozenset({"script", "style", "template", "noscript"})
 _BLOCKS = frozenset(
-    "address article aside blockquote body br center dd details div dl dt fieldset figure footer"
-    " form h1 h2 h3 h4 h5 h6 head header hr html li main nav ol p pre section table title tr"
-    " ul".split()
+    (
+        *("address", "article", "aside", "blockquote", "body", "br", "center", "dd", "details"),
+        *("div", "dl", "dt", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "h4"),
+        *("h5", "h6", "head", "header", "hr", "html", "li", "main", "nav", "ol", "p", "pre"),
+        *("section", "table", "title", "tr", "ul"),
+    )
 )
 _CELLS = frozenset({"td", "th", "option", "img"})
 

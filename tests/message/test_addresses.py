@@ -24,7 +24,8 @@ WRITTEN = [b"a", b"b.c", b"x", b"@", b"@", b"<", b">", b",", b";", b":", b" ", b
 # Of what most programs write, and of what makes it unusual.
 USUAL = [
     *(b"a@b.c", b"<d.e@f>", b", ", b",", b" ", b"Bob ", b"J. ", b'"Z, Bob" ', b'""', b"\xc3\xa6"),
-    *(b"=?utf-8?q?a=2Cb?= ", b"=?utf-8?b?YQ==?=", b".", b"?", b"(x)", b"\t", b"<", b">", b"@", b";"),
+    *(b"=?utf-8?q?a=2Cb?= ", b"=?utf-8?b?YQ==?=", b".", b"?", b"(x)", b"\t"),
+    *(b"<", b">", b"@", b";"),
 ]
 _AROUND_DOT = re.compile(rb" \. ")
 _AROUND_AT = re.compile(rb" ?@ ?")
