@@ -84,6 +84,7 @@ class MailboxFile:
         self._threads = threads
         self._clock = clock
         self._path = path
+        self._watch = watch
         self._database = Database(path, SCHEMA, threads, key=mailbox_key, watch=watch)
         # Mail that arrives together shares the hops of preparing and of writing.
         self._arrivals: Batch[NewMessage] = Batch(threads, _prepare_all, ARRIVALS_AT_ONCE)
@@ -270,6 +271,8 @@ class MailboxFile:
                 alias_id=self.alias_id,
                 contents=sorted(new),
             )
+            if self._watch is not None:
+                self._watch.failed(Corrupt("Some of its messages cannot be read."))
 
     def _changes(self, tx: Transaction) -> tuple[Change, ...]:
         return tuple(
@@ -360,6 +363,8 @@ class MailboxFile:
         for chore in CHORES:
             try:
                 await self._do(chore)
+            except Unavailable:  # a full disk, say, which the store has told; there is another time
+                return
             except Corrupt:
                 self._log.failure(
                     "a chore met damage in mailbox {alias_id}", alias_id=self.alias_id
