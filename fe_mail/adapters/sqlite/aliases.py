@@ -81,9 +81,10 @@ class SQLiteAliases:
         """What the mailboxes of all aliases use; only what changed is written."""
 
         def look(cursor: Cursor) -> list[tuple[int, str]]:
+            rows = cursor.execute("SELECT id, storage_used FROM aliases").fetchall()
             return [
                 (used, alias_id)
-                for alias_id, known in cursor.execute("SELECT id, storage_used FROM aliases")
+                for alias_id, known in rows
                 if (used := used_octets.get(AliasId(alias_id), 0)) != known
             ]
 

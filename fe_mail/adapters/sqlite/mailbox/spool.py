@@ -295,7 +295,7 @@ class Spool:
         def work(cursor: Cursor) -> dict[AliasId, int]:
             return {
                 AliasId(alias_id): unwritten.get((alias_id, epoch), used) + sealed
-                for alias_id, epoch, used, sealed in cursor.execute(sql)
+                for alias_id, epoch, used, sealed in cursor.execute(sql).fetchall()
             }
 
         return await self._database.read(work)
