@@ -90,6 +90,7 @@ class _Connection(TwistedProtocol):
         self._waiting: Deferred[None] | None = None
         self._writable: Deferred[None] | None = None
         self._is_paused = False
+        self._is_secure = False
         self._lost: Exception | None = None
         self._quit_timer: IDelayedCall | None = None
 
@@ -155,9 +156,9 @@ class _Connection(TwistedProtocol):
     @property
     def tls(self) -> str:
         """``"TLSv1.3 TLS_AES_256_GCM_SHA384"``, empty without TLS."""
-        handle = getattr(self.transport, "getHandle", lambda: None)()
-        if not isinstance(handle, TLSConnection):
-            return ""
+        if not self._is_secure:
+            return ""  # a socket that is closed cannot be asked
+        handle = self._transport.getHandle()
         return f"{handle.get_protocol_version_name()} {handle.get_cipher_name() or ''}".strip()
 
     def send(self, octets: bytes) -> None:
@@ -194,6 +195,7 @@ class _Connection(TwistedProtocol):
     def start_tls(self) -> None:
         """Go over to TLS; the grammar starts anew."""
         self._parser = ReplyParser()
+        self._is_secure = True
         self._transport.startTLS(OpportunisticTLS(self._context, self._host))
 
     def quit(self) -> None:

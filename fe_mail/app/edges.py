@@ -325,6 +325,7 @@ class Edges:
             inside.router,
             stores.queue,
             inside.intake,
+            inside.own_domain,
             inside.clock,
             hostname=self._config.names.mx_host,
         )

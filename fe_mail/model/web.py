@@ -32,3 +32,8 @@ class WebAnswer:
     status: int
     body: bytes = attrs.field(default=b"", repr=False)
     ip: str = ""  # who said so
+
+    @property
+    def is_success(self) -> bool:
+        """2xx (RFC 9110 §15.3)."""
+        return 200 <= self.status < 300

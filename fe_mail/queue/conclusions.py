@@ -24,6 +24,7 @@ __all__ = ["Conclusions", "Reports", "Untold"]
 
 log = Logger()
 
+_EXPIRED = "Not delivered within five days."
 _NO_REPORT = Outcome.deferred(451, "4.3.0", "The report to the sender could not be made.")
 
 Reported = tuple[QueuedDelivery, Outcome]
@@ -125,6 +126,6 @@ def _final(claim: Claim, outcome: Outcome, now: float) -> Outcome:
     """A deferral after the end of the message's lifetime is a failure."""
     if outcome.kind is not OutcomeKind.DEFERRED or not is_expired(claim.message, now):
         return outcome
-    text = f"Not delivered within five days. Last answer: {outcome.line}"
+    text = _EXPIRED if outcome.is_quote else f"{_EXPIRED} Last attempt: {outcome.line}"
     failed = Outcome.failed(554, "5.4.7", text, outcome.remote)
-    return attrs.evolve(failed, tls=outcome.tls)
+    return attrs.evolve(failed, said=outcome.said, tls=outcome.tls)

@@ -3,8 +3,11 @@ Reports to senders: a message that failed, and one that is late.
 
 A report is a message of the queue like any other: source ``bounce``, null reverse-path, so it
 is never reported itself. It is made here and becomes durable with the outcome that it tells of, so
-that no process that is killed in between sends it twice. NOTIFY is honored. The address behind an
-alias is not told: the text shows the address that the sender wrote.
+that no process that is killed in between sends it twice. NOTIFY is honored. It comes from the
+server's own domain, which signs it; where that is not hosted here, from the host.
+
+The address behind an alias is not told: the text shows the address that the sender wrote, and of
+what was answered there only the codes, for host names and links say where it is.
 
 The reverse-path of mail from outside may be forged, and a report to it would be mail that a
 stranger makes us send to a third person (backscatter). So nobody outside is told of such mail
@@ -15,9 +18,9 @@ signed in to send.
 RFC 3464 (format); RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §6.2; RFC 5321 §4.5.5 and §6.1.
 """
 
-import re
 from collections.abc import Sequence
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -42,6 +45,7 @@ from fe_mail.queue.conclusions import Untold
 from fe_mail.queue.intake import Intake
 from fe_mail.queue.schedule import LIFETIME_SECONDS
 from fe_mail.reception.inbound import Routing
+from fe_mail.reception.signing import OwnDomain
 from fe_mail.reception.spooling import deliveries_for
 
 __all__ = ["UNPROVEN", "Bounces", "wants_report"]
@@ -51,6 +55,7 @@ log = Logger()
 Reported = tuple[QueuedDelivery, Outcome]
 
 UNPROVEN = Untold("The sender was not told, for its address may be forged.")
+_HIDDEN = "(at the mail host that the address leads to)"
 _GONE = b"Subject: (the message is no longer stored)\r\n\r\n"
 
 
@@ -58,11 +63,19 @@ class Bounces:
     """Makes reports. ``hostname`` is the reporting MTA."""
 
     def __init__(
-        self, router: Routing, queue: Queue, intake: Intake, clock: IReactorTime, *, hostname: str
+        self,
+        router: Routing,
+        queue: Queue,
+        intake: Intake,
+        own: OwnDomain,
+        clock: IReactorTime,
+        *,
+        hostname: str,
     ) -> None:
         self._router = router
         self._queue = queue
         self._intake = intake
+        self._own = own
         self._clock = clock
         self._hostname = hostname
 
@@ -108,8 +121,12 @@ class Bounces:
         if not deliveries:
             log.info("the sender of {message_id} takes no report", message_id=claim.message.id)
             return None
-        raw = compose_report(
-            self._report(claim, told, action, sender), await self._original(claim, action)
+        original = await self._original(claim, action)
+        signing = await self._own.signing()
+        domain = signing.name if signing else self._hostname
+        report = self._report(claim, told, action, sender)
+        raw = await self._own.signed(
+            compose_report(attrs.evolve(report, author_domain=domain), original)
         )
         message = QueuedMessage(
             id=report_id,
@@ -130,12 +147,9 @@ class Bounces:
         now = self._clock.seconds()
         is_late = action is Action.DELAYED
         entries = [
-            RecipientReport(
-                recipient=delivery.recipient,
+            attrs.evolve(
+                _told(delivery, outcome),
                 action=action,
-                status=outcome.enhanced,
-                diagnostic=_masked(delivery, outcome.line),
-                remote=outcome.remote,
                 original_recipient=delivery.original_recipient,
                 last_attempt_at=now,
                 will_retry_until=message.created_at + LIFETIME_SECONDS if is_late else 0.0,
@@ -190,9 +204,22 @@ def _returns_full(claim: Claim, action: Action) -> bool:
     return is_ours and action is Action.FAILED and claim.message.dsn_return != "HDRS"
 
 
-def _masked(delivery: QueuedDelivery, text: str) -> str:
-    """Without the address that an alias hides."""
-    target, recipient = delivery.target.address, delivery.recipient
-    if not target or target.lower() == recipient.lower():
-        return text
-    return re.sub(re.escape(target), lambda _: recipient, text, flags=re.IGNORECASE)
+def _told(delivery: QueuedDelivery, outcome: Outcome) -> RecipientReport:
+    """What the sender may know of an outcome."""
+    said, diagnostic = outcome.said, "" if outcome.is_quote else outcome.line
+    if _is_hidden(delivery) and (outcome.remote or said):
+        said, diagnostic = "", f"{outcome.code} {outcome.enhanced} {_HIDDEN}"
+    return RecipientReport(
+        recipient=delivery.recipient,
+        action=Action.FAILED,
+        status=outcome.enhanced,
+        diagnostic=diagnostic,
+        remote=outcome.remote if said else "",
+        said=said,
+    )
+
+
+def _is_hidden(delivery: QueuedDelivery) -> bool:
+    """Does the sender not know where it goes?"""
+    target = delivery.target
+    return target.courier != "remote" or target.address.lower() != delivery.recipient.lower()

@@ -340,7 +340,12 @@ class LateTests(PostOfficeTestCase):
         """Messages are accepted, begin, end and are renewed between any two steps of the queue."""
         courier = StuckCourier()
         bounces = Bounces(
-            self.router, self.queue, self.intake, self.clock, hostname="mx.example.net"
+            self.router,
+            self.queue,
+            self.intake,
+            self.own_domain,
+            self.clock,
+            hostname="mx.example.net",
         )
         local = LocalCourier(self.accounts, self.mailboxes, self.queue, self.threads.run)
         runner = QueueRunner(

@@ -289,7 +289,7 @@ def _record(
     if outcome.kind is OutcomeKind.DEFERRED:
         bindings: dict[str, Value] = {
             "next": settlement.next_attempt_at,
-            "status": outcome.line,
+            "status": outcome.record,
             "now": now,
             "notice": settlement.delayed_notice_at,
             "message": serial,
@@ -299,7 +299,7 @@ def _record(
         return
     is_delivered = outcome.kind is OutcomeKind.DELIVERED
     state = DeliveryState.DELIVERED if is_delivered else DeliveryState.FAILED
-    cursor.execute(_CLOSE, (state.value, outcome.line, now, serial, number))
+    cursor.execute(_CLOSE, (state.value, outcome.record, now, serial, number))
 
 
 def _serial(cursor: Cursor, claim: Claim) -> int:
