@@ -8,7 +8,6 @@ Parsed keys are kept at hand; messages of size are signed in a thread. RFC 6376.
 """
 
 from twisted.internet.interfaces import IReactorTime
-
 from twisted.logger import Logger
 
 from fe_mail.accounts.claims import chosen_claim

@@ -433,7 +433,9 @@ class DialogueTests(SynchronousTestCase):
 
     def test_lost_after_nothing(self) -> None:
         """All were refused, and the host leaves in the middle: they are refused all the same."""
-        script = self.PIPELINED + """
+        script = (
+            self.PIPELINED
+            + """
             S: 250 ok
             S: 550 5.1.1 who
             S: 550 5.1.1 who
@@ -441,6 +443,7 @@ class DialogueTests(SynchronousTestCase):
             C: <content>
             S: LOST
         """
+        )
         replies = self.play(script, "b@there.test", "c@there.test")
         self.assertEqual([reply.code for reply in replies], [550, 550])
 

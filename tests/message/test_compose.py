@@ -4,9 +4,9 @@ import email
 import email.policy
 from email.message import EmailMessage
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.message.compose import (

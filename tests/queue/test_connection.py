@@ -11,7 +11,7 @@ from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.smtp_client import SMTPExchange
 from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.queue import DeliveryState
-from fe_mail.queue.schedule import MIN_RETRY_SECONDS
+from fe_mail.queue.schedule import MIN_RETRY_SECONDS, REPORT_WAIT_SECONDS
 from tests.queue.base import MESSAGE
 from tests.queue.running import RunnerTestCase
 
@@ -62,7 +62,7 @@ class ConnectionTests(RunnerTestCase):
         content = self.host("250 ok", *answers, "354 go on")
         self.assertEqual(content, MESSAGE + b".\r\n")
         self.host("250 taken")
-        self.clock.advance(0)
+        self.clock.advance(REPORT_WAIT_SECONDS)  # the failures wait for near.test
         self.assertEqual(
             self.states(),
             {

@@ -166,7 +166,7 @@ class ClaimedAnewTests(RunnerTestCase):
         done = [
             settling.add(
                 Settlement(claim=claim, outcomes=(DELIVERED,)),
-                partial(lambda claim: attrs.evolve(claim, token=token), claim),
+                partial(lambda claim: [attrs.evolve(claim, token=token)], claim),
             )
             for claim in claims
         ]

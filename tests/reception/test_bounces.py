@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
 from fe_mail.message.dsn import MAX_RETURNED_OCTETS
 from fe_mail.model.queue import Claim, Outcome, QueueFilter, Target

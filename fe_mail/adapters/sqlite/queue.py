@@ -159,7 +159,7 @@ class SQLiteQueue:
 
         def work(cursor: Cursor) -> tuple[Claim, ...]:
             until = self._steady() + lease_seconds
-            return tuple(claim for claim in claims if not renewed(cursor, claim, until))
+            return tuple(lost for claim in claims if (lost := renewed(cursor, claim, until)))
 
         return await self.database.write(work) if claims else ()
 
