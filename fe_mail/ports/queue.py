@@ -173,6 +173,12 @@ class Queue(Protocol):
     async def next_due(self, now: float) -> float | None:
         """When the next waiting delivery becomes due after ``now``, None if none does."""
 
+    async def waiting_octets(self, lane: str) -> int:
+        """
+        What waits in a lane, under way or not: the sizes of the messages. Of very much it is
+        enough to say that it is much.
+        """
+
     async def counts(self) -> Mapping[DeliveryState, int]:
         """How many deliveries wait (also those under way) and how many are held."""
 

@@ -18,7 +18,7 @@ from fe_mail.model.account import LogEntry
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import AlreadyExists, Conflict, Invalid, NotFound
 from fe_mail.model.ids import AliasId, BlobId, DomainId
-from fe_mail.model.lane import KINDS
+from fe_mail.model.lane import KINDS, lane_of
 from fe_mail.model.queue import (
     Claim,
     DeliveryState,
@@ -828,6 +828,23 @@ class QueueContract:
         self.assertEqual(counts(), (2, 1))
         self.get(self.queue.drop("m1"))
         self.assertEqual(counts(), (0, 0))
+
+    def test_waiting_octets(self) -> None:
+        """What waits in a lane, claimed or not; what is settled, held or elsewhere does not."""
+        lane = lane_of(delivery().target)
+        octets = lambda: self.get(self.queue.waiting_octets(lane))  # noqa: E731  # a value
+        self.assertEqual(octets(), 0)
+        for number in range(3):
+            self.put(message(f"m{number}", size_octets=1000), delivery(f"m{number}"))
+        other = Target(courier="remote", address="x@far.test")
+        self.put(message("m4", size_octets=1000), delivery("m4", target=other))
+        self.assertEqual(octets(), 3000)
+        claim = next(one for one in self.claim() if one.message.id == "m0")
+        self.assertEqual(octets(), 3000)
+        self.finish(claim, DELIVERED)
+        self.assertEqual(octets(), 2000)
+        self.get(self.queue.hold("m1", "why"))
+        self.assertEqual(octets(), 1000)
 
     def test_sweep(self) -> None:
         """Large bodies that no message has go when they are old; what is needed stays."""

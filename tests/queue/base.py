@@ -30,6 +30,7 @@ from fe_mail.queue.intake import Intake
 from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.interface import Reception
+from fe_mail.reception.rooms import Rooms
 from fe_mail.reception.signing import OwnDomain, Signer
 from tests.accounts.fakes import AccountsTestCase
 from tests.fakes import MemoryBlobs, give_keys, queue_in_memory
@@ -86,10 +87,12 @@ class PostOfficeTestCase(AccountsTestCase):
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
         self.cache = MemoryCache(self.clock)
+        self.rooms = Rooms(self.mailboxes, self.queue, self.clock)
         self.harvesting = Harvesting(self.counters, self.cache)
         self.reception = InboundReception(
             self.router,
             self.intake,
+            self.rooms,
             self.harvesting,
             self.cache,
             self.clock,

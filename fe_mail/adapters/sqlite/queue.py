@@ -33,6 +33,7 @@ from fe_mail.adapters.sqlite.queue_list import (
     hold,
     large_bodies,
     release,
+    waiting_octets,
 )
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.errors import AlreadyExists, Invalid, MailError, NotFound
@@ -290,6 +291,10 @@ class SQLiteQueue:
                 "SELECT min(due_at) FROM turns WHERE due_at > ?", (now,)
             ).fetchall()[0][0]
         )
+
+    async def waiting_octets(self, lane: str) -> int:
+        """The sizes of what waits in a lane."""
+        return await self.database.read(lambda cursor: waiting_octets(cursor, lane))
 
     async def counts(self) -> Mapping[DeliveryState, int]:
         """How many deliveries wait and are held: from the lines, however long they are."""
