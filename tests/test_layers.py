@@ -63,8 +63,8 @@ GRAMMARS = frozenset(
 )
 
 # A client speaks the grammar of the server: adapters to remote hosts share the one of SMTP.
-# Mailboxes keep what IMAP answers as IMAP writes it.
-GRAMMAR_USERS = {"adapters": frozenset({"smtp", "imap"})}
+# Mailboxes keep what IMAP answers as IMAP writes it, and count what POP3 sends.
+GRAMMAR_USERS = {"adapters": frozenset({"smtp", "imap", "pop3"})}
 
 DRIVERS = frozenset(
     {"apsw", "argon2", "boto3", "dns", "sqlite3", "treq", "txmongo", "txredisapi", "txacme"}

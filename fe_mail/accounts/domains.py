@@ -19,6 +19,7 @@ from fe_mail.accounts import validation
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
+from fe_mail.accounts.hosted_names import hosted_name
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
 from fe_mail.accounts.zone_file import zone_file
@@ -100,7 +101,7 @@ class Domains:
 
         ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
         """
-        domain_name = validation.domain_name(name)
+        domain_name = hosted_name(name)
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):

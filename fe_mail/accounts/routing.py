@@ -219,10 +219,23 @@ def _target(recipient: str, address: Address) -> Address:
     """What a recipient of an alias stands for when mail came for ``address``."""
     if "@" in recipient:
         target = parse_address(recipient)
-        if address.tag and not target.tag and not target.local.startswith('"'):
-            target = parse_address(f"{target.local}+{address.tag}@{target.domain}")
-        return target
+        return _tagged(target, address.tag) if address.tag and not target.tag else target
     return Address(address.local, _host(recipient))
+
+
+def _tagged(target: Address, tag: str) -> Address:
+    """
+    The target with the sender's tag, unless the two make no address.
+
+    A tag is a wish of the sender's, and the target never asked for it: one that is too long, or
+    needs SMTPUTF8 where the target does not (RFC 6531 §3.3), would only send the mail back.
+    """
+    if target.local.startswith('"') or (target.local.isascii() and not tag.isascii()):
+        return target
+    try:
+        return parse_address(f"{target.local}+{tag}@{target.domain}")
+    except Invalid:
+        return target
 
 
 def _host(text: str) -> str:

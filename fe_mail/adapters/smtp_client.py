@@ -12,9 +12,10 @@ back-pressure. Invariants:
 - the host's answers are values; ``Unavailable`` only if no second copy can come of trying
   elsewhere. A connection that breaks behind the final dot is a temporary answer instead.
 
-A host without 8BITMIME gets 8-bit content as it is: rewriting it would break the sender's
-signature, and no host of today minds. RFC 5321 §3, §4.5.2, §4.5.3.2 (timeouts); RFC 1870 (SIZE);
-RFC 2920 (pipelining); RFC 3207 (STARTTLS); RFC 3461 (DSN); RFC 6152; RFC 6531 (SMTPUTF8).
+A host without 8BITMIME gets no 8-bit content: the answer is then 5.6.3 of our own. The courier may
+convert the message; this adapter never changes one. RFC 5321 §3, §4.5.2, §4.5.3.2 (timeouts);
+RFC 1870 (SIZE); RFC 2920 (pipelining); RFC 3207 (STARTTLS); RFC 3461 (DSN); RFC 6152;
+RFC 6531 (SMTPUTF8).
 """
 
 from collections import deque

@@ -7,6 +7,7 @@ the session wherever it comes (RFC 5321 §3.8); what the host said in it counts 
 answered before. So does an answer that came before the connection broke.
 """
 
+import codecs
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -239,25 +240,33 @@ class Dialogue:
                 text = f"The message is bigger than the {limit} octets that the host takes."
                 raise _Refused(_own(552, "5.3.4", text, Stage.MAIL))
             command.append(f"SIZE={size}")
-        if "8BITMIME" in offers:
-            command.append("BODY=8BITMIME")
-        if self._needs_utf8(start):
-            if "SMTPUTF8" not in offers:
-                text = "The mail host does not take addresses or headers beyond ASCII."
-                raise _Refused(_own(553, "5.6.7", text, Stage.MAIL))
-            command.append("SMTPUTF8")
+        command += self._about_octets(attempt.prefix + start)
         if "DSN" in offers:
             command += [f"RET={attempt.dsn_return}"] if attempt.dsn_return else []
             command += [f"ENVID={attempt.envelope_id}"] if attempt.envelope_id else []
         return " ".join(command)
 
-    def _needs_utf8(self, start: bytes) -> bool:
-        """Some clients declare SMTPUTF8 for plain messages: only what needs it asks for it."""
-        attempt = self._attempt
-        addresses = (attempt.reverse_path, *(one.address for one in attempt.recipients))
-        if not all(address.isascii() for address in addresses):
-            return True
-        return attempt.is_utf8 and not start.partition(b"\r\n\r\n")[0].isascii()
+    def _about_octets(self, start: bytes) -> list[str]:
+        """
+        What a host is asked to carry beyond ASCII, if it offers that; nothing goes to one that
+        does not (RFC 6152 §3, RFC 6531 §3.5), and nothing is asked for without need.
+
+        SMTPUTF8 is also said of a header that nobody declared, if the host knows what it means.
+        """
+        attempt, offers = self._attempt, self._offers
+        header = start.partition(b"\r\n\r\n")[0]
+        has_utf8_header = not header.isascii() and _is_utf8(header)
+        needs_utf8 = attempt.needs_utf8_envelope or (attempt.is_utf8 and has_utf8_header)
+        if needs_utf8 and "SMTPUTF8" not in offers:
+            text = "The mail host does not take addresses or headers beyond ASCII."
+            raise _Refused(_own(553, "5.6.7", text, Stage.MAIL))
+        says_utf8 = needs_utf8 or ("SMTPUTF8" in offers and has_utf8_header)
+        is_8bit = attempt.is_8bit or not start.isascii()
+        if is_8bit and "8BITMIME" not in offers and not says_utf8:
+            text = "The mail host takes no 8-bit content, and this message has some."
+            raise _Refused(_own(554, "5.6.3", text, Stage.MAIL))
+        body = ["BODY=8BITMIME"] if is_8bit and "8BITMIME" in offers else []
+        return [*body, "SMTPUTF8"] if says_utf8 else body
 
     def _rcpt(self, recipient: OutboundRecipient) -> str:
         command = [f"RCPT TO:<{recipient.address}>"]
@@ -276,6 +285,15 @@ def _check(commands: Sequence[str]) -> None:
         if _CONTROLS.search(line) or len(line) > MAX_COMMAND_OCTETS:
             text = "The envelope has characters that no host takes."
             raise _Refused(_own(553, "5.1.3", text, Stage.MAIL))
+
+
+def _is_utf8(octets: bytes) -> bool:
+    """What was cut in the middle of a character counts."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(octets)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _patience(number: int, is_data: bool) -> float:

@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
@@ -140,6 +141,7 @@ class Edges:
             count=self._count_rule,
             checks=check_table(inside.resolver),
             trusted=self._config.listen.proxy_networks,
+            own_names=self._config.names.trusted,
             srs=self._srs,
             hold=hold_reason if self._demo else None,
             memory=self.memory,
@@ -165,6 +167,7 @@ class Edges:
             inside.signer,
             inside.clock,
             hostname=self._config.names.mx_host,
+            own_names=self._config.names.trusted,
             run=stores.run,
             count=self._count_rule,
             hold=hold_reason if self._demo else None,
@@ -224,6 +227,7 @@ class Edges:
             recipient_links=inside.recipient_links,
             router=inside.router,
             webhook_keys=inside.webhook_keys,
+            stakes=Stakes(stores.accounts, stores.mailboxes),
             accounts=stores.accounts,
             counters=stores.counters,
             clock=inside.clock,
@@ -238,6 +242,7 @@ class Edges:
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             app_name=self._config.names.app_name,
+            domain="" if self._demo else self._config.names.domain,
             catalogs=self.inside.catalogs,
         )
 
@@ -304,6 +309,7 @@ class Edges:
             own_hosts=() if self._demo else self.inside.site.exchange_domains,
             own_addresses=() if self._demo else self._config.operation.server_addresses,
             port=self._config.listen.port("mx") if self._demo else 25,
+            run=stores.run,
             allow_private=self._demo,
         )
         webhook = WebhookCourier(

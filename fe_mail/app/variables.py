@@ -210,6 +210,11 @@ class Names:
         named = (field.name for field in attrs.fields(type(self)) if field.name.endswith("_host"))
         return tuple(dict.fromkeys((self.domain, *(getattr(self, name) for name in named))))
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Every name that is ours in the header of a message."""
+        return tuple(dict.fromkeys((*self.hosts, *self.exchange_domains)))
+
 
 class Listening:
     """What ``Listen`` is able to do; its variables derive from the table of edges."""
@@ -310,7 +315,7 @@ class Limits:
     """How much is too much."""
 
     message_octets: int = _var("SMTP_MESSAGE_MAX_SIZE", "50MB", "Largest message.", _octets)
-    recipients: int = _var("MAX_RECIPIENTS", "50", "Recipients of one message.", _count)
+    recipients: int = _var("MAX_RECIPIENTS", "100", "Recipients of one message.", _count)
     forwarded: int = _var(
         "MAX_FORWARDED_ADDRESSES", "10", "Targets that one address may forward to.", _count
     )

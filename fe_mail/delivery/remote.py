@@ -18,6 +18,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.delivery.conversion import Octets, asks_for_conversion, converted
 from fe_mail.delivery.courier import LATER
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.dns import MX, HostAddress
@@ -32,7 +33,7 @@ from fe_mail.model.outbound import (
     Transmission,
 )
 from fe_mail.model.queue import Claim, Outcome, OutcomeKind, QueuedDelivery
-from fe_mail.ports import BlobReader, Exchange, Queue, Resolver
+from fe_mail.ports import BlobReader, Exchange, Offload, Queue, Resolver
 
 __all__ = ["MAX_ADDRESSES", "MAX_HOSTS", "SMTP_PORT", "RemoteCourier"]
 
@@ -65,8 +66,9 @@ class _Hosts:
 
 class RemoteCourier:
     """
-    Sends over SMTP. ``own_hosts`` are the names by which exchangers mean us;
-    ``allow_private`` is for the demo and for private networks.
+    Sends over SMTP. ``own_hosts`` are the names by which exchangers mean us; ``run`` converts
+    messages for hosts that take ASCII only; ``allow_private`` is for the demo and for private
+    networks.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class RemoteCourier:
         own_hosts: Collection[str] = (),
         own_addresses: Collection[str] = (),
         port: int = SMTP_PORT,
+        run: Offload | None = None,
         allow_private: bool = False,
         tls: TLSWish = TLSWish.OPPORTUNISTIC,
         shuffle: Callable[[list[MX]], None] = random.shuffle,
@@ -90,6 +93,7 @@ class RemoteCourier:
         self._own_hosts = frozenset(name.lower().rstrip(".") for name in own_hosts)
         self._own_addresses = frozenset(own_addresses)
         self._port = port
+        self._run = run
         self._allow_private = allow_private
         self._tls = tls
         self._shuffle = shuffle
@@ -178,13 +182,7 @@ class RemoteCourier:
         if not allowed:
             return _NOT_PUBLIC, ()
         try:
-            transmission = await self._exchange.transmit(
-                host,
-                allowed[:MAX_ADDRESSES],
-                self._port,
-                self._attempt(claim),
-                self._content(claim),
-            )
+            transmission = await self._transmit(claim, host, allowed[:MAX_ADDRESSES])
         except Unavailable as error:
             return Outcome.deferred(451, "4.4.1", error.message, host), ()
         except MailError:
@@ -192,6 +190,24 @@ class RemoteCourier:
             return LATER, (LATER,) * count
         outcomes = tuple(_outcome(transmission, reply) for reply in transmission.replies)
         return outcomes[0], () if transmission.is_session_refused else outcomes
+
+    async def _transmit(self, claim: Claim, host: str, addresses: Sequence[str]) -> Transmission:
+        """Once more in ASCII, if that is what the host wants and the message allows it."""
+        attempt = self._attempt(claim)
+        transmission = await self._exchange.transmit(
+            host, addresses, self._port, attempt, self._content(claim)
+        )
+        if self._run is None or not asks_for_conversion(attempt, transmission):
+            return transmission
+        raw = await converted(await self._queue.read_body(claim.message), self._run)
+        if raw is None:
+            return transmission
+        attempt = attrs.evolve(attempt, is_8bit=False, is_utf8=False, size_octets=len(raw))
+
+        async def content() -> BlobReader:
+            return Octets(raw)
+
+        return await self._exchange.transmit(host, addresses, self._port, attempt, content)
 
     async def _rest_of(
         self, claim: Claim, host: str, outcomes: tuple[Outcome, ...], end: float

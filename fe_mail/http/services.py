@@ -11,6 +11,7 @@ from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.ports import AliasStore, Counters
@@ -32,6 +33,7 @@ class Services:
     recipient_links: RecipientLinks
     router: Router
     webhook_keys: WebhookKeys
+    stakes: Stakes
     accounts: AliasStore
     counters: Counters
     clock: IReactorTime

@@ -12,9 +12,15 @@ __all__ = ["COMMANDS"]
 
 
 async def append(session: Session, command: Append) -> Reply:
-    """All messages or none; the selected folder hears of them at once."""
+    """
+    All messages or none; the selected folder hears of them at once.
+
+    Without BINARY (RFC 3516) there is no NUL in a message: it would be none in any literal of ours.
+    """
     if not all(each.raw for each in command.messages):
         return no("A message cannot be empty.", b"CANNOT")
+    if any(b"\0" in each.raw for each in command.messages):
+        return no("A message cannot contain NUL.", b"CANNOT")
     now = session.services.clock.seconds()
     messages = [
         NewMessage(

@@ -16,7 +16,7 @@ from fe_mail.connection.conversation import Link
 from fe_mail.connection.registry import Reason
 from fe_mail.imap.command import State
 from fe_mail.imap.dispatch import perform
-from fe_mail.imap.framing import Frame, Framer, GoAhead, Refused, Request
+from fe_mail.imap.framing import BareLineFeed, Frame, Framer, GoAhead, Refused, Request
 from fe_mail.imap.reply import no
 from fe_mail.imap.session import Bye, Services, Session
 
@@ -98,6 +98,9 @@ class IMAPConversation(conversation.Conversation):
             await self.drain()
         elif isinstance(frame, GoAhead):
             self.write(b"+ Go ahead.\r\n")
+        elif isinstance(frame, BareLineFeed):
+            self._empty_hand()
+            self.write(b"%s BAD A line ends with CR and LF.\r\n" % frame.tag)
         else:
             self._refuse(frame)
         if self.session.state is State.LOGOUT:

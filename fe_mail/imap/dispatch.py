@@ -24,7 +24,7 @@ from fe_mail.imap import (
     selection,
     store,
 )
-from fe_mail.imap.command import Command, Fetch, Search, Store
+from fe_mail.imap.command import Command, Fetch, Search, State, Store
 from fe_mail.imap.framing import Request
 from fe_mail.imap.parser import parse, parse_tag
 from fe_mail.imap.reply import Reply, bad, no, reply_to_error
@@ -37,6 +37,7 @@ __all__ = ["COMMANDS", "perform"]
 log = Logger()
 
 MAX_BAD_COMMANDS: Final = 50  # in a row
+MAX_BAD_BEFORE_LOGIN: Final = 20  # altogether: no mail client needs one
 
 Perform = Callable[[Session, Command], Awaitable[Reply]]
 
@@ -61,22 +62,28 @@ async def perform(session: Session, request: Request) -> None:
     try:
         tag, command = parse(request)
     except Malformed as error:
-        _refuse(session, request, error)
-        return
-    session.bad_commands = 0
-    if session.state not in command.states:
-        reply = bad("This command is not allowed now.")
+        tag, reply = parse_tag(request), reply_to_error(error)
     else:
-        reply = await _guarded(session, command)
+        reply = await _answered(session, command)
     session.wire.write(reply.line(tag))
     if reply.after is not None:
         reply.after()
+    _count_bad(session, reply)
 
 
-def _refuse(session: Session, request: Request, error: Malformed) -> None:
-    session.wire.write(reply_to_error(error).line(parse_tag(request)))
-    session.bad_commands += 1
-    if session.bad_commands >= MAX_BAD_COMMANDS:
+async def _answered(session: Session, command: Command) -> Reply:
+    if session.state not in command.states:
+        return bad("This command is not allowed now.")
+    return await _guarded(session, command)
+
+
+def _count_bad(session: Session, reply: Reply) -> None:
+    is_stranger = session.state is State.NOT_AUTHENTICATED
+    if reply.status == b"BAD":
+        session.bad_commands += 1
+    elif not is_stranger:
+        session.bad_commands = 0
+    if session.bad_commands >= (MAX_BAD_BEFORE_LOGIN if is_stranger else MAX_BAD_COMMANDS):
         raise Bye("Too many bad commands.")
 
 

@@ -19,7 +19,7 @@ from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.imap.command import Fetch
 from fe_mail.imap.fetch_item import Attribute, FetchItem, Section, SectionText
 from fe_mail.imap.fetch_plan import Plan, cut, header_section, picked
-from fe_mail.imap.reply import Reply, ok
+from fe_mail.imap.reply import Reply, ok, vanished
 from fe_mail.imap.sections import Span, locate, wants_header_only
 from fe_mail.imap.session import Session
 from fe_mail.mailboxes.view import SelectedFolder
@@ -51,7 +51,7 @@ class Line:
 
 
 async def fetch(session: Session, command: Fetch) -> Reply:
-    """Tell what is asked of every message in the set."""
+    """Tell what is asked of every message in the set that is there (RFC 2180 §4.1.2)."""
     view = session.selected
     await session.refresh(expunge=command.uid)
     if command.changed_since is not None or Attribute.MODSEQ in command.items:
@@ -67,7 +67,7 @@ async def fetch(session: Session, command: Fetch) -> Reply:
         complete = await _fetch_batch(session, plan, batch) and complete
         await session.wire.drain()
     if not complete and not command.uid:
-        return ok("Some messages are gone.", b"EXPUNGEISSUED")
+        return vanished()
     return ok("Fetched.")
 
 

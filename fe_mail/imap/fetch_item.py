@@ -75,17 +75,17 @@ MACROS: Final = {
 
 def parse_items(scan: Scanner) -> tuple[FetchItem, ...]:
     """The items of a FETCH: a macro, one item, or a parenthesized list."""
-    if not scan.accept(b"("):
+    if scan.peek() != b"(":
         word = scan.word()
         return MACROS.get(word) or (_item(scan, word),)
     items: list[FetchItem] = []
-    while True:
+    goes_on = scan.opens()
+    while goes_on or not items:
         items.append(_item(scan, scan.word()))
-        if scan.accept(b")"):
-            return tuple(dict.fromkeys(items))
-        scan.space()
-        if len(items) >= MAX_ITEMS:
+        if len(items) > MAX_ITEMS:
             raise Malformed("Too many items.")
+        goes_on = scan.goes_on()
+    return tuple(dict.fromkeys(items))
 
 
 def _item(scan: Scanner, word: bytes) -> FetchItem:
@@ -144,17 +144,15 @@ def _text(scan: Scanner, part: tuple[int, ...]) -> SectionText:
 def _fields(scan: Scanner) -> tuple[tuple[bytes, ...], bytes]:
     """Names of header fields, in lower case, and as they are echoed."""
     names: list[bytes] = []
-    scan.expect(b"(")
-    while True:
+    goes_on = scan.opens()
+    while goes_on or not names:
         name = scan.astring()
         if not name or b":" in name or any(octet <= 32 or octet > 126 for octet in name):
             raise Malformed("Expected the name of a header field.")
         names.append(name)
-        if scan.accept(b")"):
-            break
-        scan.space()
-        if len(names) >= MAX_HEADER_FIELDS:
+        if len(names) > MAX_HEADER_FIELDS:
             raise Malformed("Too many header fields.")
+        goes_on = scan.goes_on()
     echoed = b" ".join(map(_echo, names))
     return tuple(name.lower() for name in names), b" (" + echoed + b")"
 

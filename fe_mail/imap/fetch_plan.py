@@ -8,6 +8,7 @@ bodies, which may be big, are written one by one (``fetch``).
 RFC 9051 §6.4.5, §7.5.2; RFC 8474 §5 (EMAILID, THREADID).
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
@@ -140,7 +141,7 @@ def _flags(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[byt
         return list(map(named.__getitem__, places))
     recent = {place: formatting.flag_list(flags, True) for place, flags in sets.items()}
     return [
-        (recent if view.uids[index] >= view.recent_from else named)[place]
+        (recent if view.is_recent(view.uids[index]) else named)[place]
         for index, place in zip(indexes, places, strict=True)
     ]
 
@@ -159,7 +160,7 @@ def _sizes(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[int
 
 def _dates(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[bytes]:
     date = formatting.internal_date
-    return [date(int(seconds)) for _, seconds in _sizes_and_dates(view, indexes, rows)]
+    return [date(math.floor(seconds)) for _, seconds in _sizes_and_dates(view, indexes, rows)]
 
 
 def _email_ids(view: SelectedFolder, indexes: Sequence[int], rows: Rows) -> list[bytes]:

@@ -1,15 +1,19 @@
 """
 Patterns of LIST: ``*`` matches anything, ``%`` anything but the separator (RFC 9051 §6.3.9.1).
 
+Names are stored composed (NFC, RFC 5198 §3), so a pattern is composed before it is compared.
 Matching follows all possibilities side by side, so its time is bounded by the product of the
 lengths, whatever the pattern.
 """
+
+import unicodedata
 
 __all__ = ["matches"]
 
 
 def matches(pattern: str, name: str) -> bool:
-    """True if the whole name matches; INBOX in any case equals INBOX."""
+    """True if the whole name, which is in NFC, matches."""
+    pattern = unicodedata.normalize("NFC", pattern)
     states = _skip(pattern, {0})
     for letter in name:
         following: set[int] = set()

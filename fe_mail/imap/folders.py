@@ -70,13 +70,13 @@ async def rename(session: Session, command: Rename) -> Reply:
 
 
 async def subscribe(session: Session, command: Subscribe) -> Reply:
-    """Only folders that exist."""
+    """Only folders that exist, or names that are subscribed."""
     await session.mailbox.subscribe_folder(command.name, True)
     return ok("Subscribed.")
 
 
 async def unsubscribe(session: Session, command: Unsubscribe) -> Reply:
-    """The opposite."""
+    """The opposite; also of what is not subscribed, or not there at all."""
     await session.mailbox.subscribe_folder(command.name, False)
     return ok("Unsubscribed.")
 
@@ -109,18 +109,20 @@ def _listed(kind: bytes, name: str, attributes: list[str]) -> bytes:
 
 
 async def list_subscribed(session: Session, command: ListSubscribed) -> Reply:
-    """With ``%`` a subscribed child shows its parent, not selectable (RFC 3501 §6.3.9)."""
+    """
+    Names that are subscribed, also of folders that are gone; these cannot be selected. With ``%``
+    a subscribed child shows its parent, like that (RFC 3501 §6.3.6, §6.3.9).
+    """
     pattern = command.reference + command.pattern
     if len(pattern) > MAX_PATTERN_LETTERS:
         return bad("The pattern is too long.")
     shown: dict[str, list[str]] = {}
-    for folder in await session.mailbox.folders():
-        if not folder.subscribed:
-            continue
-        if matches(pattern, folder.name):
-            shown[folder.name] = _attributes(folder)
+    folders = {folder.name: folder for folder in await session.mailbox.folders()}
+    for name in await session.mailbox.subscriptions():
+        if matches(pattern, name):
+            shown[name] = _attributes(folders[name]) if name in folders else ["\\Noselect"]
         elif pattern.endswith("%"):
-            for parent in _parents(folder.name):
+            for parent in _parents(name):
                 if matches(pattern, parent):
                     shown.setdefault(parent, ["\\Noselect"])
     for name, attributes in shown.items():

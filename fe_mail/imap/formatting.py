@@ -5,7 +5,7 @@ Strings go out quoted when they are short printable ASCII, else as literals, so 
 message contains can never break out of its place. Nothing here knows a session.
 """
 
-import time
+import datetime
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -28,6 +28,7 @@ __all__ = [
 
 MAX_QUOTED_OCTETS: Final = 1000
 DAY_SECONDS: Final = 86_400
+EPOCH_DAY: Final = datetime.date(1970, 1, 1).toordinal()
 MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 QUOTABLE: Final = bytes(octet for octet in range(0x20, 0x7F) if octet not in b'"\\')
@@ -73,16 +74,17 @@ def flag_list(flags: frozenset[str], recent: bool = False) -> bytes:
 
 def internal_date(seconds: int) -> bytes:
     """``"17-Jul-1996 02:44:25 +0000"``, in UTC."""
-    days, second = divmod(max(0, seconds), DAY_SECONDS)
+    days, second = divmod(seconds, DAY_SECONDS)
     minute, second = divmod(second, 60)
     return b'"%s %02d:%02d:%02d +0000"' % (_day(days), *divmod(minute, 60), second)
 
 
 @lru_cache(maxsize=4096)
 def _day(days: int) -> bytes:
-    """A day since the epoch; messages share few of them."""
-    at = time.gmtime(days * DAY_SECONDS)
-    return b"%2d-%s-%04d" % (at.tm_mday, MONTHS[at.tm_mon - 1], at.tm_year)
+    """A day since the epoch, or before it; messages share few of them."""
+    ordinal = min(max(1, EPOCH_DAY + days), datetime.date.max.toordinal())
+    day = datetime.date.fromordinal(ordinal)
+    return b"%2d-%s-%04d" % (day.day, MONTHS[day.month - 1], day.year)
 
 
 def object_id(number: str | None) -> bytes:

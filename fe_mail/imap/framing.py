@@ -2,11 +2,13 @@
 Framing: octets become requests, one at a time and only when asked for.
 
 A request is the line of a command with its literals: ``pieces`` is (text, literal, text ...),
-texts without line ends. The caller pulls: ``next()`` gives the next ``Frame``, or None when
-more octets are needed, so a client that pipelines waits in the buffer until its turn, and a
-``+`` for a literal is only sent when everything before it is answered. The same octets give the
-same frames however they are split. RFC 9051 §2.2.1, §4.3; RFC 7888 (LITERAL+); RFC 7889
-(APPENDLIMIT).
+texts without line ends. A line ends with CRLF and nothing else (RFC 9051 §9): what a bare LF
+would hide in a command is never executed as another one. The caller pulls: ``next()`` gives the
+next ``Frame``, or None when more octets are needed, so a client that pipelines waits in the
+buffer until its turn, and a ``+`` for a literal is only sent when everything before it is
+answered. The same octets give the same frames however they are split.
+
+RFC 9051 §2.2.1, §4.3; RFC 7888 (LITERAL+); RFC 7889 (APPENDLIMIT).
 
 Nothing here believes a client: lines, literals, their sum and what is thrown away are limited.
 After a refused literal the rest of its command is skipped, so the session stays in step.
@@ -24,6 +26,7 @@ __all__ = [
     "MAX_COMMAND_OCTETS",
     "MAX_SKIPPED_OCTETS",
     "MAX_WAITING_OCTETS",
+    "BareLineFeed",
     "Frame",
     "Framer",
     "GoAhead",
@@ -67,7 +70,14 @@ class Refused:
     fatal: bool = False
 
 
-Frame = Request | GoAhead | Refused
+@attrs.frozen
+class BareLineFeed:
+    """A line ends with LF alone: all of it is skipped up to the next CRLF."""
+
+    tag: bytes
+
+
+Frame = Request | GoAhead | Refused | BareLineFeed
 
 
 class Framer:
@@ -125,25 +135,28 @@ class Framer:
 
     def line(self) -> bytes | None:
         """The next line as it is, for what follows ``+``; None when it is not complete."""
-        return self._cut_line()
+        return self._cut_line(b"\r\n")
 
     def line_is_too_long(self) -> bool:
         """The line that ``line()`` waits for is over the limit."""
-        return len(self._buffer) > self.limit_octets and self._buffer.find(b"\n") < 0
+        return len(self._buffer) > self.limit_octets and self._buffer.find(b"\r\n") < 0
 
-    def _cut_line(self) -> bytes | None:
-        end = self._buffer.find(b"\n", self._searched)
+    def _cut_line(self, line_end: bytes) -> bytes | None:
+        """What is before this line end, which goes with it."""
+        end = self._buffer.find(line_end, self._searched)
         if end < 0:
-            self._searched = len(self._buffer)
+            self._searched = max(0, len(self._buffer) - len(line_end) + 1)
             return None
-        stop = end - 1 if end and self._buffer[end - 1] == 13 else end
-        line = bytes(self._buffer[:stop])
-        del self._buffer[: end + 1]
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + len(line_end)]
         self._searched = 0
         return line
 
     def _take_line(self) -> tuple[bool, Frame | None]:
-        line = self._cut_line()
+        line = self._cut_line(b"\n")
+        if line is not None and not line.endswith(b"\r"):
+            return True, self._refuse_bare(line)
+        line = None if line is None else line[:-1]
         if line is None:
             # One more for the CR that belongs to the line end.
             if self._size + len(self._buffer) > self.limit_octets + 1:
@@ -185,6 +198,9 @@ class Framer:
         self._skip_literal = int(literal[1]) if literal is not None and comes else 0
         return self._refuse(line, ended=not comes, is_message=is_message)
 
+    def _refuse_bare(self, line: bytes) -> BareLineFeed:
+        return BareLineFeed(self._refuse(line).tag)
+
     def _collect(self, literal: io.BytesIO) -> bool:
         count = min(self._missing, len(self._buffer))
         if count:
@@ -215,12 +231,12 @@ class Framer:
             del self._buffer[:count]
             self._skip_literal -= count
             return self._skipped_more(count, more=not self._skip_literal)
-        line = self._cut_line()
+        line = self._cut_line(b"\r\n")
         if line is None:
             # Keep a tail, so that a literal at the end of the line is recognized.
             count = max(0, len(self._buffer) - 32)
             del self._buffer[:count]
-            self._searched = len(self._buffer)
+            self._searched = max(0, len(self._buffer) - 1)
             return self._skipped_more(count, more=False)
         literal = LITERAL.search(line[-24:])
         self._skipping = literal is not None and bool(literal[2])

@@ -83,10 +83,8 @@ def _identify(scan: Scanner) -> Command:
     fields: list[tuple[bytes, bytes | None]] = []
     if scan.accept_word(b"NIL"):
         return command.Identify(())
-    scan.expect(b"(")
-    while not scan.accept(b")"):
-        if fields:
-            scan.space()
+    goes_on = scan.opens()
+    while goes_on:
         name = scan.string()
         scan.space()
         value = scan.nstring()
@@ -95,6 +93,7 @@ def _identify(scan: Scanner) -> Command:
         fields.append((name, value))
         if len(fields) > MAX_ID_FIELDS:
             raise Malformed("Too many fields of ID.")
+        goes_on = scan.goes_on()
     return command.Identify(tuple(fields))
 
 
@@ -185,17 +184,17 @@ def _status(scan: Scanner) -> Command:
     scan.space()
     name = scan.folder_name()
     scan.space()
-    scan.expect(b"(")
     items: list[StatusItem] = []
-    while len(items) < MAX_STATUS_ITEMS:
+    goes_on = scan.opens()
+    while goes_on or not items:
         item = STATUS_ITEMS.get(scan.word())
         if item is None:
             raise Malformed("Unknown item of STATUS.")
         items.append(item)
-        if scan.accept(b")"):
-            return command.Status(name, tuple(dict.fromkeys(items)))
-        scan.space()
-    raise Malformed("Too many items.")
+        if len(items) > MAX_STATUS_ITEMS:
+            raise Malformed("Too many items.")
+        goes_on = scan.goes_on()
+    return command.Status(name, tuple(dict.fromkeys(items)))
 
 
 def _append(scan: Scanner) -> Command:
@@ -279,18 +278,10 @@ def _store(uid: bool) -> Callable[[Scanner], Command]:
         if action is None:
             raise Malformed("Expected FLAGS, +FLAGS or -FLAGS.")
         scan.space()
-        flags = scan.flags() if scan.peek() == b"(" else _bare_flags(scan)
+        flags = scan.flags()
         return command.Store(numbers, action, flags, silent, unchanged_since, uid)
 
     return grammar
-
-
-def _bare_flags(scan: Scanner) -> frozenset[str]:
-    flags = {scan.flag()}
-    while not scan.at_end():
-        scan.space()
-        flags.add(scan.flag())
-    return frozenset(flags)
 
 
 def _copy(make: Callable[..., Command], uid: bool) -> Callable[[Scanner], Command]:

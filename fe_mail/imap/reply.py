@@ -13,7 +13,7 @@ from fe_mail.mailboxes.view import NoSuchMessage
 from fe_mail.model import errors
 from fe_mail.model.errors import MailError
 
-__all__ = ["Reply", "bad", "no", "ok", "reply_to_error"]
+__all__ = ["Reply", "bad", "no", "ok", "reply_to_error", "vanished"]
 
 
 @attrs.frozen
@@ -45,6 +45,15 @@ def no(text: str, code: bytes = b"") -> Reply:
 def bad(text: str, code: bytes = b"") -> Reply:
     """It was not understood, or not allowed now."""
     return Reply(b"BAD", text, code)
+
+
+def vanished() -> Reply:
+    """
+    A sequence number names a message that another session removed (RFC 2180 §4, RFC 5530 §3).
+
+    A UID that is gone is no error, so that commands with UIDs never answer this.
+    """
+    return no("Some messages are gone.", b"EXPUNGEISSUED")
 
 
 # The first class that fits decides.

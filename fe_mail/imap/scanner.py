@@ -3,6 +3,10 @@ The scanner: reads tokens of a request from left to right (RFC 9051 §9).
 
 Every method either returns a value and moves on, or raises ``Malformed``; nothing else is
 raised for any octets. Literals are taken from the request's pieces, never copied.
+
+Harmless spellings that clients really send are understood: more spaces than one, a date with a
+one-digit day in APPEND (several phones, libraries and webmails), a blank before it or quotes
+around it in SEARCH, month names in any case, system flags that do not exist.
 """
 
 import calendar
@@ -32,16 +36,18 @@ WORD = re.compile(rb"[A-Za-z0-9.\-=+_:]+")
 QUOTED = re.compile(rb'"((?:[^\x00\r\n"\\]|\\["\\])*)"')
 QUOTED_PAIR = re.compile(rb"\\(.)")
 LITERAL_HEAD = re.compile(rb"~?\{[0-9]{1,20}\+?\}\Z")
+SPACES = re.compile(rb" +")
+END = re.compile(rb" *\Z")
 DIGITS = re.compile(rb"[0-9]{1,20}")
 FLAG = re.compile(rb"\\?[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")
 SEQUENCE_SET = re.compile(
     rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?"
     rb"(?:,(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?)*"
 )
-DATE = re.compile(rb'"?([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})"?')
+DATE = re.compile(rb" *([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4}) *")
 DATE_TIME = re.compile(
-    rb'"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) '
-    rb'([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
+    rb'" *([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4}) +'
+    rb'([0-9]{1,2}):([0-9]{2}):([0-9]{2}) +([+-])([0-9]{2})([0-9]{2}) *"'
 )
 MONTHS: Final = {
     name: number
@@ -79,8 +85,9 @@ class Scanner:
         return self.text[self.at : self.at + 1]
 
     def at_end(self) -> bool:
-        """Nothing is left."""
-        return self.at == len(self.text) and self._index == len(self._pieces) - 1
+        """Nothing is left but spaces."""
+        is_last = self._index == len(self._pieces) - 1
+        return is_last and END.match(self.text, self.at) is not None
 
     def end(self) -> None:
         """Demand the end."""
@@ -100,9 +107,30 @@ class Scanner:
             raise Malformed(f"Expected {octets.decode('ascii')!r}.")
 
     def space(self) -> None:
-        """Demand a space."""
-        if not self.accept(b" "):
+        """Demand a space, and take all that follow."""
+        if not self._spaces():
             raise Malformed("Expected a space.")
+
+    def _spaces(self) -> bool:
+        found = SPACES.match(self.text, self.at)
+        if found is not None:
+            self.at = found.end()
+        return found is not None
+
+    def opens(self) -> bool:
+        """Demand the beginning of a parenthesized list; is there something in it?"""
+        self.expect(b"(")
+        self._spaces()
+        return not self.accept(b")")
+
+    def goes_on(self) -> bool:
+        """Demand the end of a list, or the space before its next item: is there one?"""
+        is_spaced = self._spaces()
+        if self.accept(b")"):
+            return False
+        if not is_spaced:
+            raise Malformed("Expected a space.")
+        return True
 
     def match(self, pattern: re.Pattern[bytes], what: str) -> re.Match[bytes]:
         """Demand a match of the pattern here."""
@@ -167,9 +195,13 @@ class Scanner:
 
     def astring(self) -> bytes:
         """An atom or a string."""
-        if self.peek() in (b'"', b"{", b"~"):
+        if self._is_at_string():
             return self.string()
         return self.match(ASTRING, "a string")[0]
+
+    def _is_at_string(self) -> bool:
+        """A ``~`` alone begins an atom: ``~/mail`` is a name of folders on many servers."""
+        return self.peek() in (b'"', b"{") or self.text.startswith(b"~{", self.at)
 
     def nstring(self) -> bytes | None:
         """A string or NIL."""
@@ -191,7 +223,7 @@ class Scanner:
         A pattern of LIST; it is matched with every name, so it has limits of its own. The
         reference goes before it, so its wildcards count, too.
         """
-        if self.peek() in (b'"', b"{", b"~"):
+        if self._is_at_string():
             pattern = self.string()
         else:
             pattern = self.match(LIST_PATTERN, "a pattern")[0]
@@ -207,30 +239,31 @@ class Scanner:
         head, slash, tail = name.partition("/")
         return "INBOX" + slash + tail if head.upper() == "INBOX" else name
 
-    def flag(self) -> str:
-        """A flag; system flags as RFC 9051 §2.3.2 spells them."""
+    def flag(self) -> str | None:
+        """
+        A flag; system flags as RFC 9051 §2.3.2 spells them. None for one that nobody can set
+        (\\Recent, and what is not known): PERMANENTFLAGS does not have it, so it is ignored.
+        """
         flag = self.match(FLAG, "a flag")[0].decode("ascii")
         if not flag.startswith("\\"):
             if len(flag) > MAX_FLAG_OCTETS:
                 raise Malformed("A flag is too long.")
             return flag
-        known = SYSTEM_FLAGS.get(flag.lower())
-        if known is None:
-            raise Malformed("Unknown system flag.")
-        return known
+        return SYSTEM_FLAGS.get(flag.lower())
 
     def flags(self) -> frozenset[str]:
-        """A parenthesized list of flags."""
-        self.expect(b"(")
-        flags: list[str] = []
-        if not self.accept(b")"):
+        """A parenthesized list of flags, or flags up to the end."""
+        flags: list[str | None] = []
+        is_list = self.peek() == b"("
+        goes_on = self.opens() if is_list else True
+        while goes_on:
             flags.append(self.flag())
-            while not self.accept(b")"):
+            if len(flags) > MAX_FLAGS:
+                raise Malformed("Too many flags.")
+            goes_on = self.goes_on() if is_list else not self.at_end()
+            if goes_on and not is_list:
                 self.space()
-                flags.append(self.flag())
-                if len(flags) > MAX_FLAGS:
-                    raise Malformed("Too many flags.")
-        return frozenset(flags)
+        return frozenset(flag for flag in flags if flag is not None)
 
     def sequence_set(self) -> SequenceSet:
         """Numbers and ranges."""
@@ -251,8 +284,9 @@ class Scanner:
 
     def day(self) -> int:
         """A date as a proleptic ordinal."""
-        found = self.match(DATE, "a date")
-        if found[0].startswith(b'"') != found[0].endswith(b'"'):
+        text = self.string() if self._is_at_string() else self.atom()
+        found = DATE.fullmatch(text)
+        if found is None:
             raise Malformed("Expected a date.")
         year, month, day = _date(found[3], found[2], found[1])
         return datetime.date(year, month, day).toordinal()
@@ -260,7 +294,7 @@ class Scanner:
     def date_time(self) -> float:
         """A quoted date-time, in seconds since the epoch."""
         found = self.match(DATE_TIME, "a date and time")
-        year, month, day = _date(found[3], found[2], found[1].strip())
+        year, month, day = _date(found[3], found[2], found[1])
         hour, minute, second = int(found[4]), int(found[5]), int(found[6])
         east, minutes = int(found[8]), int(found[9])
         if hour > 23 or minute > 59 or second > 60 or east > 23 or minutes > 59:

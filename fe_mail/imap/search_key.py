@@ -110,7 +110,7 @@ class SearchParser:
         if depth > MAX_DEPTH or self._count > MAX_KEYS:
             raise Malformed("The search is too complex.")
         scan = self._scan
-        if scan.accept(b"("):
+        if scan.peek() == b"(":
             return self._list(depth + 1)
         if scan.peek().isdigit() or scan.peek() == b"*":
             return InSequence(scan.sequence_set())
@@ -122,10 +122,11 @@ class SearchParser:
         return self._combined(word, depth) or Plain(self._plain(word))
 
     def _list(self, depth: int) -> Criterion:
-        keys = [self._key(depth)]
-        while not self._scan.accept(b")"):
-            self._scan.space()
+        keys: list[Criterion] = []
+        goes_on = self._scan.opens()
+        while goes_on or not keys:
             keys.append(self._key(depth))
+            goes_on = self._scan.goes_on()
         return keys[0] if len(keys) == 1 else BothOf(tuple(keys))
 
     def _combined(self, word: bytes, depth: int) -> Criterion | None:

@@ -3,9 +3,10 @@
 
 A commit for every message would cost ten times as much as reading it. So one write runs at a
 time, what is read meanwhile shares the next, and nobody waits: the client is told at once. Every
-other command of the session begins when all of it is stored (``settled``). What cannot be stored
-is taken back, and told there: never by the write, which may fail while a FETCH is in the middle of
-a literal. RFC 9051 §6.4.5 (the flag is set implicitly).
+other command of the session begins when all of it is stored (``settled``). What cannot be stored is
+taken back. That, and what other sessions did to the flags meanwhile, is told there: never by the
+write, which may end while a FETCH is in the middle of a literal. RFC 9051 §6.4.5 (the flag is set
+implicitly).
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ class Seen:
         self._waiting: list[int] = []
         self._is_writing = False
         self._settled: list[Deferred[None]] = []
-        self._taken_back: list[int] = []  # and not told yet
+        self._untold: dict[int, None] = {}  # UIDs whose flags are not what was told
 
     def mark(self, uids: Sequence[int]) -> None:
         """These messages were read: the view has the flag from now on."""
@@ -55,13 +56,13 @@ class Seen:
             writing.addErrback(lambda failure: self.log.failure("\\Seen was not stored", failure))
 
     async def settled(self) -> None:
-        """Wait until all of it is stored, or never will be; that is told, so not in a response."""
+        """Wait until all of it is stored, or never will be; tells news, so not in a response."""
         if self._is_writing:
             done: Deferred[None] = Deferred()
             self._settled.append(done)
             await done
-        taken_back, self._taken_back = self._taken_back, []
-        for uid in taken_back:
+        untold, self._untold = self._untold, {}
+        for uid in untold:
             index = self._view.index_of(uid)
             if index is not None:
                 self._tell(index)
@@ -92,14 +93,17 @@ class Seen:
             return
         for uid, flags, modseq in result.changed:
             index = view.index_of(uid)
-            if index is not None:
-                view.set_flags(index, flags, modseq)
+            if index is None:
+                continue
+            if flags != view.flags_of(index):
+                self._untold[uid] = None
+            view.set_flags(index, flags, modseq)
         self._advance(result.since, result.modseq)
 
     def _take_back(self, uids: Sequence[int]) -> None:
         for uid in uids:
             self._expect(uid, is_seen=False)
-        self._taken_back += uids
+            self._untold[uid] = None
 
     def _expect(self, uid: int, is_seen: bool) -> None:
         index = self._view.index_of(uid)

@@ -19,8 +19,8 @@ async def select(session: Session, command: Select | Examine) -> Reply:
     """Both of them; whatever was selected before is not any more, even if this fails."""
     read_only = isinstance(command, Examine)
     if session.view is not None:
-        session.deselect()
         session.tell(b"OK [CLOSED] The previous folder is closed.")
+    session.deselect()
     await session.take_in()
     found = await session.mailbox.select(command.name, claim_recent=not read_only)
     if not found.folder.selectable:
@@ -87,7 +87,7 @@ async def expunge(session: Session, command: Expunge) -> Reply:
         view.vanish(result.uids)
         session.advance(result.since, result.modseq)
     await session.refresh(expunge=True)
-    code = b"HIGHESTMODSEQ %d" % result.modseq if session.condstore and result.uids else b""
+    code = b"HIGHESTMODSEQ %d" % view.modseq if session.condstore and result.uids else b""
     return ok("Expunged.", code)
 
 

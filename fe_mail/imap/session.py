@@ -8,6 +8,7 @@ EXISTS and flag changes are told at once, EXPUNGE only when the command at hand 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import attrs
@@ -127,7 +128,7 @@ class Session:
         self.condstore = False
         self.read_ahead = ReadAhead()
         self.failures = 0  # of logins
-        self.bad_commands = 0  # in a row
+        self.bad_commands = 0  # in a row; before login, altogether
         self._mailbox: OpenMailbox | None = None
         self._seen: Seen | None = None
         self._is_stale = False
@@ -178,7 +179,9 @@ class Session:
     async def log_in(self, identity: Identity) -> None:
         """Open the mailbox of who has proved to be its owner."""
         alias_id = identity.alias.id
-        self._mailbox = await self.services.mailboxes.unlock(alias_id, identity.mailbox_key)
+        self._mailbox = await self.services.mailboxes.unlock(
+            alias_id, identity.mailbox_key, identity.alias.sealing_key
+        )
         self.identity = identity
         self.state = State.AUTHENTICATED
         subscribe = self.services.bus.subscribe
@@ -208,6 +211,7 @@ class Session:
     def _mailbox_changed(self, payload: Mapping[str, str]) -> None:
         view, change = self.view, Change.read(payload)
         if view is None:
+            self._is_stale = True  # a folder is being selected, maybe this one
             return
         if change is not None:
             if change.kind is not ChangeKind.FOLDER or change.id != view.folder.id:
@@ -225,15 +229,15 @@ class Session:
     def select(self, view: SelectedFolder) -> None:
         """Begin to look at a folder."""
         self.view = view
-        self._seen = Seen(self.mailbox, view, self.advance, self.tell_fetch_flags)
-        self.read_ahead.clear()
+        self._seen = Seen(self.mailbox, view, partial(self._advance, view), self.tell_fetch_flags)
         self.state = State.SELECTED
-        self._is_stale = False
         self._looked_at = self.services.clock.seconds()
 
     def deselect(self) -> None:
-        """Look at no folder any more."""
+        """Look at no folder any more; hints that come from now on are about the next one."""
         self.view = None
+        self._seen = None
+        self._is_stale = False
         self.read_ahead.clear()
         self.state = State.AUTHENTICATED
 
@@ -245,19 +249,12 @@ class Session:
                 self.tell(b"OK [HIGHESTMODSEQ %d] CONDSTORE is on." % self.view.modseq)
 
     def advance(self, since: int, modseq: int) -> None:
-        """
-        Note a change of our own, which the view has already, from ModSeq ``since`` to ``modseq``.
+        """Note a change of our own that was told; what others did before is told by a look."""
+        if self.view is not None:
+            self._advance(self.view, since, modseq)
 
-        If the view knew ``since``, it has missed nothing, and the hint about our change needs no
-        look into the store. If it did not, what came in between is told only by the next look,
-        which has to begin where the view was.
-        """
-        view = self.view
-        if view is None:
-            return  # the session ended while it was stored
-        if since <= view.modseq:
-            view.modseq = max(view.modseq, modseq)
-        else:
+    def _advance(self, view: SelectedFolder, since: int, modseq: int) -> None:
+        if not view.advance(since, modseq) and view is self.view:
             self._is_stale = True
 
     async def refresh(self, expunge: bool, force: bool = False) -> None:
@@ -279,9 +276,14 @@ class Session:
 
     async def take_in(self) -> None:
         """Move mail that was sealed for us into its folders, if a hint said that there is some."""
-        if self._has_sealed:
+        if not self._has_sealed:
+            return
+        self._has_sealed = False  # a hint that comes meanwhile is about the next time
+        try:
             await self.mailbox.take_in()
-            self._has_sealed = False
+        except BaseException:
+            self._has_sealed = True
+            raise
 
     async def _look(self, view: SelectedFolder) -> None:
         """
@@ -292,7 +294,9 @@ class Session:
         try:
             await self.settle()
             await self.take_in()
-            changes = await self.mailbox.changes(view.folder.id, view.modseq)
+            changes = await self.mailbox.changes(
+                view.folder.id, view.modseq, claim_recent=not view.read_only
+            )
         except MailError as error:
             self._is_stale = True
             log.warn("No changes for IMAP: {error}", error=error.message, **self._ids())
@@ -323,7 +327,7 @@ class Session:
             return
         items = [b"UID %d" % number] if uid else []
         if flags:
-            named = formatting.flag_list(view.flags_of(index), number >= view.recent_from)
+            named = formatting.flag_list(view.flags_of(index), view.is_recent(number))
             items.append(b"FLAGS " + named)
         if self.condstore:
             items.append(b"MODSEQ (%d)" % view.modseqs[index])

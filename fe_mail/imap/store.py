@@ -6,7 +6,7 @@ from typing import Final
 
 from fe_mail.imap.command import Store
 from fe_mail.imap.formatting import sequence_set
-from fe_mail.imap.reply import Reply, no, ok
+from fe_mail.imap.reply import Reply, no, ok, vanished
 from fe_mail.imap.session import Session
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.mailbox import FlagAction, FlagResult
@@ -17,7 +17,11 @@ BATCH: Final = 5000  # messages of one transaction
 
 
 async def store(session: Session, command: Store) -> Reply:
-    """Change flags and tell the new ones, unless the client asked for silence."""
+    """
+    Change flags and tell the new ones, unless the client asked for silence.
+
+    Those that are there are changed even when others are gone (RFC 2180 §4.2).
+    """
     view = session.selected
     if view.read_only:
         return no("The folder is selected read-only.", b"CANNOT")
@@ -26,6 +30,7 @@ async def store(session: Session, command: Store) -> Reply:
     spans = view.resolve(command.numbers, command.uid)
     uids = view.uids_of(spans)
     modified: list[int] = []
+    found = 0
     for start in range(0, len(uids), BATCH):
         result = await session.mailbox.store_flags(
             view.folder.id,
@@ -36,12 +41,15 @@ async def store(session: Session, command: Store) -> Reply:
         )
         _tell(session, command, result)
         modified += result.modified
+        found += len(result.changed) + len(result.modified)
         await session.wire.drain()
     if modified:
         return ok("Some messages changed in between.", _modified(view, command, modified))
-    if not command.uid and len(uids) < sum(map(len, spans)):
-        return ok("Some messages are gone.", b"EXPUNGEISSUED")
-    return ok("Stored.")
+    if command.uid or found == sum(map(len, spans)):
+        return ok("Stored.")
+    if command.silent:
+        return ok("Stored; some messages are gone.", b"EXPUNGEISSUED")
+    return vanished()
 
 
 def _modified(view: SelectedFolder, command: Store, uids: list[int]) -> bytes:

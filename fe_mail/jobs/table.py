@@ -12,7 +12,7 @@ import attrs
 
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.site import Site
-from fe_mail.jobs.storage import StorageRecords, record_storage
+from fe_mail.jobs.storage import StorageRecords, record_storage, tell_quotas
 from fe_mail.jobs.sweep import sweep_bodies
 from fe_mail.jobs.verify import verify_domains
 from fe_mail.model.ids import DomainId
@@ -22,6 +22,7 @@ __all__ = ["Job", "job_table"]
 
 MINUTE = 60.0
 HOUR = 3600.0
+STORAGE_SECONDS = 30.0  # what lists show is younger than a minute
 
 
 @attrs.frozen(kw_only=True)
@@ -65,8 +66,13 @@ def job_table(
         Job(name="sweep-bodies", interval_seconds=HOUR, run=lambda: sweep_bodies(queue, now())),
         Job(
             name="record-storage",
+            interval_seconds=STORAGE_SECONDS,
+            run=lambda: record_storage(accounts, mailboxes),
+        ),
+        Job(
+            name="tell-quotas",
             interval_seconds=HOUR,
-            run=lambda: record_storage(accounts, mailboxes, site, now()),
+            run=lambda: tell_quotas(accounts, mailboxes, site),
         ),
         Job(
             name="settle-mailboxes",

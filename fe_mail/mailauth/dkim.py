@@ -51,6 +51,7 @@ __all__ = [
     "Verdict",
     "examine",
     "generate_key",
+    "is_signed_by",
     "judge",
     "sign",
     "sign_header",
@@ -348,6 +349,19 @@ async def judge(examined: Sequence[Examined], resolver: Resolver) -> tuple[Verdi
         await _judge_one(one, resolver) if one.is_pending else one.verdict for one in examined
     ]
     return tuple(verdicts) or (Verdict(result=Result.NONE),)
+
+
+def is_signed_by(raw: bytes, key: SigningKey, *, domain: str, now: float) -> bool:
+    """Does the message bear a signature of the domain by this key, over all of it? A body hash."""
+    public = key.private.public_key()
+    return any(
+        one.tags is not None
+        and one.verdict.result is Result.PASS
+        and one.tags.domain == domain
+        and _is_valid(public, one.tags.signature, one.header_hash)
+        for one in examine(raw, now)
+        if one.is_pending
+    )
 
 
 async def verify(raw: bytes, resolver: Resolver, now: float) -> tuple[Verdict, ...]:

@@ -26,8 +26,6 @@ from fe_mail.model.sequence import SequenceSet
 
 __all__ = ["Test", "resolve", "test_in_view", "weight"]
 
-MAX_UID = 2**32 - 1
-
 Test = Callable[[int], bool]  # of an index in the view
 
 
@@ -40,7 +38,7 @@ def resolve(criterion: Criterion, view: SelectedFolder) -> Key:
     if isinstance(criterion, InUIDSet):
         return _in_view(criterion.uids, view, uid=True)
     if isinstance(criterion, Recent):
-        return InUIDs(((view.recent_from, MAX_UID),))
+        return InUIDs(tuple((span.start, span.stop - 1) for span in view.recent_uids))
     if isinstance(criterion, BothOf):
         return And(tuple(resolve(each, view) for each in criterion.criteria))
     if isinstance(criterion, EitherOf):
@@ -71,7 +69,7 @@ def test_in_view(criterion: Criterion, view: SelectedFolder) -> Test | None:
     if isinstance(criterion, InUIDSet):
         return _set_test(view.resolve(criterion.uids, uid=True))
     if isinstance(criterion, Recent):
-        return lambda index: view.uids[index] >= view.recent_from
+        return lambda index: view.is_recent(view.uids[index])
     if isinstance(criterion, NoneOf):
         inner = test_in_view(criterion.criterion, view)
         return None if inner is None else lambda index: not inner(index)

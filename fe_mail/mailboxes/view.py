@@ -54,7 +54,7 @@ class SelectedFolder:
         self.flags = view.flags
         self.flag_sets = list(view.flag_sets)
         self.modseqs = view.modseqs
-        self.recent_from = view.recent_from  # this session is the first to see UIDs from here on
+        self._recent: list[range] = []  # of UIDs, ascending and disjoint
         self.keywords: set[str] = set()
         self._places = {flags: place for place, flags in enumerate(self.flag_sets)}
         self._sizes = array("I")  # empty, like the dates, until something is remembered
@@ -62,6 +62,7 @@ class SelectedFolder:
         self._vanished: set[int] = set()
         self.is_gone = False
         self._learn(self.flag_sets)
+        self._claim(view.recent_from, view.uidnext)
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -78,7 +79,28 @@ class SelectedFolder:
     @property
     def recent_count(self) -> int:
         """How many messages this session is the first to see."""
-        return len(self.uids) - bisect_left(self.uids, self.recent_from)
+        spans = self._recent
+        return sum(
+            bisect_left(self.uids, span.stop) - bisect_left(self.uids, span.start) for span in spans
+        )
+
+    @property
+    def recent_uids(self) -> tuple[range, ...]:
+        """Ranges of UIDs that this session is the first to see (RFC 3501 §2.3.2)."""
+        return tuple(self._recent)
+
+    def is_recent(self, uid: int) -> bool:
+        """Is this session the first to see a message?"""
+        at = bisect_right(self._recent, uid, key=lambda span: span.start) - 1
+        return at >= 0 and uid < self._recent[at].stop
+
+    def _claim(self, start: int, stop: int) -> None:
+        """These UIDs are this session's; it is told in ascending order."""
+        if start >= stop:
+            return
+        if self._recent and start <= self._recent[-1].stop:
+            start = min(start, self._recent.pop().start)
+        self._recent.append(range(start, stop))
 
     def index_of(self, uid: int) -> int | None:
         """Where a message stands, None if it is not in the view."""
@@ -141,9 +163,22 @@ class SelectedFolder:
             self.vanish(set(self.uids).difference(changes.present))
         self.modseq = max(self.modseq, changes.modseq)
         self.uidnext = max(self.uidnext, changes.uidnext)
+        self._claim(changes.recent_from, changes.uidnext)
         self.is_gone = self.is_gone or changes.gone
         learned = self._learn(flags for _, flags, _ in changes.messages)
         return Refresh(len(self.uids) > before, tuple(changed), learned)
+
+    def advance(self, since: int, modseq: int) -> bool:
+        """
+        Note a change of the session's own, from ModSeq ``since`` to ``modseq``.
+
+        Who knew ``since`` has missed nothing. Who did not must look into the store, and the look
+        has to begin where the view was: False. The same holds for what changed nothing.
+        """
+        if since > self.modseq:
+            return False
+        self.modseq = max(self.modseq, modseq)
+        return True
 
     def _add(self, uid: int, flags: frozenset[str], modseq: int) -> None:
         self.uids.append(uid)

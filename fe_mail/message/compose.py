@@ -22,11 +22,13 @@ from fe_mail.model.address import Address
 from fe_mail.model.errors import Invalid
 
 __all__ = [
+    "MAX_LINE_OCTETS",
     "Correspondent",
     "SystemMail",
     "address_field",
     "compose",
     "date_field",
+    "format_correspondent",
     "id_field",
     "new_message_id",
     "text_entity",
@@ -95,11 +97,12 @@ def address_field(name: str, entries: Sequence[Correspondent]) -> bytes:
     """A field with addresses, one a line; addresses beyond ASCII stay UTF-8 (RFC 6532)."""
     if not is_field_name(name):
         raise Invalid("The name of the header field is not valid.", field="name")
-    lines = ",\r\n ".join(_entry(entry) for entry in entries)
+    lines = ",\r\n ".join(format_correspondent(entry) for entry in entries)
     return f"{name}: {lines or 'undisclosed-recipients:;'}\r\n".encode()
 
 
-def _entry(entry: Correspondent) -> str:
+def format_correspondent(entry: Correspondent) -> str:
+    """One entry of an address list."""
     address = str(entry.address)
     if not address.isprintable():
         raise Invalid("The address is not valid.", field="address")

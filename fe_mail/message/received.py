@@ -25,13 +25,14 @@ def received_field(
     """
     The Received field for a message taken in at host ``by``.
 
-    Name the recipient only when it is the only one, so that no Bcc leaks.
+    Name the recipient only when it is the only one, so that no Bcc leaks. One beyond ASCII is not
+    named either, for it may lead to a host that takes ASCII only ("for" is optional).
     """
     lines = [f"from {_name(peer.helo) or 'unknown'} ({_network(peer)})"] if peer.ip else []
     lines.append(f"by {_name(by)} with {_name(peer.protocol)} id {_name(queue_id)}")
     if peer.tls:
         lines.append(f"(TLS: {_UNSAFE_TEXT.sub('?', peer.tls)[:MAX_NAME_CHARACTERS]})")
-    if recipient is not None:
+    if recipient is not None and str(recipient).isascii():
         lines.append(f"for <{_printable(str(recipient))}>")
     trace = "\r\n\t".join(lines)
     return f"Received: {trace};\r\n\t{format_date(now)}\r\n".encode()

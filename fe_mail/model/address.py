@@ -3,6 +3,8 @@ Mailbox addresses as SMTP knows them: ``local@domain``.
 
 The domain is kept as lower-case A-labels (IDNA 2008), so that every comparison is one of
 octets; the local part keeps its case, and is compared without it (RFC 5321 §2.4 allows it).
+Quotes that change nothing are dropped, and so are needless backslashes, so that ``"john"`` is
+``john`` for routing, identities and login alike (RFC 5321 §4.1.2: the least quoting possible).
 RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8).
 """
 
@@ -30,13 +32,15 @@ MAX_ADDRESS_OCTETS = 254
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*\Z")
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"\Z')
+_ESCAPE = re.compile(r"\\(.)")
+_MUST_ESCAPE = re.compile(r'(["\\])')
 _SRS = re.compile(r'"?srs[01][=+\-]', re.IGNORECASE)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\Z")
 
 
 @attrs.frozen
 class Address:
-    """A mailbox: ``local`` as written (quoted if it must be), ``domain`` as A-labels."""
+    """A mailbox: ``local`` with its case (quoted if it must be), ``domain`` as A-labels."""
 
     local: str
     domain: str
@@ -52,23 +56,30 @@ class Address:
     @property
     def local_key(self) -> str:
         """The local part for look-ups: lower case, unquoted where that changes nothing."""
-        local = self.local.lower()
-        if local.startswith('"'):
-            inner = re.sub(r"\\(.)", r"\1", local[1:-1])
-            return inner if _DOT_ATOM.match(inner) else local
-        return local
+        return _least_quoted(self.local).lower()
 
     @property
     def base(self) -> str:
         """The local part to look up without its ``+tag`` (sub-addressing, RFC 5233)."""
-        head, plus, _ = self.local_key.partition("+")
-        return head if plus and head else self.local_key
+        key = self.local_key
+        head, plus, _ = key.partition("+")
+        return head if plus and head and not key.startswith('"') else key
 
     @property
     def tag(self) -> str:
         """What stands behind the first ``+``, case kept; empty if nothing."""
-        head, _, tail = self.local.partition("+")
-        return tail if head else ""
+        head, _, tail = _least_quoted(self.local).partition("+")
+        return tail if head and not head.startswith('"') else ""
+
+
+def _least_quoted(local: str) -> str:
+    """The local part with as few quotes and backslashes as it needs."""
+    if not local.startswith('"'):
+        return local
+    inner = _ESCAPE.sub(r"\1", local[1:-1])
+    if _DOT_ATOM.match(inner):
+        return inner
+    return '"' + _MUST_ESCAPE.sub(r"\\\1", inner) + '"'
 
 
 def normalize_domain(name: str) -> str:
@@ -115,6 +126,7 @@ def parse_address(text: str) -> Address:
         raise Invalid("The address has no domain.", code="INVALID_EMAIL")
     if not (_DOT_ATOM.match(local) or (len(local) > 2 and _QUOTED.match(local))):
         raise Invalid("The part before the @ is not valid.", code="INVALID_EMAIL")
+    local = _least_quoted(local)
     try:
         octets = len(local.encode("utf-8"))
     except UnicodeEncodeError:

@@ -17,6 +17,9 @@ __all__ = [
     "Invalid",
     "Locked",
     "MailError",
+    "Malformed",
+    "Missing",
+    "NoSpace",
     "NotFound",
     "OverQuota",
     "PermissionDenied",
@@ -67,6 +70,10 @@ class Invalid(MailError):
         super().__init__(message)
         self.field = field
         self.code = code
+
+
+class Malformed(Invalid):
+    """A message breaks a rule of its format, and nobody but its author can mend it."""
 
 
 class PermissionDenied(MailError):
@@ -123,10 +130,22 @@ class Unavailable(MailError):
     default = "Temporarily unavailable. Try again later."
 
 
+class NoSpace(Unavailable):
+    """Nothing can be written: the disk is full, or read-only."""
+
+    default = "The server cannot store anything now. Try again later."
+
+
 class Corrupt(MailError):
     """Stored data breaks an invariant. Never raised for what a peer sent."""
 
     default = "Stored data is damaged."
+
+
+class Missing(Corrupt):
+    """A file that must be there is not, or nothing is in it."""
+
+    default = "Stored data is missing."
 
 
 class SchemaTooNew(MailError):

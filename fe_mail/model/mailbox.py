@@ -18,6 +18,7 @@ from fe_mail.model.structure import Outline
 __all__ = [
     "DEFAULT_FOLDERS",
     "INLINE_BODY_OCTETS",
+    "MAX_UID",
     "Appended",
     "Changes",
     "CopyResult",
@@ -33,6 +34,8 @@ __all__ = [
     "Quota",
     "Want",
 ]
+
+MAX_UID = 2**32 - 1
 
 # A message up to this size comes whole with a fetch that wants BODY; a bigger one is read in parts.
 INLINE_BODY_OCTETS = 256 * 1024
@@ -146,6 +149,7 @@ class Want(enum.Flag):
     FIELDS = enum.auto()  # the usual header fields in a blob, else the header
     HEADER = enum.auto()  # raw header octets with the empty line
     BODY = enum.auto()  # the whole raw message, if not bigger than INLINE_BODY_OCTETS
+    LINES = enum.auto()  # line_octets
 
 
 class FetchedMessage(NamedTuple):
@@ -170,6 +174,7 @@ class FetchedMessage(NamedTuple):
     fields: bytes | None = None  # see fe_mail/imap/header_index.py
     header: bytes | None = None
     raw: bytes | None = None
+    line_octets: int | None = None  # with CRLF after every line, as POP3 sends it
 
     def __repr__(self) -> str:
         return f"FetchedMessage(uid={self.uid})"  # what people write is nobody's business
@@ -229,11 +234,12 @@ class Changes:
     ``messages`` are (uid, flags, modseq) of new and changed ones in UID order; ``vanished`` the
     UIDs that are gone. When that is forgotten already (the ModSeq is below the horizon),
     ``present`` has every UID that is there: all others are gone. ``gone`` is True when the folder
-    itself was deleted.
+    itself was deleted. Who asked is the first to see UIDs from ``recent_from`` on.
     """
 
     modseq: int
     uidnext: int
+    recent_from: int = MAX_UID
     messages: tuple[tuple[int, frozenset[str], int], ...] = ()
     vanished: tuple[int, ...] = ()
     present: tuple[int, ...] | None = None

@@ -45,7 +45,10 @@ class OutboundRecipient:
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One transaction. ``prefix`` is written before the content (trace fields)."""
+    """
+    One transaction. ``prefix`` is written before the content (trace fields). ``is_8bit`` and
+    ``is_utf8``: the content, or its header, has octets beyond ASCII.
+    """
 
     reverse_path: str  # empty: <>
     recipients: tuple[OutboundRecipient, ...]
@@ -58,6 +61,12 @@ class Attempt:
     tls: TLSWish = TLSWish.OPPORTUNISTIC
     session_id: str = ""
     is_hurried: bool = False  # other mail waits: a host that does not answer soon is left
+
+    @property
+    def needs_utf8_envelope(self) -> bool:
+        """An address cannot be said without SMTPUTF8."""
+        addresses = (self.reverse_path, *(one.address for one in self.recipients))
+        return not all(address.isascii() for address in addresses)
 
 
 @attrs.frozen(kw_only=True)

@@ -55,12 +55,21 @@ class SubmittedRecipient:
 
 @attrs.frozen(kw_only=True)
 class SubmissionFacts:
-    """A whole message; ``author`` is the address of its one From field, None if it has no such."""
+    """
+    A whole message. ``author`` is the address of its one From field, None if it has no such;
+    ``resenders`` are those who resend it (RFC 5322 §3.6.6), nobody if it is not resent, None if
+    it is not clear who. ``author_is_proven``: a signature of ours says that it is the author's.
+    ``fault`` says what is wrong with the form of the header.
+    """
 
     message: MessageFacts
     identity: Identity
     rights: Rights
     author: Address | None
+    author_is_hosted: bool = False
+    author_is_proven: bool = False
+    resenders: tuple[Address, ...] | None = ()
+    fault: str = ""
 
 
 def is_own_address(address: Address, identity: Identity) -> bool:
@@ -133,14 +142,42 @@ async def _one_author(facts: SubmissionFacts) -> Refuse | None:
     return refuse(550, "5.6.0", "The message needs one From field with one address.")
 
 
-async def _own_author(facts: SubmissionFacts) -> Refuse | None:
-    if facts.author is not None and is_own_address(facts.author, facts.identity):
+async def _well_formed(facts: SubmissionFacts) -> Refuse | None:
+    return refuse(550, "5.6.0", facts.fault) if facts.fault else None
+
+
+async def _own_resender(facts: SubmissionFacts) -> Refuse | None:
+    resenders = facts.resenders
+    if resenders is not None and all(is_own_address(one, facts.identity) for one in resenders):
         return None
     return refuse(
         550,
         "5.7.1",
-        "The From field must show the address that you signed in with.",
+        "Resent-From and Resent-Sender must show the address that you signed in with.",
     )
+
+
+async def _own_author(facts: SubmissionFacts) -> Refuse | None:
+    """
+    Or that of a message which is resent; one in the name of a neighbor must be the neighbor's.
+    """
+    author, domain = facts.author, facts.identity.domain.name
+    if author is None or is_own_address(author, facts.identity):
+        return None
+    if not facts.resenders:
+        text = "The From field must show the address that you signed in with."
+        return refuse(550, "5.7.1", text)
+    # Our signature and SPF would prove such a From field to be genuine (RFC 7489 §3.1).
+    is_ours = facts.author_is_hosted or _is_related(author.domain, domain)
+    if is_ours and not facts.author_is_proven:
+        text = "A message of this author can be resent from here only as it was signed here."
+        return refuse(550, "5.7.1", text)
+    return None
+
+
+def _is_related(one: str, other: str) -> bool:
+    """The same domain, or one is part of the other."""
+    return f".{one}".endswith(f".{other}") or f".{other}".endswith(f".{one}")
 
 
 def message_table(
@@ -157,7 +194,9 @@ def message_table(
         Rule("outbound.message.loop", "More Received fields than any real path has.", _looping),
         Rule("outbound.message.header", "A header bigger than any real one.", _huge_header),
         Rule("outbound.message.recipients", "More recipients than allowed.", too_many_recipients),
+        Rule("outbound.message.form", "A header that programs read differently.", _well_formed),
         Rule("outbound.message.one-author", "Exactly one From with one address.", _one_author),
+        Rule("outbound.message.resender", "Resent-From is the alias's own.", _own_resender),
         Rule("outbound.message.author", "From is the alias's own address.", _own_author),
     )
 

@@ -10,7 +10,15 @@ RFC 1939 §3; RFC 2449 §4 (line length); RFC 5034 §4 (longer lines during AUTH
 
 import re
 
-__all__ = ["MAX_AUTH_OCTETS", "MAX_LINE_OCTETS", "Framer", "LineTooLong", "Stuffer", "top"]
+__all__ = [
+    "MAX_AUTH_OCTETS",
+    "MAX_LINE_OCTETS",
+    "Framer",
+    "LineTooLong",
+    "Stuffer",
+    "line_octets",
+    "top",
+]
 
 # RFC 2449 §4 asks for 255 octets; passwords may be longer.
 MAX_LINE_OCTETS = 1_024
@@ -89,6 +97,17 @@ class Stuffer:
         """The line end that is missing, and the final dot."""
         missing = {b"\r\n": b"", b"\r": b"\n"}.get(self._before, b"\r\n")
         return missing + b".\r\n"
+
+
+def line_octets(message: bytes) -> int:
+    """
+    What ``Stuffer`` sends of a message, without the dots that it adds: the size that a client is
+    told (RFC 1939 §11). Every line end is CRLF, and there is one at the end.
+    """
+    bare = message.count(b"\n") - message.count(b"\r\n")
+    if not message or message.endswith(b"\n"):
+        return len(message) + bare
+    return len(message) + bare + (1 if message.endswith(b"\r") else 2)
 
 
 def top(octets: bytes, body_start: int, lines: int) -> bytes:

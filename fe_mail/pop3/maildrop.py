@@ -3,7 +3,8 @@ The maildrop: INBOX as it was at login, with marks for deletion.
 
 Messages are numbered once; what arrives later belongs to the next session (RFC 1939 §4). Bodies
 are fetched ahead in batches that grow while the client reads in order, because one fetch of many
-messages costs hardly more than one of a single message. Nothing is removed before ``commit``.
+messages costs hardly more than one of a single message. Nothing is removed before ``commit``. Sizes
+are those of what is sent (RFC 1939 §11), which has a line end where the message lacks one.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +34,8 @@ class Maildrop:
         self._folder_id = folder_id
         self._uidvalidity = uidvalidity
         self._uids: list[int] = []
-        self._sizes: list[int] = []
+        self._sizes: list[int] = []  # as sent
+        self._stored: list[int] = []  # as stored
         self._deleted: set[int] = set()
         self._bodies = _Ahead(self, Want.BODY)
         self._headers = _Ahead(self, Want.HEADER)
@@ -44,11 +46,10 @@ class Maildrop:
         view = await mailbox.select("INBOX", claim_recent=False)
         drop = cls(mailbox, view.folder.id, view.folder.uidvalidity)
         for start in range(0, len(view.uids), SLICE_MESSAGES):
-            for message in await drop.fetch(
-                view.uids[start : start + SLICE_MESSAGES], Want.NOTHING
-            ):
+            for message in await drop.fetch(view.uids[start : start + SLICE_MESSAGES], Want.LINES):
                 drop._uids.append(message.uid)
-                drop._sizes.append(message.size_octets)
+                drop._sizes.append(message.line_octets or 0)
+                drop._stored.append(message.size_octets)
         return drop
 
     async def fetch(self, uids: Sequence[int], want: Want) -> tuple[FetchedMessage, ...]:
@@ -70,7 +71,7 @@ class Maildrop:
         return 0 < number <= len(self._uids) and number not in self._deleted
 
     def size(self, number: int) -> int:
-        """Octets of a message."""
+        """Octets of a message, as it is sent."""
         return self._sizes[number - 1]
 
     def uid(self, number: int) -> int:
@@ -106,7 +107,7 @@ class Maildrop:
 
     async def pieces(self, number: int) -> AsyncIterator[bytes]:
         """A big message in order."""
-        for start in range(0, self.size(number), PIECE_OCTETS):
+        for start in range(0, self._stored[number - 1], PIECE_OCTETS):
             end = start + PIECE_OCTETS
             yield await self._mailbox.read(self._folder_id, self.uid(number), start, end)
 

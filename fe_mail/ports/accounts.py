@@ -153,6 +153,13 @@ class AliasStore(Protocol):
     ) -> Alias:
         """Change attributes; ``Conflict`` unless those in ``when`` have these values."""
 
+    async def note_storage(self, used_octets: Mapping[AliasId, int]) -> None:
+        """
+        What the mailboxes of all aliases use; who is not named has none.
+
+        It becomes ``storage_used``, and is no change of the alias by anybody: ``updated_at`` stays.
+        """
+
     async def delete_alias(self, alias_id: AliasId) -> Alias:
         """Remove with credentials; returns what it was."""
 

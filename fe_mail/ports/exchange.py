@@ -24,7 +24,8 @@ class Exchange(Protocol):
         Connect to the first of ``addresses`` (IP, the host's own) that answers and speak.
 
         ``content`` opens the message and may be called again, for a second try without TLS.
-        Whatever the host answers is a value. ``Unavailable``: no host answered, or the connection
-        broke before the end of the content was sent, so that trying elsewhere sends no second
-        copy.
+        Whatever the host answers is a value. A host that does not take octets beyond ASCII gets
+        none; the reply is then 5.6.3, or 5.6.7 for addresses and headers. ``Unavailable``: no host
+        answered, or the connection broke before the end of the content was sent, so that trying
+        elsewhere sends no second copy.
         """

@@ -1,6 +1,6 @@
 """One encrypted mailbox per alias: the unlocked one, and the store of all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from fe_mail.model.ids import AliasId
@@ -63,11 +63,23 @@ class OpenMailbox(Protocol):
     async def rename_folder(self, old: str, new: str) -> None:
         """Rename with children; INBOX gives its messages away and stays (RFC 9051 §6.3.6)."""
 
+    async def subscriptions(self) -> tuple[str, ...]:
+        """Every name that is subscribed, also of folders that are gone, INBOX first."""
+
     async def subscribe_folder(self, name: str, subscribed: bool) -> None:
-        """Set the subscription. ``NotFound``."""
+        """
+        Set the subscription, which outlives its folder (RFC 3501 §6.3.6).
+
+        ``NotFound`` for a new one of what does not exist. Ending one that is not is nothing.
+        """
 
     async def select(self, name: str, claim_recent: bool = True) -> FolderView:
-        """Everything a session needs to begin. ``NotFound``."""
+        """
+        Everything a session needs to begin. ``NotFound``.
+
+        What is \\Recent in it is so for no other session any more; without ``claim_recent`` it is
+        (RFC 3501 §2.3.2). What cannot be claimed now is shown all the same.
+        """
 
     async def append(self, name: str, messages: Sequence[NewMessage]) -> Appended:
         """Append all or none, in order. ``NotFound``, ``OverQuota``, ``TooBig``."""
@@ -90,11 +102,19 @@ class OpenMailbox(Protocol):
     ) -> FlagResult:
         """Change flags. A message whose flags are as wished already keeps its ModSeq."""
 
-    async def copy(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
-        """Copy with flags and dates, all or none. ``NotFound`` (target), ``OverQuota``."""
+    async def copy(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
+        """
+        Copy with flags and dates, all or none. ``NotFound`` (target), ``OverQuota``.
 
-    async def move(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
-        """Copy and expunge in one transaction (RFC 6851); needs no quota."""
+        What is gone is left out; with ``all_there`` that is a ``Conflict``.
+        """
+
+    async def move(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
+        """Copy and expunge in one transaction (RFC 6851), like ``copy``; needs no quota."""
 
     async def expunge(self, folder_id: int, uids: Sequence[int] | None = None) -> ExpungeResult:
         """Remove messages that have \\Deleted; with ``uids`` only among them (UID EXPUNGE)."""
@@ -105,8 +125,8 @@ class OpenMailbox(Protocol):
     async def search(self, folder_id: int, key: Key) -> tuple[tuple[int, int], ...]:
         """(uid, modseq) of the matches in UID order."""
 
-    async def changes(self, folder_id: int, since: int) -> Changes:
-        """What happened in the folder after ModSeq ``since``."""
+    async def changes(self, folder_id: int, since: int, claim_recent: bool = False) -> Changes:
+        """What happened in the folder after ModSeq ``since``; \\Recent as with ``select``."""
 
     async def quota(self) -> Quota:
         """Octets used and allowed, kept incrementally."""
@@ -133,8 +153,15 @@ class MailboxStore(Protocol):
         ``Conflict`` when the alias has, or had, one of this epoch or a later one.
         """
 
-    async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> OpenMailbox:
-        """Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``."""
+    async def unlock(
+        self, alias_id: AliasId, mailbox_key: bytes, sealing_key: bytes = b""
+    ) -> OpenMailbox:
+        """
+        Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``.
+
+        With the sealing key of the same alias, whose mailbox does not open: ``Corrupt``, because
+        the key is right. ``Missing``: its file is gone.
+        """
 
     async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
         """
@@ -155,6 +182,9 @@ class MailboxStore(Protocol):
 
     async def used_octets(self, alias_id: AliasId) -> int:
         """Octets of stored and sealed mail, without needing a key; 0 if there is no mailbox."""
+
+    async def usage(self) -> Mapping[AliasId, int]:
+        """The same of every alias that has a mailbox."""
 
     async def settle(self, alias_id: AliasId, before: int, sealing_key: bytes = b"") -> None:
         """

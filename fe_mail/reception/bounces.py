@@ -33,9 +33,10 @@ from fe_mail.message.dsn import (
     compose_report,
 )
 from fe_mail.message.headers import header_bounds
+from fe_mail.message.seven_bit import seven_bit
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Recipient
-from fe_mail.model.errors import Corrupt, Invalid, NotFound
+from fe_mail.model.errors import Corrupt, Invalid, Malformed, NotFound
 from fe_mail.model.ids import new_id
 from fe_mail.model.queue import Claim, Outcome, QueuedDelivery, QueuedMessage, Target
 from fe_mail.model.route import Route
@@ -125,9 +126,10 @@ class Bounces:
         signing = await self._own.signing()
         domain = signing.name if signing else self._hostname
         report = self._report(claim, told, action, sender)
-        raw = await self._own.signed(
-            compose_report(attrs.evolve(report, author_domain=domain), original)
-        )
+        composed = compose_report(attrs.evolve(report, author_domain=domain), original)
+        if any(delivery.target.courier != "local" for delivery in deliveries):
+            composed = _for_any_host(composed)
+        raw = await self._own.signed(composed)
         message = QueuedMessage(
             id=report_id,
             size_octets=len(raw),
@@ -182,6 +184,14 @@ class Bounces:
             log.warn("the body of {message_id} cannot be read", message_id=message.id)
             return _GONE
         return start[: header_bounds(start)[0]]
+
+
+def _for_any_host(raw: bytes) -> bytes:
+    """In ASCII, since nobody may convert what is signed (RFC 6152 §3)."""
+    try:
+        return seven_bit(raw)
+    except Malformed:
+        return raw
 
 
 def wants_report(claim: Claim, delivery: QueuedDelivery, kind: str) -> bool:

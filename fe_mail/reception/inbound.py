@@ -3,10 +3,11 @@ Reception of mail from the Internet: unknown recipients are refused at RCPT, eve
 answered 250 is durable in the queue.
 
 The message streams into the spool behind a Received field of ours; only its header is looked
-at on the way. At the end of data the checks fill what the tables want to know, then the tables
-judge. Recipients are routed again, so that the queue holds what is true then; 250 is said when
-at least one of them still takes mail (the sender of a message from outside is never sent a
-report for a part of it: that would be backscatter).
+at on the way, and what would pass for ours in it is taken away (``message/opening.py``). At the
+end of data the checks fill what the tables want to know, then the tables judge. Recipients are
+routed again, so that the queue holds what is true then; 250 is said when at least one of them
+still takes mail (the sender of a message from outside is never sent a report for a part of it:
+that would be backscatter).
 RFC 5321 §4.4 (trace), §3.6 (no relaying), §6.1 (responsibility).
 """
 
@@ -19,10 +20,11 @@ from twisted.logger import Logger
 
 from fe_mail.budget import Budget
 from fe_mail.mailauth.srs import SRS, is_srs
+from fe_mail.message.opening import opened
 from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
-from fe_mail.model.errors import Invalid, MailError
+from fe_mail.model.errors import Corrupt, Invalid, MailError, NoSpace, TooBig
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
 from fe_mail.model.queue import Target
@@ -69,7 +71,8 @@ class InboundReception:
     """
     The MX's reception. ``rooms`` knows which mailboxes are full; ``srs`` reads what forwarding
     made, so that reports find back; ``count`` hears the name of every rule that acts; ``trusted``
-    are the networks of our own proxies; ``memory`` is what all connections share.
+    are the networks of our own proxies; ``own_names`` are those by which we sign results, besides
+    ``hostname``; ``memory`` is what all connections share.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class InboundReception:
         srs: SRS | None = None,
         hold: HoldReason | None = None,
         trusted: Sequence[str] = (),
+        own_names: Sequence[str] = (),
         message_table: tuple[Rule[MessageFacts, Action], ...] = MESSAGE,
         memory: Budget | None = None,
     ) -> None:
@@ -97,6 +101,7 @@ class InboundReception:
         self.count = count
         self.checks = checks
         self.hold = hold
+        self.own_names = frozenset(name.lower() for name in (hostname, *own_names))
         self.message_table = message_table
         self.memory = memory or Budget()
         self._router = router
@@ -205,14 +210,16 @@ class _InboundSpooling:
         if self._error is not None:
             return
         try:
-            self._letter.feed(data)
-            await self._begin()
-            await self._body.write(data)
+            body = self._letter.feed(data)
+            if self._letter.has_header:
+                await self._begin()
+                await self._body.write(body)
         except MailError as error:
             self._error = error
             await self.abort()
 
     async def _begin(self) -> None:
+        """Our trace, and the header; a header that never ends is refused later."""
         if self._has_trace:
             return
         self._has_trace = True
@@ -226,6 +233,7 @@ class _InboundSpooling:
                 now=self._now,
                 recipient=addresses[0] if len(addresses) == 1 else None,
             )
+            + opened(self._letter.header, reception.own_names)
         )
 
     async def finish(self) -> Status:
@@ -236,7 +244,9 @@ class _InboundSpooling:
             return await self._accept()
         except MailError as error:
             status = status_for(error)
-            tell = log.info if status.is_permanent else log.warn  # temporary: ours to mend
+            # Temporary: ours to mend. What is wrong with a store is told once, by itself.
+            is_told = status.is_permanent or isinstance(error, NoSpace | Corrupt)
+            tell = log.info if is_told else log.warn
             tell("{message_id} not taken: {reason}", message_id=self._id, reason=error.message)
             return status
         except Exception:
@@ -255,6 +265,8 @@ class _InboundSpooling:
         )
         if judgment.refusal is not None:
             return judgment.refusal
+        if not self._letter.is_whole:  # whatever the rules say: the rest of it was not kept
+            raise TooBig("The header of the message is too big.")
         routed = await self._routed()
         open_routes = [(who, route) for who, route in routed if route.refusal is None]
         if not open_routes:
@@ -265,7 +277,9 @@ class _InboundSpooling:
             if not await self._has_room([route for _, route in open_routes], size):
                 return FULL
             message = message_of(self._envelope, self._id, size, self._now, "mx")
-            message = attrs.evolve(message, message_id=self._letter.message_id)
+            message = attrs.evolve(
+                message, message_id=self._letter.message_id, is_8bit=self._letter.is_8bit
+            )
             await reception.intake.accept(message, deliveries, self._body)
         # else a rule, or every recipient's owner, wants such mail dropped in silence
         return Status(250, "2.0.0", f"Queued as {self._id}")

@@ -92,15 +92,22 @@ class Letter:
         self._tap = HeaderTap()
         self._examines = examines
         self._examination: Examination | None = None
+        self.is_8bit = False  # an octet beyond ASCII was seen
 
-    def feed(self, data: bytes) -> None:
-        """Look at more octets. ``Unavailable`` when there is no memory to keep the header."""
+    def feed(self, data: bytes) -> bytes:
+        """
+        Look at more octets; what of them belongs to the body.
+
+        ``Unavailable`` when there is no memory to keep the header.
+        """
         body_octets = self._tap.feed(data)
+        self.is_8bit = self.is_8bit or not data.isascii()
         if self._examines and self._tap.has_end:
             self._examine(memoryview(data)[len(data) - body_octets :])
         if not self._share.resize(self._kept_octets()):
             self.close()
             raise Unavailable("Too much mail at once.")
+        return data[len(data) - body_octets :]
 
     def _kept_octets(self) -> int:
         """The header as it came; and its fields, once somebody wanted them."""
@@ -124,6 +131,21 @@ class Letter:
         except Exception:
             self._examines, self._examination = False, None
             log.failure("the signatures of a message cannot be examined")
+
+    @property
+    def header(self) -> bytes:
+        """The header as it came, with its empty line, as far as it was seen."""
+        return self._tap.header
+
+    @property
+    def has_header(self) -> bool:
+        """All of the header was seen: what follows is the body."""
+        return self._tap.has_end
+
+    @property
+    def is_whole(self) -> bool:
+        """The header kept its limit."""
+        return self._tap.is_complete
 
     @cached_property
     def fields(self) -> tuple[HeaderField, ...]:

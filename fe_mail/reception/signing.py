@@ -7,11 +7,13 @@ publish that everything unsigned in its name is to be refused (RFC 7489 §6.3).
 Parsed keys are kept at hand; messages of size are signed in a thread. RFC 6376.
 """
 
+from collections.abc import Sequence
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.claims import chosen_claim
-from fe_mail.mailauth.dkim import SigningKey, sign
+from fe_mail.mailauth.dkim import SigningKey, is_signed_by, sign
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import MailError
 from fe_mail.ports import AliasStore, Keyring, Offload
@@ -45,6 +47,16 @@ class Signer:
             return field + raw
 
         return await self._run(work) if len(raw) > OFFLOAD_OCTETS else work()
+
+    async def has_signed(self, chunks: Sequence[bytes], domain: Domain) -> bool:
+        """Does the message bear a signature that we made for the domain?"""
+        if not domain.dkim_private_key:
+            return False
+        key = await self._signing_key(domain)
+        now = self._clock.seconds()
+        return await self._run(
+            lambda: is_signed_by(b"".join(chunks), key, domain=domain.name, now=now)
+        )
 
     async def _signing_key(self, domain: Domain) -> SigningKey:
         """Read in a thread: OpenSSL takes long to check the numbers of an RSA key."""

@@ -4,24 +4,30 @@ Reception of mail from our own users: only as themselves, completed, signed, que
 The state of the alias is read again for every message (a password may be gone since login).
 The message is held in memory until its end, since the signature over the body stands before
 it; all messages in hand share one budget. Then its header is completed (Date, Message-ID, no
-Bcc), DKIM-Signature and Received are put on top, and one spool serves all recipients: hosted
-ones are routed here, others go to the remote courier. Our Received field names no address or
-name of the user's machine: where somebody writes from is nobody's business.
-RFC 6409 §3, §6, §8; RFC 6376; RFC 5321 §4.4.
+Bcc), what some host on the way could not carry is encoded, DKIM-Signature and Received are put
+on top, and one spool serves all recipients: hosted ones are routed here, others go to the remote
+courier. Who resends a message of somebody else (``message/resent.py``) sends it unchanged. Our
+Received field names no address or name of the user's machine: where somebody writes from is
+nobody's business.
+RFC 6409 §3, §6, §8; RFC 6376 §5.3; RFC 5321 §4.4; RFC 5322 §3.6.6.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.accounts.claims import chosen_claim
 from fe_mail.budget import Budget
-from fe_mail.message.addresses import sole_author
 from fe_mail.message.compose import new_message_id
+from fe_mail.message.form import header_fault
 from fe_mail.message.headers import HeaderField
+from fe_mail.message.opening import without_mbox_line
 from fe_mail.message.received import received_field
-from fe_mail.message.submit import complete_message
+from fe_mail.message.resent import resenders, sole_address
+from fe_mail.message.submit import Completed, Completion, complete_message, own_message_id
 from fe_mail.model.account import Domain, RouteRows
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
@@ -42,6 +48,7 @@ from fe_mail.policy.outbound import (
     SubmittedRecipient,
     SubmittedSender,
     allowance_table,
+    is_own_address,
     message_table,
 )
 from fe_mail.policy.rules import Count, Discard, Judgment, first_refusal, judge
@@ -50,7 +57,7 @@ from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
-from fe_mail.reception.signing import OFFLOAD_OCTETS, Signer
+from fe_mail.reception.signing import Signer
 from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 
 __all__ = ["MAX_SPOOLING_OCTETS", "SubmissionReception"]
@@ -58,6 +65,7 @@ __all__ = ["MAX_SPOOLING_OCTETS", "SubmissionReception"]
 log = Logger()
 
 MAX_SPOOLING_OCTETS = 256 * 1024 * 1024  # of all messages that are being received
+OFFLOAD_COMPLETION_OCTETS = 16 * 1024  # bigger ones are completed in a thread: a header may cost
 
 
 class SenderRecords(AliasStore, DomainStore, Protocol):
@@ -80,6 +88,7 @@ class SubmissionReception:
         clock: IReactorTime,
         *,
         hostname: str,
+        own_names: Sequence[str] = (),
         run: Offload,
         count: Count,
         hold: HoldReason | None = None,
@@ -92,6 +101,7 @@ class SubmissionReception:
         self.signer = signer
         self.clock = clock
         self.hostname = hostname
+        self.own_names = frozenset(name.lower() for name in (hostname, *own_names))
         self.run = run
         self.hold = hold
         self.count = count
@@ -160,6 +170,15 @@ class SubmissionReception:
             return route  # dropped on purpose
         target = Target(courier="remote", address=str(recipient))
         return Route(address=str(recipient), is_hosted=route.is_hosted, targets=(target,))
+
+    async def hosts(self, address: Address) -> bool:
+        """Is its domain one of ours?"""
+        return (await self._router.route(address)).is_hosted
+
+    async def signed_before(self, chunks: Sequence[bytes], author: Address) -> bool:
+        """Does the message bear a signature that we made for the author's domain?"""
+        claim = chosen_claim(await self._accounts.route_rows(author.base, author.domain))
+        return claim is not None and await self.signer.has_signed(chunks, claim.domain)
 
     async def current_domain(self, identity: Identity) -> Domain:
         """The domain with the key it has now."""
@@ -247,12 +266,7 @@ class _SubmissionSpooling:
         for _, route in routed:
             if route.refusal is not None:  # since RCPT: tell it here rather than by a report
                 return route.refusal
-        submission = SubmissionFacts(
-            message=self._letter.facts(Verdicts()),
-            identity=identity,
-            rights=rights,
-            author=_author(self._letter.fields),
-        )
+        submission = await self._facts(identity, rights)
         judgment = await judge(reception.message_table, submission, reception.count)
         refusal = judgment.refusal or await first_refusal(
             reception.allowance_table, submission, reception.count
@@ -260,11 +274,30 @@ class _SubmissionSpooling:
         if refusal is not None:
             return refusal
         try:
-            return await self._queue(identity, routed, judgment)
+            return await self._queue(submission, routed, judgment)
         except Exception:
             if not rights.is_unlimited:
                 await self._give_back(identity)
             raise
+
+    async def _facts(self, identity: Identity, rights: Rights) -> SubmissionFacts:
+        letter = self._letter
+        author, who = _address_in(letter.fields, b"from"), _resenders(letter.fields)
+        facts = SubmissionFacts(
+            message=letter.facts(Verdicts()),
+            identity=identity,
+            rights=rights,
+            author=author,
+            fault=header_fault(without_mbox_line(letter.header)),
+            resenders=who,
+        )
+        if author is None or not who:
+            return facts
+        return attrs.evolve(
+            facts,
+            author_is_hosted=await self._reception.hosts(author),
+            author_is_proven=await self._reception.signed_before(self._chunks, author),
+        )
 
     async def _give_back(self, identity: Identity) -> None:
         """The message is refused after all, so it must not count."""
@@ -274,34 +307,50 @@ class _SubmissionSpooling:
             log.failure("{message_id} counts though it was refused", message_id=self._id)
 
     async def _queue(
-        self, identity: Identity, routed: list[tuple[Recipient, Route]], judgment: Judgment
+        self,
+        submission: SubmissionFacts,
+        routed: list[tuple[Recipient, Route]],
+        judgment: Judgment,
     ) -> Status:
-        reception = self._reception
+        reception, identity = self._reception, submission.identity
         deliveries = deliveries_for(self._id, routed, self._now, reception.hold, judgment)
         if not deliveries or isinstance(judgment.action, Discard):
             return self._taken()  # a rule, or every recipient's owner, wants it dropped in silence
-        message_id = self._letter.message_id or new_message_id(identity.domain.name, self._now)
-        completed = await self._completed(message_id)
-        body = await reception.signer.signed(completed, await reception.current_domain(identity))
+        completion = self._completion(submission)
+        completed = await self._completed(completion)
+        domain = await reception.current_domain(identity)
+        body = await reception.signer.signed(completed.raw, domain)
         spooled = await self._spooled(body)
         message = attrs.evolve(
             message_of(self._envelope, self._id, spooled.size_octets, self._now, "submission"),
             alias_id=identity.alias.id,
             domain_id=identity.domain.id,
-            message_id=message_id,
+            message_id=own_message_id(self._letter.fields) or completion.message_id,
+            is_8bit=completed.is_8bit,
+            is_utf8=completed.has_utf8_header or self._envelope.is_utf8,
         )
         await reception.intake.accept(message, deliveries, spooled)
         return self._taken()
 
-    async def _completed(self, message_id: str) -> bytes:
+    def _completion(self, submission: SubmissionFacts) -> Completion:
+        identity, fields = submission.identity, self._letter.fields
+        sender = _address_in(fields, b"sender")
+        return Completion(
+            now=self._now,
+            message_id=new_message_id(identity.domain.name, self._now),
+            keeps_sender=sender is not None and is_own_address(sender, identity),
+            is_resent=bool(submission.resenders),
+            names=self._reception.own_names,
+        )
+
+    async def _completed(self, completion: Completion) -> Completed:
         """The message with the fields it lacked; the original is let go of."""
-        raw = b"".join(self._chunks)
-        self._chunks = []
+        chunks, self._chunks = self._chunks, []
 
-        def work() -> bytes:
-            return complete_message(raw, now=self._now, message_id=message_id)
+        def work() -> Completed:
+            return complete_message(b"".join(chunks), completion)
 
-        if len(raw) > OFFLOAD_OCTETS:
+        if self._octets > OFFLOAD_COMPLETION_OCTETS:
             return await self._reception.run(work)
         return work()
 
@@ -327,8 +376,15 @@ class _SubmissionSpooling:
         return Status(250, "2.0.0", f"Queued as {self._id}")
 
 
-def _author(fields: tuple[HeaderField, ...]) -> Address | None:
+def _address_in(fields: tuple[HeaderField, ...], name: bytes) -> Address | None:
     try:
-        return sole_author(fields)
+        return sole_address(fields, name)
+    except Invalid:
+        return None
+
+
+def _resenders(fields: tuple[HeaderField, ...]) -> tuple[Address, ...] | None:
+    try:
+        return resenders(fields)
     except Invalid:
         return None

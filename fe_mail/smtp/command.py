@@ -171,18 +171,21 @@ Command = (
 
 @attrs.frozen(kw_only=True)
 class Grammar:
-    """What one listener understands: ``hostname`` completes ``<Postmaster>``."""
+    """
+    What one listener understands: ``hostname`` completes ``<Postmaster>``.
+
+    ``takes_any_name``: mail programs say of their machine what its owner called it, and a name
+    that proves nothing is no reason to refuse (RFC 5321 §4.1.4).
+    """
 
     hostname: str
     has_dsn: bool = False
     has_auth: bool = False
+    takes_any_name: bool = False
 
     def parse(self, line: bytes) -> Command:
         """The command of a line without its CRLF. ``CommandError``."""
-        try:
-            text = line.decode("utf-8").rstrip(" \t")
-        except UnicodeDecodeError:
-            raise CommandError(500, "5.5.2", "The command is not UTF-8") from None
+        text = self._text(line).rstrip(" \t")
         verb, _, rest = text.partition(" ")
         verb = verb.upper()
         parse = _VERBS.get(verb)
@@ -192,18 +195,28 @@ class Grammar:
             return Foreign(verb)
         raise CommandError(500, "5.5.2", "Command not recognized")
 
+    def _text(self, line: bytes) -> str:
+        """UTF-8; but a machine may be named in the octets of its own character set."""
+        try:
+            return line.decode("utf-8")
+        except UnicodeDecodeError:
+            if self.takes_any_name and line[:5].upper() in (b"EHLO ", b"HELO "):
+                return line.decode("latin-1")
+            raise CommandError(500, "5.5.2", "The command is not UTF-8") from None
+
 
 def _helo(grammar: Grammar, rest: str) -> Helo:
-    return Helo(_helo_name(rest))
+    return Helo(_helo_name(grammar, rest))
 
 
 def _ehlo(grammar: Grammar, rest: str) -> Ehlo:
-    return Ehlo(_helo_name(rest))
+    return Ehlo(_helo_name(grammar, rest))
 
 
-def _helo_name(rest: str) -> str:
-    name = rest.strip()
-    if not name or len(name) > MAX_HELO_OCTETS or not _HELO.match(name):
+def _helo_name(grammar: Grammar, rest: str) -> str:
+    name = rest.strip(" \t")
+    is_name = name.isprintable() if grammar.takes_any_name else _HELO.match(name)
+    if not name or len(name) > MAX_HELO_OCTETS or not is_name:
         raise CommandError(501, "5.5.4", "Syntax: EHLO followed by your host name")
     return name
 

@@ -142,7 +142,10 @@ class Session:
         self._unwanted: Answer | None = None  # to a BDAT whose octets are still to be skipped
         self.framer = Framer()
         self._grammar = Grammar(
-            hostname=rules.hostname, has_dsn=rules.is_submission, has_auth=bool(rules.mechanisms)
+            hostname=rules.hostname,
+            has_dsn=rules.is_submission,
+            has_auth=bool(rules.mechanisms),
+            takes_any_name=rules.is_submission,
         )
         self._transactions = self._errors = self._refusals = 0
         self._idle_commands = self._login_failures = 0

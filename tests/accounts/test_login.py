@@ -91,7 +91,12 @@ class PasswordTests(LoginTestCase):
 
     def test_spellings(self) -> None:
         """Case, tags, blanks around and the dot of the domain do not matter."""
-        for name in ("ALICE@Example.ORG", "alice+phone@example.org", " alice@example.org. "):
+        for name in (
+            "ALICE@Example.ORG",
+            '"alice"@example.org',
+            "alice+phone@example.org",
+            " alice@example.org. ",
+        ):
             self.assertEqual(self.enter(name).alias.id, self.alice.id)
         self.enter(password=f"  {PASSWORD} ")
 

@@ -231,6 +231,27 @@ class TagTests(RoutingTestCase):
         self.add_alias(self.domain, "a", "x+own@t.test")
         self.assertEqual(self.forwards("a+news@example.org"), ["x+own@t.test"])
 
+    def test_tag_that_does_not_fit(self) -> None:
+        """One that would make no address, or one that needs SMTPUTF8, is left out."""
+        long = "x" * 60
+        self.add_alias(self.domain, "long", f"{long}@t.test")
+        self.assertEqual(self.forwards("long+news@example.org"), [f"{long}@t.test"])
+        self.assertEqual(self.forwards("long+new@example.org"), [f"{long}+new@t.test"])
+        self.add_alias(self.domain, "far", f"x@{'d' * 60}.{'e' * 60}.{'f' * 60}.{'g' * 50}.test")
+        (target,) = self.forwards(f"far+{'n' * 20}@example.org")
+        self.assertTrue(target.startswith("x@"), target)
+        self.add_alias(self.domain, "quoted", '"a b"@t.test')
+        self.assertEqual(self.forwards("quoted+news@example.org"), ['"a b"@t.test'])
+        self.add_alias(self.domain, "a", "x@t.test")
+        self.assertEqual(self.forwards("a+\u00fc@example.org"), ["x@t.test"])
+
+    def test_quoted(self) -> None:
+        """The same address in quotes goes the same way, tag and all."""
+        self.add_alias(self.domain, "john", "x@t.test")
+        for address in ('"john"', '"j\\ohn"', "John"):
+            self.assertEqual(self.forwards(f"{address}@example.org"), ["x@t.test"], address)
+        self.assertEqual(self.forwards('"john+news"@example.org'), ["x+news@t.test"])
+
     def test_only_the_plain_one_stays(self) -> None:
         """``user@x`` and ``user+tag@x`` are one person: one copy."""
         self.add_alias(self.domain, "a", "x+one@t.test", "x@t.test", "y+two@t.test")
@@ -288,7 +309,7 @@ class RecursionTests(RoutingTestCase):
     def test_mildest_refusal(self) -> None:
         """Temporary before silent before permanent."""
         self.add_alias(self.domain, "a", "gone@example.org", "drop@example.org")
-        self.add_alias(self.domain, "drop", is_enabled=False)
+        self.add_alias(self.domain, "drop", is_enabled=False, error_code_if_disabled=250)
         self.assertIsNone(self.route("a@example.org").refusal)
         self.add_alias(self.domain, "gone", is_enabled=False, error_code_if_disabled=421)
         self.assertEqual(self.refusal("a@example.org")[0], 421)

@@ -1,4 +1,4 @@
-"""Mailboxes of version 1 become those of version 2: every message stays and is told alike."""
+"""Mailboxes of version 1 become those of today: every message stays and is told alike."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.contracts.mailbox_messages import ODD_MESSAGES, with_attachment
 
 __all__ = ["UpgradeTests"]
 
-EVERYTHING = Want.ENVELOPE | Want.STRUCTURE | Want.OUTLINE | Want.FIELDS | Want.BODY
+EVERYTHING = Want.ENVELOPE | Want.STRUCTURE | Want.OUTLINE | Want.FIELDS | Want.BODY | Want.LINES
 CONTENT = "size_octets, header_octets, sent_at, sent_day, is_indexed, has_attachment, subject"
 UNCHANGED = ("keyword", "piece", "attachment", "attachment_piece", "content_text", "vanished")
 
@@ -101,14 +101,14 @@ class UpgradeTests(FilesCase):
         self.assertEqual([row.raw for row in self.fetched(mailbox)], self.raws)
         self.assert_as_before(mailbox)
         self.assertEqual(self.now(mailbox.check()), ())
-        self.assertTrue(self.path.with_name(f"{ALICE}.before-v2.sqlite").exists())
+        self.assertTrue(self.path.with_name(f"{ALICE}.before-v3.sqlite").exists())
         self.now(self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
         self.assertEqual(len(self.fetched(mailbox)), len(self.raws))
 
     def test_digests_come_later(self) -> None:
         """Envelopes are right before they are kept, and kept after a while, with threads."""
         mailbox = self.unlock()
-        waiting = "SELECT count(*) FROM content WHERE is_digested = 0"
+        waiting = "SELECT count(*) FROM content WHERE is_digested = 0 AND line_octets IS NULL"
         self.assertEqual(self.file().execute(waiting).fetchall(), [(len(self.raws),)])
         self.assert_as_before(mailbox)
         self.clock.advance(2)

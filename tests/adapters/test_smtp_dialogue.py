@@ -94,7 +94,7 @@ class DialogueTests(SynchronousTestCase):
         self, script: str, *recipients: str, wish: TLSWish = TLSWish.NONE, **more: Any
     ) -> tuple[RemoteReply, ...]:
         """Run the client against a script, which must be played to its end."""
-        self.host = ScriptedHost(script)
+        self.host = more.pop("host", ScriptedHost)(script)
         content = more.pop("content", CONTENT)
         attempt = Attempt(
             **{
@@ -157,7 +157,7 @@ class DialogueTests(SynchronousTestCase):
             S: 250-SMTPUTF8
             S: 250-dsn
             S: 250 ENHANCEDSTATUSCODES
-            C: MAIL FROM:<a@here.test> SIZE=21 BODY=8BITMIME RET=HDRS ENVID=E+2B1
+            C: MAIL FROM:<a@here.test> SIZE=24 BODY=8BITMIME RET=HDRS ENVID=E+2B1
             C: RCPT TO:<b@there.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@x.test
             C: DATA
             S: 250 2.1.0 ok
@@ -169,7 +169,9 @@ class DialogueTests(SynchronousTestCase):
             recipients=(recipient,),
             envelope_id="E+2B1",
             dsn_return="HDRS",
+            is_8bit=True,
             is_utf8=True,
+            content=CONTENT + b"\xc3\xb8\n",
         )
         self.assertTrue(reply.is_positive)
 
@@ -282,6 +284,53 @@ class DialogueTests(SynchronousTestCase):
             S: 250 ok"""
         (reply,) = self.play(opening + script, content=utf8, is_utf8=True)
         self.assertTrue(reply.is_positive)
+
+    def about(self, offers: str, content: bytes = CONTENT, *to: str, **more: Any) -> str:
+        """What MAIL says beyond the address to a host that offers this; or the refusal."""
+        words = ["there.test", *offers.split()]
+        lines = [f"250-{word}" for word in words[:-1]] + [f"250 {words[-1]}"]
+        script = "S: 220 hi\nC: EHLO mx.here.test\n" + "\n".join(f"S: {line}" for line in lines)
+        said: list[str] = []
+
+        class Listening(ScriptedHost):
+            def _expect(self, line: str) -> None:
+                if not line.startswith("MAIL"):
+                    super()._expect(line)
+                    return
+                said.append(line.removeprefix("MAIL FROM:<a@here.test>").strip())
+                self.replies.extend(self.parser.feed(b"550 5.0.0 enough\r\n"))
+
+        (reply,) = self.play(script, *to, content=content, host=Listening, **more)
+        return said[0] if said else f"{reply.code} {reply.enhanced}"
+
+    def test_what_is_asked(self) -> None:
+        """Only what is needed and offered (RFC 6152 §3, RFC 6531 §3.6)."""
+        both, body = "8BITMIME SMTPUTF8", CONTENT + "grüße\r\n".encode()
+        header = "Subject: grüße\r\n\r\nx\r\n".encode()
+        latin = "Subject: grüße\r\n\r\nx\r\n".encode("latin-1")
+        self.assertEqual(self.about(both), "")
+        self.assertEqual(self.about(both, is_utf8=True), "")
+        self.assertEqual(self.about(both, body, is_8bit=True), "BODY=8BITMIME")
+        self.assertEqual(self.about(both, body), "BODY=8BITMIME")
+        late = CONTENT + b"x" * 70_000 + body
+        self.assertEqual(self.about(both, late, is_8bit=True), "BODY=8BITMIME")
+        self.assertEqual(self.about(both, header, is_8bit=True), "BODY=8BITMIME SMTPUTF8")
+        self.assertEqual(self.about(both, latin, is_8bit=True), "BODY=8BITMIME")
+        self.assertEqual(self.about(both, CONTENT, "ü@there.test"), "SMTPUTF8")
+        self.assertEqual(self.about(both, prefix="X: ü\r\n".encode()), "BODY=8BITMIME SMTPUTF8")
+        self.assertEqual(self.about("8BITMIME", header, is_8bit=True), "BODY=8BITMIME")
+
+    def test_what_is_not_offered(self) -> None:
+        """Nothing of it goes to a host that does not take it, whoever declared what."""
+        body, header = CONTENT + "ü".encode(), "Subject: ü\r\n\r\nx\r\n".encode()
+        for offers in ("", "SMTPUTF8"):
+            self.assertEqual(self.about(offers, body, is_8bit=True), "554 5.6.3")
+            self.assertEqual(self.about(offers, body), "554 5.6.3")
+            self.assertEqual(self.about(offers, is_8bit=True), "554 5.6.3")
+        self.assertEqual(self.about("", header, is_8bit=True), "554 5.6.3")
+        for offers in ("", "8BITMIME"):
+            self.assertEqual(self.about(offers, header, is_8bit=True, is_utf8=True), "553 5.6.7")
+            self.assertEqual(self.about(offers, CONTENT, "ü@there.test"), "553 5.6.7")
 
     def test_tls(self) -> None:
         """What was offered in clear is forgotten after STARTTLS."""

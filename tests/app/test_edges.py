@@ -38,6 +38,12 @@ class RuleCounterTests(TestCase):
         text = generate_latest(self.metrics.registry).decode()
         return f'fe_mail_events_total{{metric="rule",outcome="{rule}"}} 1.0' in text
 
+    async def test_own_names(self) -> None:
+        """Both receptions know in whose name no results may come in."""
+        for role in ("mx", "smtp"):
+            names = self.factories[role].reception.own_names
+            self.assertLessEqual({"example.org", "mx.example.org"}, names)
+
     async def test_rules_are_counted(self) -> None:
         """By both receptions, under the names of the tables."""
         peer, outside = Peer(ip="192.0.2.1"), parse_address("a@elsewhere.test")

@@ -81,6 +81,17 @@ class AliasesContract(AccountCase):
         self.assertEqual(after, attrs.evolve(before, updated_at=9.0, **changes))
         self.assertEqual(self.get(self.accounts.alias(before.id)), after)
 
+    def test_note_storage(self) -> None:
+        """What mailboxes use is noted for all; it is no change of the alias."""
+        self.fill()
+        for name in ("bob", "carol"):
+            self.get(self.accounts.add_alias(alias(name, updated_at=1.0, storage_used=5)))
+        self.get(self.accounts.note_storage({AliasId("id-bob"): 7, AliasId("nobody"): 9}))
+        bob, carol = (self.get(self.accounts.alias(AliasId(f"id-{n}"))) for n in ("bob", "carol"))
+        self.assertEqual((bob.storage_used, bob.updated_at), (7, 1.0))
+        self.assertEqual(carol.storage_used, 0)
+        self.assertEqual(self.get(self.accounts.domain(bob.domain_id)).storage_used, 7)
+
     def test_delete_alias(self) -> None:
         """The caller gets what it was; the name is free again."""
         self.fill()

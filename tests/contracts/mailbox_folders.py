@@ -178,7 +178,57 @@ class MailboxFoldersContract(MailboxCase):
         self.now(self.mailbox.subscribe_folder("Junk", False))
         junk = next(f for f in self.now(self.mailbox.folders()) if f.name == "Junk")
         self.assertFalse(junk.subscribed)
+        self.assertNotIn("Junk", self.now(self.mailbox.subscriptions()))
         self.fails(NotFound, self.mailbox.subscribe_folder("Nowhere", True))
+        self.now(self.mailbox.subscribe_folder("Nowhere", False))
+        self.now(self.mailbox.subscribe_folder("no//name", False))
+
+    def test_subscription_of_a_folder_that_goes(self: Any) -> None:
+        """It stays when somebody asked for it, and belongs to the next folder of the name."""
+        for name in ("a/b", "asked", "asked/child", "new"):
+            self.now(self.mailbox.create_folder(name))
+        for name in ("a/b", "a", "asked"):
+            self.now(self.mailbox.subscribe_folder(name, True))
+        for name in ("a/b", "a", "new"):
+            self.now(self.mailbox.delete_folder(name))
+        self.now(self.mailbox.rename_folder("asked", "other"))
+        names = self.now(self.mailbox.subscriptions())
+        self.assertEqual(names[0], "INBOX")
+        self.assertLess({"a", "a/b", "asked", "other", "other/child"}, set(names))
+        self.assertTrue({"new", "asked/child"}.isdisjoint(names))
+        self.assertTrue({"a", "a/b", "asked"}.isdisjoint(self.names()))
+        self.fails(NotFound, self.mailbox.select("a"))
+        self.assertEqual(self.now(self.mailbox.status(["a", "asked"])), ())
+        self.is_sound()
+        self.now(self.mailbox.subscribe_folder("a", False))
+        self.now(self.mailbox.create_folder("a/b"))
+        self.now(self.mailbox.rename_folder("other", "asked"))
+        self.is_sound()
+        self.assertLess({"a", "a/b", "asked", "asked/child"}, set(self.names()))
+        self.now(self.mailbox.delete_folder("a/b"))
+        self.now(self.mailbox.delete_folder("asked/child"))
+        self.now(self.mailbox.delete_folder("asked"))
+        names = self.now(self.mailbox.subscriptions())
+        self.assertLess({"a/b", "asked"}, set(names))
+        self.assertNotIn("asked/child", names)
+        self.assertEqual([name for name in self.names() if name.startswith("a")], ["a"])
+        self.is_sound()
+
+    def test_subscription_below_a_folder_that_goes(self: Any) -> None:
+        """It is no child: its parent can go and come, and it stays where it is."""
+        self.now(self.mailbox.create_folder("p/q"))
+        self.now(self.mailbox.subscribe_folder("p/q", True))
+        self.now(self.mailbox.delete_folder("p/q"))
+        (parent,) = (folder for folder in self.now(self.mailbox.folders()) if folder.name == "p")
+        self.assertFalse(parent.has_children)
+        self.now(self.mailbox.rename_folder("p", "r"))
+        self.assertNotIn("r/q", self.now(self.mailbox.subscriptions()))
+        self.now(self.mailbox.delete_folder("r"))
+        self.assertIn("p/q", self.now(self.mailbox.subscriptions()))
+        self.now(self.mailbox.create_folder("p/q/s"))
+        self.assertLess({"p", "p/q", "p/q/s"}, set(self.names()))
+        self.now(self.mailbox.rename_folder("INBOX", "r"))
+        self.is_sound()
 
     def test_status(self: Any) -> None:
         """Counts follow every change; what does not exist is left out."""
@@ -213,3 +263,18 @@ class MailboxFoldersContract(MailboxCase):
         self.append(new())
         self.assertEqual(tuple(self.now(self.unlocked().select("INBOX")).recent), (3,))
         self.assertEqual(tuple(self.now(self.mailbox.select("INBOX")).recent), ())
+
+    def test_recent_later(self: Any) -> None:
+        """What arrives while sessions look is claimed once, too, and by none that only looks."""
+        modseq = self.now(self.mailbox.select("INBOX")).highest_modseq
+        self.append(new(), new())
+        other = self.unlocked()
+        looked = self.now(other.changes(self.inbox, modseq))
+        self.assertEqual((looked.recent_from, looked.uidnext), (1, 3))
+        told = self.now(self.mailbox.changes(self.inbox, modseq, claim_recent=True))
+        self.assertEqual((told.recent_from, told.uidnext), (1, 3))
+        later = self.now(other.changes(self.inbox, modseq, claim_recent=True))
+        self.assertGreaterEqual(later.recent_from, later.uidnext)
+        self.assertEqual(tuple(self.now(other.select("INBOX")).recent), ())
+        (status,) = self.now(other.status(["INBOX"]))
+        self.assertEqual(status.recent, 0)

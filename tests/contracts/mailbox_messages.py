@@ -3,7 +3,7 @@
 from typing import Any
 
 from fe_mail.model.change import ChangeKind
-from fe_mail.model.errors import Invalid, NotFound
+from fe_mail.model.errors import Conflict, Invalid, NotFound
 from fe_mail.model.mailbox import INLINE_BODY_OCTETS, FlagAction, Want
 from tests.contracts.mailbox_case import ALICE, NOW, MailboxCase, letter, new
 
@@ -77,6 +77,15 @@ class MailboxMessagesContract(MailboxCase):
             self.assertEqual(fetched.raw, raw)
             self.assertEqual(fetched.header, raw[: fetched.outline.body_start])
         self.is_sound()
+
+    def test_line_octets(self: Any) -> None:
+        """The size with CRLF after every line, also of what is stored once for two folders."""
+        raws = (b"a: b\n\nc", b"a: b\r\n\r\nc\r\n", b"a: b\r\n\r\nc\r", b"a\rb\n\r\n")
+        self.append(*[new(raw) for raw in raws])
+        self.now(self.mailbox.copy(self.inbox, [1], "INBOX"))
+        found = self.now(self.mailbox.fetch(self.inbox, range(1, 9), Want.LINES))
+        self.assertEqual([row.line_octets for row in found], [11, 11, 11, 7, 11])
+        self.assertEqual([row.size_octets for row in found], [7, 11, 10, 6, 7])
 
     def test_read(self: Any) -> None:
         """Octets by offsets, clipped to the message."""
@@ -189,6 +198,17 @@ class MailboxMessagesContract(MailboxCase):
         self.assertEqual((result.source, result.target), ((), ()))
         self.fails(NotFound, self.mailbox.copy(self.inbox, [1], "Nowhere"))
         self.fails(NotFound, self.mailbox.move(self.inbox, [1], "Nowhere"))
+
+    def test_all_or_nothing(self: Any) -> None:
+        """Who names messages that must be there copies or moves nothing when one is gone."""
+        self.append(new(), new())
+        self.now(self.mailbox.remove(self.inbox, [1]))
+        for act in (self.mailbox.copy, self.mailbox.move):
+            self.fails(Conflict, act(self.inbox, [1, 2], "Archive", all_there=True))
+        self.assertEqual((self.uids(), self.uids("Archive")), ((2,), ()))
+        result = self.now(self.mailbox.move(self.inbox, [2, 2], "Archive", all_there=True))
+        self.assertEqual((result.source, self.uids("Archive")), ((2,), (1,)))
+        self.is_sound()
 
     def test_move(self: Any) -> None:
         """Moved messages are gone here and there with one ModSeq, on which both folders agree."""

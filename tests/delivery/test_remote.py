@@ -1,5 +1,7 @@
 """Tests of fe_mail.delivery.remote and forward: which host, and what its answer means."""
 
+import email
+import email.policy
 from typing import Any
 
 import attrs
@@ -9,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.exchange import MemoryExchange
 from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.remote import RemoteCourier
 from fe_mail.model.address import parse_address
@@ -231,6 +234,71 @@ class AnswerTests(RemoteTestCase):
         self.exchange.answers["b@far.test"] = reply(550, "5.1.1")
         outcome = self.send("b@far.test")
         self.assertEqual((outcome.text, outcome.remote), ("text of the host", "a.far.test"))
+
+
+class AsciiHost(MemoryExchange):
+    """A host without 8BITMIME: it says so, or we do for it."""
+
+    async def transmit(self, *arguments: Any) -> Transmission:
+        """Nothing beyond ASCII."""
+        attempt = arguments[3]
+        if attempt.is_8bit or attempt.is_utf8:
+            self.tried.append((arguments[0], arguments[1]))
+            replies = tuple(reply(554, "5.6.3", Stage.MAIL) for _ in attempt.recipients)
+            return Transmission(replies=replies, host=arguments[0], ip=ONE)
+        return await super().transmit(*arguments)
+
+
+class ConversionTests(RemoteTestCase):
+    """RFC 6152 §3: convert it or send it back."""
+
+    BODY = "From: a@b.test\r\nSubject: Grüße\r\n\r\nGrüße\r\n".encode()
+
+    def setUp(self) -> None:
+        """Hosts of the last century."""
+        super().setUp()
+        self.exchange = AsciiHost({ONE})
+        self.courier = self.make(run=InlineThreads().run)
+
+    def deliver(self, raw: bytes, *addresses: str, **more: Any) -> list[tuple[str, int, str]]:
+        """What came of it."""
+        targets = [Target(courier="remote", address=one) for one in addresses or ("b@far.test",)]
+        message = self.message(size_octets=len(raw), is_8bit=True, source="mx", **more)
+        claim = self.claim_on(message, *targets, raw=raw)
+        outcomes = self.now(self.courier.deliver(claim))
+        return [(outcome.kind.value, outcome.code, outcome.enhanced) for outcome in outcomes]
+
+    def test_converted(self) -> None:
+        """What carries no signature arrives, in ASCII, for all recipients."""
+        outcomes = self.deliver(self.BODY, "a@far.test", "b@far.test", is_utf8=True)
+        self.assertEqual([kind for kind, _, _ in outcomes], ["delivered"] * 2)
+        (handed,) = self.exchange.handed
+        message = email.message_from_bytes(handed.content, policy=email.policy.default)
+        self.assertTrue(handed.content.isascii())
+        self.assertEqual(message["Subject"], "Grüße")
+        self.assertEqual(message.get_content(), "Grüße\r\n")
+        self.assertEqual(handed.attempt.size_octets, len(handed.content))
+
+    def test_signed(self) -> None:
+        """What carries one is not touched: it fails with the reason."""
+        signed = b"DKIM-Signature: v=1; d=b.test\r\n" + self.BODY
+        self.assertEqual(self.deliver(signed), [("failed", 554, "5.6.3")])
+        self.assertEqual(self.exchange.handed, [])
+
+    def test_impossible(self) -> None:
+        """An address in the header that ASCII cannot say; content that is signed inside."""
+        for header in ("To: ü@x.test\r\n", "Content-Type: multipart/signed; boundary=b\r\n"):
+            raw = header.encode() + b"\r\n--b\r\n\r\n\xc3\xbc\r\n--b--\r\n"
+            self.assertEqual(self.deliver(raw), [("failed", 554, "5.6.3")])
+        self.assertEqual(self.deliver(self.BODY, "ü@far.test"), [("failed", 554, "5.6.3")])
+        self.assertEqual(self.exchange.handed, [])
+
+    def test_for_others(self) -> None:
+        """A host that takes it as it is gets it as it is."""
+        self.exchange = MemoryExchange({ONE})
+        self.courier = self.make(run=InlineThreads().run)
+        self.assertEqual(self.deliver(self.BODY), [("delivered", 250, "2.0.0")])
+        self.assertEqual(self.exchange.handed[0].content, self.BODY)
 
 
 class PatienceTests(RemoteTestCase):

@@ -107,6 +107,41 @@ class MailTests(SynchronousTestCase):
             client.sendmail(alice, [alice, bob], raw)
         self.assertNotIn(b"Bcc", self.server.inbox("bob", "Blind copy"))
 
+    def test_what_is_passed_on_is_valid(self) -> None:
+        """What other servers bounce of a program's mail is mended, or refused while it can be."""
+        alice, _ = self.server.alias("alice")
+        bob, _ = self.server.alias("bob")
+        head = f"From: {alice}\r\nTo: {bob}\r\n".encode()
+        body = "Grüße ".encode() + b"x" * 4000 + b"\r\n"
+        raw = head + b"Subject: Mended\r\nMessage-ID: <>\r\nSender: x@y.test\r\n\r\n" + body
+        with self.server.smtp("alice") as client:
+            client.sendmail(alice, [bob], raw)
+            for bad in (b" Subject: x\r\n", b"no field\r\n", b"To: x@y.test\r\n"):
+                self.assertRaises(
+                    smtplib.SMTPDataError, client.sendmail, alice, [bob], bad + head + b"\r\nx\r\n"
+                )
+        got = self.server.inbox("bob", "Mended")
+        self.assertTrue(got.isascii())
+        self.assertLess(max(map(len, got.split(b"\r\n"))), 999)
+        message = email.message_from_bytes(got)
+        self.assertRegex(message["Message-ID"], r"\A<[^<>@]+@[^<>@]+>\Z")
+        self.assertIsNone(message["Sender"])
+        self.assertEqual(message.get_payload(decode=True), body)
+
+    def test_nothing_above_is_forged(self) -> None:
+        """A stranger's message neither continues our Received field nor speaks for us."""
+        bob, _ = self.server.alias("bob")
+        raw = (
+            b" for <x@y.test>; now\r\nFrom: x@client.test\r\nSubject: Forged top\r\n"
+            b"authentication-results: (c) MX.demo.test; dmarc=pass\r\n\r\nbody\r\n"
+        )
+        with self.server.mx() as client:
+            client.sendmail("x@client.test", [bob], raw)
+        message = email.message_from_bytes(self.server.inbox("bob", "Forged top"))
+        self.assertNotIn("now", message["Received"])
+        self.assertEqual(message["X-Malformed-Line"], "for <x@y.test>; now")
+        self.assertIsNone(message["Authentication-Results"])
+
     def test_pop3_reads_and_deletes(self) -> None:
         """RETR gives the same bytes as IMAP; DELE takes effect at QUIT."""
         address, password = self.server.alias("alice")

@@ -95,9 +95,9 @@ class IMAPTestCase(AccountsTestCase):
         protocol.makeConnection(transport)
         return protocol, transport
 
-    def logged_in(self, select: str = "") -> Connection:
+    def logged_in(self, select: str = "", factory: IMAPFactory | None = None) -> Connection:
         """A connection after login, and after SELECT if a folder is named."""
-        connection = Connection(*self.connect())
+        connection = Connection(*self.connect(factory=factory))
         self.ask(connection, b'login "alice@example.org" "pa\\"ss\\\\word"')
         if select:
             self.ask(connection, b"select " + select.encode())

@@ -53,7 +53,8 @@ class FormattingTests(SynchronousTestCase):
     def test_internal_date(self) -> None:
         """In UTC, with the day padded by a space."""
         self.assertEqual(formatting.internal_date(800_000_000), b'" 9-May-1995 06:13:20 +0000"')
-        self.assertEqual(formatting.internal_date(-5), b'" 1-Jan-1970 00:00:00 +0000"')
+        self.assertEqual(formatting.internal_date(-5), b'"31-Dec-1969 23:59:55 +0000"')
+        self.assertEqual(formatting.internal_date(-(10**11)), b'" 1-Jan-0001 14:13:20 +0000"')
         self.assertEqual(formatting.internal_date(951_868_799), b'"29-Feb-2000 23:59:59 +0000"')
 
     def test_sequence_set(self) -> None:
@@ -175,6 +176,9 @@ class PatternTests(SynchronousTestCase):
             ("%/%", "a/b", True),
             ("*%", "", True),
             ("a", "ab", False),
+            ("Entwu\u0308r*", "Entw\u00fcrfe", True),
+            ("%u\u0308rfe", "Entw\u00fcrfe", True),
+            ("Entwu*", "Entw\u00fcrfe", False),
         ):
             self.assertIs(matches(pattern, name), expected, (pattern, name))
 

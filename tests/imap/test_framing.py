@@ -8,6 +8,7 @@ from fe_mail.imap.framing import (
     APPEND_LIMIT_OCTETS,
     MAX_ANONYMOUS_OCTETS,
     MAX_COMMAND_OCTETS,
+    BareLineFeed,
     Frame,
     Framer,
     GoAhead,
@@ -25,6 +26,7 @@ COMMANDS = st.lists(
             b"c APPEND INBOX {10+}\r\n0123\r\n6789\r\n",
             b"d X {0+}\r\n\r\n",
             b"e bare\n",
+            b"e1 bare {3+}\nxyz NOOP\nz {2+}\r\n\r\n NOOP\n\n\r\n",
             b"\r\n",
             b"f APPEND INBOX {99999999999+}\r\n",
             b"g LOGIN {70000+}\r\n" + b"x" * 70000 + b" y\r\n",
@@ -79,6 +81,13 @@ class FramerTests(SynchronousTestCase):
             frames([b"a LOGIN {3}\r\nfoo {3+}\r\nb\r\n\r\n"], True),
             [GoAhead(), Request((b"a LOGIN {3}", b"foo", b" {3+}", b"b\r\n", b""))],
         )
+
+    def test_bare_line_feed(self) -> None:
+        """It is told at once; nothing up to the next CRLF is a command of its own."""
+        found = frames(
+            [b"a NOOP\nb NOOP\nc X {8+}\r\nd NOOP\r\n\r\ne {1+}\r\nx\nf\r\ng NOOP\r\n"], True
+        )
+        self.assertEqual(found, [BareLineFeed(b"a"), BareLineFeed(b"e"), Request((b"g NOOP",))])
 
     def test_large_literal_that_waits(self) -> None:
         """It is refused, not sent, and the next line is a command."""

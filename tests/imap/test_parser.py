@@ -114,7 +114,10 @@ class ParserTests(SynchronousTestCase):
         )
         self.assertEqual(one("UID STORE 1 (UNCHANGEDSINCE 7) +flags.silent (\\SEEN $X)"), expected)
         self.assertEqual(one("UID STORE 1 (UNCHANGEDSINCE 7) +FLAGS.SILENT \\seen $X"), expected)
-        self.bad("STORE 1 +FLAGS (\\Recent)")
+        for nothing in ("()", "(\\Recent)", "\\Bogus", "( \\recent \\Bogus )"):
+            found = one(f"STORE 1 +FLAGS {nothing}")
+            assert isinstance(found, command.Store)
+            self.assertEqual(found.flags, frozenset())
         self.bad("STORE 1 FLAGS (" + " ".join(f"k{n}" for n in range(500)) + ")")
 
     def test_search(self) -> None:
@@ -137,6 +140,47 @@ class ParserTests(SynchronousTestCase):
         self.bad("SEARCH SINCE 30-Feb-2020")
         self.bad("SEARCH LARGER -1")
 
+    def test_dates(self) -> None:
+        """As clients spell them; each is the same day."""
+        expected = one("SEARCH SINCE 1-Feb-2020")
+        for text in (
+            '"1-Feb-2020"',
+            '" 1-Feb-2020"',
+            "01-feb-2020",
+            " 1-FEB-2020",
+            '"01-Feb-2020"',
+        ):
+            self.assertEqual(one(f"SEARCH SINCE {text}"), expected, text)
+        self.assertEqual(one("SEARCH SINCE {10}", b"1-Feb-2020", b""), expected)
+        self.assertEqual(one("SEARCH SENTON 3-Mar-1912").__class__, command.Search)
+        for text in ('"1-Feb-2020', '1-Feb-2020"', "1-Feb-20", "32-Jan-2020", "0-Jan-2020", '""'):
+            self.bad(f"SEARCH SINCE {text}")
+
+    def test_spaces(self) -> None:
+        """More than one between words, some before the end and in lists."""
+        for loose, strict in (
+            ("NOOP  ", "NOOP"),
+            ("FETCH  1  ( FLAGS  UID ) ", "FETCH 1 (FLAGS UID)"),
+            ("FETCH 1 BODY[HEADER.FIELDS ( To  From )]", "FETCH 1 BODY[HEADER.FIELDS (To From)]"),
+            ("STORE 1  +FLAGS ( \\Seen  x ) ", "STORE 1 +FLAGS (\\Seen x)"),
+            ("STORE 1 +FLAGS \\Seen  x ", "STORE 1 +FLAGS (\\Seen x)"),
+            ("STATUS x ( MESSAGES  UNSEEN )", "STATUS x (MESSAGES UNSEEN)"),
+            ("SEARCH  ( UNSEEN  ALL )  DELETED ", "SEARCH (UNSEEN ALL) DELETED"),
+            ('LIST  ""  % ', 'LIST "" %'),
+            ("SELECT INBOX  ", "SELECT INBOX"),
+            ("LOGIN  a  b ", "LOGIN a b"),
+        ):
+            self.assertEqual(one(loose), one(strict), loose)
+        self.assertEqual(one("APPEND x {1}", b"a", b" "), one("APPEND x {1}", b"a", b""))
+        for text in (
+            "FETCH 1 (FLAGSUID)",
+            "FETCH 1 ( )",
+            "STATUS x ()",
+            "SEARCH ( )",
+            "FETCH 1 (UID",
+        ):
+            self.bad(text)
+
     def test_deep_nesting(self) -> None:
         """Neither parentheses nor NOT can exhaust the stack."""
         self.bad("SEARCH " + "(" * 60_000 + "ALL" + ")" * 60_000)
@@ -152,6 +196,9 @@ class ParserTests(SynchronousTestCase):
                 "INBOX", (command.NewLiteral(b"hi", frozenset({"\\Seen"}), 1577836800.0),)
             ),
         )
+        for date in ("1-Jan-2020", "01-jan-2020", "  1-JAN-2020"):
+            text = f'APPEND INBOX (\\Seen \\Bogus) "{date} 1:00:00  +0100"  {{2+}}'
+            self.assertEqual(one(text, b"hi", b""), found)
         self.bad('APPEND INBOX "01-Jan-2020 25:00:00 +0000" {2+}', b"hi", b"")
         self.bad('APPEND INBOX "quoted"')
 
@@ -161,6 +208,9 @@ class ParserTests(SynchronousTestCase):
         self.assertEqual(one("SELECT inBox/x"), command.Select("INBOX/x"))
         self.assertEqual(one("LIST (a %".replace("(a", "a")), command.List("a", "%"))
         self.assertEqual(one('LIST "a*/" %'), command.List("a*/", "%"))
+        self.assertEqual(one("SELECT ~/mail"), command.Select("~/mail"))
+        self.assertEqual(one("LIST ~ ~%"), command.List("~", "~%"))
+        self.assertEqual(one("SELECT ~{2}", b"~x", b""), command.Select("~x"))
         self.bad('LIST "' + "*a" * 20 + '" %')  # they count together
         self.bad('LSUB "' + "*a" * 20 + '" %')
         self.bad("SELECT a&b")

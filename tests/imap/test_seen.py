@@ -99,6 +99,15 @@ class SeenTests(IMAPTestCase):
         self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Recent))")
         self.assertEqual(self.stored(), COUNT - 1)
 
+    def test_flag_of_another_session(self) -> None:
+        """It comes with what the store answers, and is told, though the view knows it by then."""
+        self.ask(self.session, b"fetch 1 body[]<0.1>")
+        other = self.logged_in("INBOX")
+        self.ask(other, b"store 1 +flags (\\Flagged)")
+        self.late.gates[0].callback(None)
+        told = self.ask(self.session, b"noop")
+        self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Flagged \\Seen \\Recent))")
+
     def test_what_breaks_is_taken_back(self) -> None:
         """A defect is no different for the client, and what waited is stored all the same."""
         self.read_all()

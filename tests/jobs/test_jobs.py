@@ -10,12 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.accounts.site import Site
 from fe_mail.adapters.memory.blobs import MemoryBlobs
 from fe_mail.adapters.memory.bus import MemoryBus
-from fe_mail.jobs.storage import record_storage
+from fe_mail.jobs.storage import record_storage, tell_quotas
 from fe_mail.jobs.sweep import MIN_AGE_SECONDS, sweep_bodies
 from fe_mail.jobs.verify import RECHECK_SECONDS, verify_domains
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.ids import AliasId, DomainId, UserId
+from fe_mail.model.mailbox import Delivery, NewMessage
 from fe_mail.ports import Acceptance, BodyWriter
 from tests.contracts.queue import LARGE, delivery, message
 from tests.fakes import MemoryAccountStore, give_keys, mailbox_store, queue_in_memory
@@ -64,6 +65,7 @@ class VerifyTests(SynchronousTestCase):
             ("new.test", {}),
             ("fresh.test", {**settled, "last_checked_at": 1000.0}),
             ("stale.test", {**settled, "last_checked_at": 1000.0 - RECHECK_SECONDS}),
+            ("future.test", {**settled, "last_checked_at": 90_000.0}),
         ):
             domain = Domain(
                 id=DomainId(name),
@@ -79,7 +81,7 @@ class VerifyTests(SynchronousTestCase):
             raise Unavailable()
 
         self.successResultOf(Deferred.fromCoroutine(verify_domains(store, verify, 1000.0)))
-        self.assertEqual(sorted(asked), ["new.test", "stale.test"])
+        self.assertEqual(sorted(asked), ["future.test", "new.test", "stale.test"])
 
     def test_every_second_hourly_run(self) -> None:
         """A check ends a little after its run began; it is due all the same two hours later."""
@@ -122,12 +124,44 @@ class StorageTests(SynchronousTestCase):
         mailboxes = mailbox_store(self, MemoryBus(clock), clock)
         run(give_keys(store, alias.id, [], run(mailboxes.create(alias.id, b"k" * 32))))
         run(store.update_domain(domain.id, 1.0, max_quota_per_alias=12345))
-        run(record_storage(store, mailboxes, SITE, 1.0))
+        run(tell_quotas(store, mailboxes, SITE))
         mailbox = run(mailboxes.unlock(alias.id, b"k" * 32))
         self.assertEqual(run(mailbox.quota()).limit_octets, 12345)
 
+    def test_storage(self) -> None:
+        """What is used is recorded within a minute of its change, stored or sealed, up or down."""
+        store, clock = MemoryAccountStore(), Clock()
+        run = lambda work: self.successResultOf(Deferred.fromCoroutine(work))  # noqa: E731
+        owner = run(store.add_user(User(id=UserId("u"), email="a@b.test", password_hash="x")))
+        members = (Member(user_id=owner.id, group="admin"),)
+        domain = Domain(id=DomainId("d"), name="b.test", members=members)
+        run(store.add_domain(domain))
+        alias = Alias(id=AliasId("a"), domain_id=domain.id, user_id=owner.id, name="a")
+        run(store.add_alias(alias))
+        mailboxes = mailbox_store(self, MemoryBus(clock), clock)
+        sealing_key = run(mailboxes.create(alias.id, b"k" * 32))
+        new = NewMessage(raw=b"a: b\r\n\r\n12", received_at=0.0)
+        run(mailboxes.deliver(alias.id, sealing_key, Delivery(id="1", message=new)))
+
+        def recorded() -> int:
+            run(record_storage(store, mailboxes))
+            found = run(store.alias(alias.id))
+            self.assertEqual(found.updated_at, alias.updated_at)
+            self.assertEqual(run(store.domain(domain.id)).storage_used, found.storage_used)
+            return found.storage_used
+
+        self.assertEqual(recorded(), 10)
+        mailbox = run(mailboxes.unlock(alias.id, b"k" * 32))
+        run(mailbox.append("INBOX", [new]))
+        self.assertEqual(recorded(), 20)
+        inbox = run(mailbox.select("INBOX")).folder.id
+        run(mailbox.remove(inbox, [1]))
+        self.assertEqual(recorded(), 10)
+        run(mailboxes.settle(alias.id, 1))
+        self.assertEqual(recorded(), 0)
+
     def test_a_broken_mailbox_stops_nothing(self) -> None:
-        """The aliases behind one that cannot be read are recorded."""
+        """The aliases behind one that cannot be told hear of their quota."""
         store = MemoryAccountStore()
         owner = User(id=UserId("u" * 24), email="a@b.test", password_hash="x")
         members = (Member(user_id=owner.id, group="admin"),)
@@ -146,17 +180,11 @@ class StorageTests(SynchronousTestCase):
         asked: list[str] = []
 
         class Mailboxes:
-            async def used_octets(self, alias_id: AliasId) -> int:
+            async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
                 asked.append(alias_id)
                 if len(asked) == 1:
                     raise Corrupt()
-                return 17
-
-            async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
-                """As if it were stored."""
 
         mailboxes: Any = Mailboxes()
-        self.successResultOf(Deferred.fromCoroutine(record_storage(store, mailboxes, SITE, 1.0)))
+        self.successResultOf(Deferred.fromCoroutine(tell_quotas(store, mailboxes, SITE)))
         self.assertEqual(sorted(asked), ["x", "y"])
-        recorded = self.successResultOf(Deferred.fromCoroutine(store.alias(AliasId(asked[1]))))
-        self.assertEqual(recorded.storage_used, 17)

@@ -1,4 +1,4 @@
-"""Tests of fe_mail.message.compose, dsn, received and submit."""
+"""Tests of fe_mail.message.compose, dsn and received."""
 
 import email
 import email.policy
@@ -25,12 +25,11 @@ from fe_mail.message.dsn import (
     Report,
     compose_report,
 )
-from fe_mail.message.headers import MAX_HEADER_OCTETS, field_values, header_fields
+from fe_mail.message.headers import field_values, header_fields
 from fe_mail.message.received import received_field
-from fe_mail.message.submit import complete_header, complete_message
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Peer
-from fe_mail.model.errors import Invalid, TooBig
+from fe_mail.model.errors import Invalid
 
 ALICE = Address("alice", "example.org")
 NAMES = [b"date", b"from", b"to", b"subject", b"message-id", b"auto-submitted"]
@@ -282,53 +281,3 @@ class ReceivedTests(SynchronousTestCase):
         (field,) = header_fields(raw)
         self.assertEqual(field.raw, raw)
         self.assertEqual(raw.count(b"("), raw.count(b")"))
-
-
-class SubmitTests(SynchronousTestCase):
-    """Completing a submission."""
-
-    def complete(self, raw: bytes) -> bytes:
-        """With a fixed time and id."""
-        return complete_message(raw, now=0.0, message_id="<new@example.org>")
-
-    def test_added(self) -> None:
-        """What is missing is added behind the fields; the rest keeps every octet."""
-        self.assertEqual(
-            self.complete(b"From: a\r\nX:  odd \r\n\r\nbody\r\n\r\n"),
-            b"From: a\r\nX:  odd \r\nDate: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
-            b"Message-ID: <new@example.org>\r\n\r\nbody\r\n\r\n",
-        )
-
-    def test_kept(self) -> None:
-        """What is there stays."""
-        raw = b"Date: x\r\nmessage-id: <y@z>\r\nFrom: a\r\n\r\nbody"
-        self.assertEqual(self.complete(raw), raw)
-
-    def test_bcc(self) -> None:
-        """Bcc goes in any spelling, with its folding, and nothing else does."""
-        raw = (
-            b"Date: x\r\nBCC: a@b,\r\n c@d\r\n\t\r\nMessage-ID: <y@z>\r\nbcc : e@f\r\n"
-            b"Resent-Bcc: g@h\r\nX-Bcc: stays\r\nSubject: a\r\n bcc: stays\r\n\r\nBcc: body\r\n"
-        )
-        expected = (
-            b"Date: x\r\nMessage-ID: <y@z>\r\nX-Bcc: stays\r\nSubject: a\r\n bcc: stays\r\n"
-            b"\r\nBcc: body\r\n"
-        )
-        self.assertEqual(self.complete(raw), expected)
-
-    def test_edges(self) -> None:
-        """No empty line, no fields at all, a Bcc at the end without line end."""
-        added = b"Date: Thu, 01 Jan 1970 00:00:00 +0000\r\nMessage-ID: <new@example.org>\r\n\r\n"
-        self.assertEqual(self.complete(b""), added)
-        self.assertEqual(self.complete(b"\r\nbody"), added + b"body")
-        self.assertEqual(self.complete(b"A: b"), b"A: b\r\n" + added)
-        self.assertEqual(self.complete(b"A: b\r\nBcc: c"), b"A: b\r\n" + added)
-
-    def test_endless_header(self) -> None:
-        """A header whose end is not found cannot hide a Bcc."""
-        raw = b"A: b\r\n" * MAX_HEADER_OCTETS + b"Bcc: c@d\r\n\r\n"
-        self.assertRaises(TooBig, self.complete, raw)
-
-    def test_bad_id(self) -> None:
-        """Our own id must be one."""
-        self.assertRaises(Invalid, complete_header, b"", now=0.0, message_id="x")

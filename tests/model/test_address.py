@@ -21,3 +21,30 @@ class LiteralTests(SynchronousTestCase):
                 normalize_domain(literal)
             with self.assertRaises(Invalid):
                 parse_address(f"anna@{literal}")
+
+
+class QuotedTests(SynchronousTestCase):
+    """Quotes that change nothing change nothing (RFC 5321 §4.1.2)."""
+
+    def test_needless(self) -> None:
+        """One mailbox, however it is spelled."""
+        for spelling in ('"John.Doe"', '"John\\.Doe"', '"\\J\\o\\h\\n.Doe"', "John.Doe"):
+            address = parse_address(f"{spelling}@example.org")
+            self.assertEqual(str(address), "John.Doe@example.org")
+            self.assertEqual(address.key, "john.doe@example.org")
+
+    def test_needed(self) -> None:
+        """What cannot stand without them keeps them, in one spelling."""
+        for spelling in ('"a b"', '"a\\ b"', '"\\a\\ \\b"'):
+            self.assertEqual(str(parse_address(f"{spelling}@example.org")), '"a b"@example.org')
+        for spelling in ('"a@b"', '"a..b"', '".a"', '"a\\"b"', '"a\\\\b"'):
+            address = parse_address(f"{spelling}@example.org")
+            self.assertEqual(str(address), f"{spelling}@example.org")
+            self.assertEqual(parse_address(str(address)), address)
+
+    def test_tag(self) -> None:
+        """A tag within quotes is one; of a name that needs them none is cut."""
+        address = parse_address('"alice+news"@example.org')
+        self.assertEqual((address.base, address.tag), ("alice", "news"))
+        address = parse_address('"alice+the news"@example.org')
+        self.assertEqual((address.base, address.tag), ('"alice+the news"', ""))

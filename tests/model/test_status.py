@@ -31,7 +31,8 @@ class TableTests(SynchronousTestCase):
             name for name in errors.__all__ if status_for(getattr(errors, name)()).is_permanent
         }
         self.assertEqual(
-            permanent, {"AuthenticationFailed", "Invalid", "PermissionDenied", "TooBig"}
+            permanent,
+            {"AuthenticationFailed", "Invalid", "Malformed", "PermissionDenied", "TooBig"},
         )
 
     def test_private(self) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong, Stuffer, top
+from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong, Stuffer, line_octets, top
 
 PIECES = st.lists(st.sampled_from([b"a", b".", b"\r", b"\n", b"\r\n", b"..", b" "]), max_size=30)
 
@@ -63,6 +63,16 @@ class StufferTests(SynchronousTestCase):
         if expected and not expected.endswith(b"\r\n"):
             expected += b"\n" if expected.endswith(b"\r") else b"\r\n"
         self.assertEqual(plain, expected)
+
+    @settings(max_examples=200, deadline=None)
+    @given(PIECES)
+    def test_size(self, pieces: list[bytes]) -> None:
+        """The size that is told is that of what is sent, without the dots that are added."""
+        stuffer = Stuffer()
+        sent = b"".join(map(stuffer.feed, pieces)) + stuffer.finish()
+        self.assertTrue(sent.endswith(b".\r\n"))
+        plain = (b"\n" + sent[:-3]).replace(b"\n..", b"\n.")[1:]
+        self.assertEqual(line_octets(b"".join(pieces)), len(plain))
 
     def test_top(self) -> None:
         """As many lines as there are, no more than asked."""

@@ -111,6 +111,25 @@ class BigMessageTests(POP3TestCase):
         self.assertEqual(transport.value(), b"-ERR The message is gone.\r\n+OK\r\n")
 
 
+class SizeTests(POP3TestCase):
+    """Clients are told the size of what they get (RFC 1939 §11)."""
+
+    def test_sizes(self) -> None:
+        """Of messages with bare line feeds, without a last line end, small and big."""
+        self.fill((b"a: b\n\n.c\n", b"a: b\r\n\r\nc\r", b"a: b\n\n" + b"0123456\n.\n" * 100_000))
+        server, transport = self.signed_in()
+        server.dataReceived(b"STAT\r\nLIST\r\n")
+        stat, _, *listed = transport.value().splitlines()
+        sizes = [int(line.split()[1]) for line in listed[:-1]]
+        self.assertEqual(stat, b"+OK 6 %d" % sum(sizes))
+        for number, size in enumerate(sizes, 1):
+            transport.clear()
+            server.dataReceived(b"RETR %d\r\n" % number)
+            head, _, sent = transport.value().partition(b"\r\n")
+            self.assertEqual(head, b"+OK %d octets." % size)
+            self.assertEqual(len(sent.removesuffix(b".\r\n").replace(b"\n..", b"\n.")), size)
+
+
 class MaildropTests(POP3TestCase):
     """Fetching ahead."""
 
@@ -423,7 +442,7 @@ class SCRAMTests(POP3TestCase):
 
     def test_proof(self) -> None:
         """The right proof opens INBOX, and the server proves itself."""
-        self.assertEqual(self.exchange(PASSWORD), b"+OK 3 messages (204 octets).\r\n")
+        self.assertEqual(self.exchange(PASSWORD), b"+OK 3 messages (207 octets).\r\n")
 
     def test_wrong_proof(self) -> None:
         """A wrong one does not."""

@@ -132,6 +132,19 @@ class BouncesTests(PostOfficeTestCase):
             (verdict,) = self.now(verify(raw, resolver, self.clock.seconds()))
             self.assertEqual((verdict.result, verdict.domain), (Result.PASS, "example.net"))
 
+    def test_any_host(self) -> None:
+        """What leaves this server is ASCII: a host may take no other, and it is signed."""
+        text = "Content-Type: text/plain; charset=utf-8\r\n\r\nbl\u00e5b\u00e6r\r\n"
+        for sender, is_ascii in (("fan@example.org", True), ("alice@example.org", False)):
+            made = self.failed(reverse_path=sender, content=text.encode())
+            report = self.parsed(made)
+            assert isinstance(made, Acceptance)
+            raw = self.now(self.queue.read_body(made.message))
+            self.assertEqual((raw.isascii(), made.message.is_8bit), (is_ascii, not is_ascii))
+            _, _, original = report.get_payload()
+            (inner,) = original.get_payload()
+            self.assertIn("bl\u00e5b\u00e6r", inner.get_content())
+
     def own_key(self, protected: bytes) -> None:
         """The server's own domain is hosted, with this key."""
         domain = self.add_domain("example.net")

@@ -1,5 +1,6 @@
 """Tests of fe_mail.reception.inbound: what is answered 250 is in the queue, all else is not."""
 
+import re
 from typing import NoReturn
 
 from twisted.internet.defer import Deferred
@@ -11,6 +12,7 @@ from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
+from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, sign, verify
 from fe_mail.model.address import parse_address
 from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.envelope import Recipient
@@ -157,6 +159,108 @@ class MessageTests(PostOfficeTestCase):
         reply = self.hand_in(self.envelope("alice@example.org"), looping)
         self.assertEqual((reply.code, reply.enhanced), (554, "5.4.6"))
         self.assertEqual(len(self.entries()), 1)
+
+    def test_hops_of_the_standard(self) -> None:
+        """RFC 5321 §6.3: a hundred hops are no loop."""
+        hops = b"Received: by a.test; Mon, 1 Jan 2024 00:00:00 +0000\r\n" * 100
+        self.assertEqual(self.hand_in(self.envelope("alice@example.org"), hops + MESSAGE).code, 250)
+
+    def passed(self, message: bytes) -> bytes:
+        """What stands below our own Received field."""
+        for entry in self.entries():
+            self.now(self.queue.drop(entry.message.id))
+        self.assertEqual(self.hand_in(self.envelope("alice@example.org"), message).code, 250)
+        trace = re.match(rb"Received: from[^\r]*\r\n(?:\t[^\r]*\r\n)*", self.stored())
+        assert trace is not None
+        self.assertTrue(trace[0].endswith(b" +0000\r\n"), trace[0])
+        return self.stored()[trace.end() :]
+
+    def test_first_line_that_is_no_field(self) -> None:
+        """White space at the top would continue our own field; it gets a name, and stays."""
+        for line in (b" From: forged@x.test\r\n", b"\t; by mx.example.net\r\n", b" \r\n"):
+            self.assertEqual(self.passed(line + MESSAGE), b"X-Malformed-Line:" + line + MESSAGE)
+        self.assertEqual(self.passed(b" \r\n\r\nx\r\n"), b"X-Malformed-Line: \r\n\r\nx\r\n")
+        for message in (b"no field\r\n" + MESSAGE, b"\r\nx\r\n", b""):
+            self.assertEqual(self.passed(message), message)
+
+    def test_mbox_line(self) -> None:
+        """The separator of an mbox file is no part of a message (RFC 4155)."""
+        for line in (b"From carol Thu Jan  1 00:00:00 2026\r\n", b">From x\r\n", b"From  a:b\r\n"):
+            self.assertEqual(self.passed(line + MESSAGE), MESSAGE)
+            self.assertEqual(self.passed(line * 2 + MESSAGE), MESSAGE)
+            self.assertEqual(self.passed(line + b" " + MESSAGE), b"X-Malformed-Line: " + MESSAGE)
+            self.assertEqual(self.passed(MESSAGE + line), MESSAGE + line)
+        for header in (b"From : a@b.test\r\n\r\n", b"From:a@b.test\r\n\r\n", b"Fromage: x\r\n\r\n"):
+            self.assertEqual(self.passed(header), header)
+
+    def test_results_in_our_name(self) -> None:
+        """Whoever reads them trusts us, so none of them comes from outside (RFC 8601 §5)."""
+        body = b"Authentication-Results: mx.example.net; dkim=pass\r\n"
+        for claim in (
+            b"mx.example.net; dkim=pass header.d=bank.test",
+            b"MX.Example.NET;dkim=pass",
+            b"mx.example.net 1; none",
+            b"mx.example.net/1; none",
+            b"mx.example.net.; none",
+            b"mx.example.net",
+            b"(by (us)) mx.example.net (really); dmarc=pass",
+            b"\r\n\tmx.example.net;\r\n\tspf=pass\r\n smtp.mailfrom=x",
+            b"(a\r\n b)\r\n mx.example.net; none",
+            b'"mx.example.net"; none',
+            b'"mx\\.example.net" ; none',
+            b"(never ends mx.example.net; none",
+            b'"mx.example.net; none',
+        ):
+            for name in (b"Authentication-Results:", b"authentication-RESULTS \t: "):
+                for before, behind in ((b"", MESSAGE), (b"X: y\r\n", MESSAGE), (b"X: y\r\n", b"")):
+                    message = before + name + claim + b"\r\n" + behind + body
+                    if not behind:
+                        message = before + name + claim + b"\r\n\r\n" + body
+                        behind = b"\r\n"
+                    self.assertEqual(self.passed(message), before + behind + body, claim)
+
+    def test_results_of_others(self) -> None:
+        """What other servers found stays, as do the fields of a chain of trust (RFC 8617)."""
+        for field in (
+            b"Authentication-Results: mx.other.test; dkim=pass\r\n",
+            b"Authentication-Results: notmx.example.net; dkim=pass\r\n",
+            b"Authentication-Results: mx.other.test; x=y reason=mx.example.net\r\n",
+            b"Authentication-Results: (mx.example.net) mx.other.test; none\r\n",
+            b"Authentication-Results:\r\n",
+            b"Authentication-Results: ; none\r\n",
+            b"ARC-Authentication-Results: i=1; mx.example.net; none\r\n",
+            b"X: y\r\n Authentication-Results: mx.example.net; none\r\n",
+        ):
+            self.assertEqual(self.passed(field + MESSAGE), field + MESSAGE)
+
+    def test_signature_below_what_is_named(self) -> None:
+        """Nothing that is signed is touched."""
+        pem = generate_key(0)
+        key = SigningKey.from_pem(pem)
+        resolver = TableResolver(
+            {("s._domainkey.b.test", "TXT"): (f"v=DKIM1; k=ed25519; p={key.public_base64}",)}
+        )
+        field = sign(MESSAGE, key, domain="b.test", selector="s", now=self.clock.seconds())
+        for top in (b" x\r\n", b"From x\r\n", b"Authentication-Results: mx.example.net; none\r\n"):
+            self.passed(top + field + MESSAGE)
+            (verdict,) = self.now(verify(self.stored(), resolver, self.clock.seconds()))
+            self.assertIs(verdict.result, Result.PASS, verdict)
+
+    def test_alias_beyond_ascii(self) -> None:
+        """What leads from it to an ASCII address is not made 8-bit by our own trace."""
+        self.add_alias(self.domain, "\u00fcber", "x@elsewhere.test")
+        envelope = self.envelope("\u00fcber@example.org", is_utf8=True)
+        self.assertEqual(self.hand_in(envelope).code, 250)
+        self.assertTrue(self.stored().isascii())
+        self.assertFalse(self.entries()[0].message.is_8bit)
+
+    def test_8bit_is_what_is_seen(self) -> None:
+        """Not what was said of it: the next host has to be told the truth (RFC 6152 §3)."""
+        for content, declared in ((b"gr\xc3\xbc\xc3\x9fe\r\n", False), (b"hello\r\n", True)):
+            for entry in self.entries():
+                self.now(self.queue.drop(entry.message.id))
+            self.hand_in(self.envelope("alice@example.org", is_8bit=declared), MESSAGE + content)
+            self.assertEqual(self.entries()[0].message.is_8bit, not declared)
 
     def test_received_in_body(self) -> None:
         """Only the header counts hops."""

@@ -1,17 +1,19 @@
 """Tests of fe_mail.reception.submission: users send as themselves, completed and signed."""
 
+import email
+import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
+from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, sign, verify
 from fe_mail.message.headers import MAX_FIELDS
 from fe_mail.model.account import Alias
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.identity import Identity
-from fe_mail.model.queue import DeliveryState
+from fe_mail.model.queue import DeliveryState, QueuedMessage
 from fe_mail.model.status import Status
 from fe_mail.policy.limits import MAX_RECIPIENTS
 from fe_mail.policy.outbound import SubmissionFacts
@@ -248,6 +250,12 @@ class RightsTests(SubmissionTestCase):
         self.reception = self.make(max_recipients=len(many))
         self.assertEqual(self.submit(MAIL, *many).code, 250)
 
+    def test_recipients_of_the_standard(self) -> None:
+        """RFC 5321 §4.5.3.1.8: a hundred at least."""
+        self.assertGreaterEqual(MAX_RECIPIENTS, 100)
+        many = [f"r{number}@elsewhere.test" for number in range(100)]
+        self.assertEqual(self.submit(MAIL, *many).code, 250)
+
     def test_admins_have_no_limit(self) -> None:
         """The server admin's domain."""
         own = self.add_domain("admin.test", self.admin)
@@ -357,6 +365,238 @@ class ContentTests(SubmissionTestCase):
         for message in (b"", b"\r\n", b"\n\n", b"From", b"\x00" * 100, b"From: a\r\n" * 2000):
             self.assertEqual(self.submit(message).code // 100, 5)
         self.assertEqual(self.reception.octets_in_hand, 0)
+
+
+class SentTestCase(SubmissionTestCase):
+    """What was sent."""
+
+    def verdict(self) -> Result:
+        """Of the signature of the one message."""
+        public = SigningKey.from_pem(self.pem).public_base64
+        record = f"v=DKIM1; k=ed25519; p={public}"
+        resolver = TableResolver({("fe-1._domainkey.example.org", "TXT"): (record,)})
+        (verdict,) = self.now(verify(self.stored(), resolver, self.clock.seconds()))
+        return verdict.result
+
+    def sent(self, message: bytes, **more: Any) -> tuple[bytes, QueuedMessage]:
+        """The message behind our own fields, and what the queue knows of it; it is signed well."""
+        for entry in self.entries():
+            self.now(self.queue.drop(entry.message.id))
+        self.assertEqual(self.submit(message, **more).code, 250, message)
+        self.assertIs(self.verdict(), Result.PASS)
+        above = re.match(rb"Received: by[^;]*;\r\n\t.* \+0000\r\nDKIM-Signature: ", self.stored())
+        assert above is not None, self.stored()
+        signature = re.match(rb"[^\r]*\r\n(?:[ \t][^\r]*\r\n)*", self.stored()[above.end() :])
+        assert signature is not None
+        return self.stored()[above.end() + signature.end() :], self.entries()[0].message
+
+
+class FormTests(SentTestCase):
+    """What we pass on is valid."""
+
+    def test_refused(self) -> None:
+        """With the reason, and it costs nothing of the allowance."""
+        self.reception = self.make(daily_messages=1)
+        for top, reason in (
+            (b" x\r\n", "begins with white space"),
+            (b"\tSubject: x\r\n", "begins with white space"),
+            (b"no field\r\n", "no colon"),
+            (b"X: y\r\nno field\r\n", "no colon"),
+            (b"Cc : a@b.test\r\n", "followed by white space: Cc"),
+            (b"To: a@b.test\r\n", "more than one field of this name: To"),
+            (b"Subject: x\r\n", "more than one field of this name: Subject"),
+            (b"Date: x\r\nDate: y\r\n", "more than one"),
+            (b"Message-ID: <1@b>\r\nMessage-Id: <1@b>\r\n", "more than one"),
+            (b"Sender: x\r\nSender: y\r\n", "more than one"),
+            (b"References: " + b"x" * 2000 + b"\r\n", "too long"),
+        ):
+            reply = self.submit(top + MAIL)
+            self.assertEqual((reply.code, reply.enhanced), (550, "5.6.0"), top)
+            self.assertIn(reason, reply.text)
+        self.assertEqual(self.entries(), ())
+        self.assertEqual(self.submit().code, 250)
+
+    def test_mbox_line(self) -> None:
+        """It goes; what it would have hidden is judged all the same."""
+        for line in (b"From alice@example.org Mon Jan  1 00:00:00 2024\r\n", b">From x\r\n"):
+            raw, _ = self.sent(line + MAIL)
+            self.assertTrue(raw.startswith(b"From: Alice"), raw)
+            self.assertEqual(self.submit(line + b" x\r\n" + MAIL).code, 550)
+        self.assertEqual(self.submit(b"From : fan@example.org\r\n\r\nx\r\n").code, 550)
+
+    def test_identifiers(self) -> None:
+        """Date and Message-ID that are none are ours; the owner's list shows what was sent."""
+        header = b"Date: yesterday\r\nMessage-ID: none\r\n"
+        raw, message = self.sent(header + MAIL)
+        self.assertNotIn(b"yesterday", raw)
+        self.assertNotIn(b"none", raw)
+        self.assertIn(f"Message-ID: {message.message_id}\r\n".encode(), raw)
+        self.assertTrue(message.message_id.endswith("@example.org>"))
+        raw, message = self.sent(b"Message-ID: (c) <own@x.test> (d)\r\n" + MAIL)
+        self.assertEqual(message.message_id, "<own@x.test>")
+
+    def test_sender(self) -> None:
+        """Somebody else's goes, one's own stays (RFC 6409 §8.1)."""
+        for field in (
+            b"Sender: fan@example.org\r\n",
+            b"Sender: boss@bank.test\r\n",
+            b"Sender: user@localhost\r\n",
+            b"Sender: a@b.test, alice@example.org\r\n",
+            b"Sender: \r\n",
+            b"Sender: nonsense\r\n",
+        ):
+            self.assertNotIn(b"Sender", self.sent(field + MAIL)[0], field)
+        for field in (b"Sender: Alice+x@example.org\r\n", b'Sender: "alice"@EXAMPLE.org\r\n'):
+            self.assertTrue(self.sent(field + MAIL)[0].startswith(field))
+
+    def test_quoted_identity(self) -> None:
+        """The same address in quotes is the same address."""
+        mail = b'From: "Alice" <"alice"@example.org>\r\nSubject: x\r\n\r\nx\r\n'
+        self.sent(mail, sender='"alice"@example.org')
+        self.assertEqual(self.submit(mail, sender='"fan"@example.org').code, 553)
+
+    def test_results_in_our_name(self) -> None:
+        """None comes from a program of a user's (RFC 8601 §5)."""
+        raw, _ = self.sent(b"Authentication-Results: MX.example.net; none\r\n" + MAIL)
+        self.assertTrue(raw.startswith(b"From: "))
+
+    def test_8bit(self) -> None:
+        """It is encoded before it is signed, so that any host can carry it (RFC 6376 §5.3)."""
+        mail = MAIL + "Grüße\r\n".encode()
+        for declared in (False, True):
+            raw, message = self.sent(mail, is_8bit=declared, is_utf8=declared)
+            self.assertTrue(raw.isascii())
+            self.assertIn(b"Gr=C3=BC=C3=9Fe\r\n", raw)
+            self.assertIn(b"\r\nContent-Type: text/plain; charset=utf-8\r\n", raw)
+            self.assertFalse(message.is_8bit)
+
+    def test_long_lines(self) -> None:
+        """Those as well, in the header and in the body."""
+        header = b"References:" + b" <0123456789@example.org>" * 50 + b"\r\n"
+        raw, _ = self.sent(header + MAIL + b"x" * 5000 + b"\r\n.\r\n")
+        self.assertLess(max(map(len, raw.split(b"\r\n"))), 999)
+        body = email.message_from_bytes(raw).get_payload(decode=True)
+        self.assertEqual(body, b"Hello Bob\r\n" + b"x" * 5000 + b"\r\n.\r\n")
+
+    def test_utf8_header(self) -> None:
+        """Text and names as encoded words; an address that cannot be said so needs SMTPUTF8."""
+        header = "From: Älice <alice@example.org>\r\nSubject: Grüße\r\n"
+        raw, message = self.sent(f"{header}To: a@bücher.test\r\n\r\nx\r\n".encode())
+        self.assertTrue(raw.isascii())
+        self.assertEqual((message.is_8bit, message.is_utf8), (False, False))
+        raw, message = self.sent(f"{header}To: ü@b.test\r\n\r\nx\r\n".encode())
+        self.assertIn("To: ü@b.test\r\n".encode(), raw)
+        self.assertEqual((message.is_8bit, message.is_utf8), (True, True))
+
+    def test_signed_inside(self) -> None:
+        """8-bit content that is signed stays, and says so to the next host."""
+        mail = (
+            b"From: alice@example.org\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n"
+            b"--b\r\n\r\n\xc3\xbc\r\n--b\r\nContent-Type: application/x\r\n\r\n--b--\r\n"
+        )
+        raw, message = self.sent(mail)
+        self.assertIn(b"\r\n\r\n--b\r\n\r\n\xc3\xbc\r\n--b\r\n", raw)
+        self.assertTrue(message.is_8bit)
+
+    def test_big_and_8bit(self) -> None:
+        """What is done in a thread comes to the same."""
+        mail = MAIL + ("ü" * 30 + "\r\n").encode() * 20_000
+        self.assertGreater(len(mail), signing.OFFLOAD_OCTETS)
+        spooling = self.reception.begin(
+            self.envelope("b@x.test", sender="alice@example.org"), self.identity
+        )
+        self.now(spooling.write(mail))
+        self.assertEqual(self.now(spooling.finish()).code, 250)
+        self.assertTrue(self.stored().isascii())
+        self.assertIs(self.verdict(), Result.PASS)
+
+
+class ResentTests(SentTestCase):
+    """Somebody else's message on its way again (RFC 5322 §3.6.6)."""
+
+    ORIGINAL = (
+        b"Sender: s@elsewhere.test\r\nFrom: Carol <carol@elsewhere.test>\r\nMessage-ID: odd\r\n"
+        b"\r\nGr\xfc\xdfe " + b"x" * 2000 + b"\r\n"
+    )
+    OWN = b"Resent-From: Alice <alice@example.org>\r\nResent-To: bob@elsewhere.test\r\n"
+
+    def test_unchanged(self) -> None:
+        """Under our own fields, whose Date and Message-ID are added."""
+        raw, message = self.sent(self.OWN + b"Resent-Bcc: x@y.test\r\n" + self.ORIGINAL)
+        added, _, rest = raw.partition(self.OWN)
+        self.assertEqual(rest, self.ORIGINAL)
+        self.assertRegex(added, rb"\AResent-Date: .* \+0000\r\nResent-Message-ID: <.*>\r\n\Z")
+        self.assertTrue(message.is_8bit)
+        self.assertFalse(message.is_utf8)
+
+    def test_signature_of_the_author(self) -> None:
+        """It still holds, and so does what DMARC makes of it."""
+        pem = generate_key(0)
+        key = SigningKey.from_pem(pem)
+        now = self.clock.seconds()
+        field = sign(self.ORIGINAL, key, domain="elsewhere.test", selector="s", now=now)
+        self.assertEqual(self.submit(self.OWN + field + self.ORIGINAL).code, 250)
+        record = f"v=DKIM1; k=ed25519; p={key.public_base64}"
+        resolver = TableResolver({("s._domainkey.elsewhere.test", "TXT"): (record,)})
+        _ours, theirs = self.now(verify(self.stored(), resolver, now))
+        self.assertEqual((theirs.domain, theirs.result), ("elsewhere.test", Result.PASS))
+
+    def test_own_message(self) -> None:
+        """One's own, sent before, may be sent again."""
+        raw, _ = self.sent(self.OWN + MAIL)
+        self.assertIn(self.OWN + b"From: Alice", raw)
+
+    def test_resent_before(self) -> None:
+        """The first block counts, those of others below it stay."""
+        before = b"Received: by x.test; x\r\nResent-Sender: x@y.test\r\nResent-From: x@y.test\r\n"
+        raw, _ = self.sent(self.OWN + before + self.ORIGINAL)
+        self.assertTrue(raw.endswith(self.OWN + before + self.ORIGINAL))
+        self.assertEqual(self.submit(before + self.OWN + self.ORIGINAL).code, 550)
+
+    def test_not_ours(self) -> None:
+        """Who resends is who signed in; nobody else, and nobody unclear."""
+        for block in (
+            b"Resent-From: fan@example.org\r\n",
+            b"Resent-From: carol@elsewhere.test\r\n",
+            b"Resent-From: alice@example.org, carol@elsewhere.test\r\n",
+            b"Resent-From: alice@example.org\r\nResent-Sender: fan@example.org\r\n",
+            b"Resent-To: bob@elsewhere.test\r\n",
+            b"Resent-Sender: alice@example.org\r\n",
+            b"Resent-From:\r\n",
+        ):
+            for message in (self.ORIGINAL, MAIL):
+                self.assertEqual(self.submit(block + message).code, 550, block)
+        self.assertEqual(self.submit(self.ORIGINAL).code, 550)
+        self.assertEqual(self.entries(), ())
+
+    def test_no_neighbor_is_played(self) -> None:
+        """Our signature and SPF would prove such a message genuine (RFC 7489 §3.1)."""
+        self.add_domain("neighbor.test")
+        for author in (
+            *("fan@example.org", "nobody@example.org", "x@neighbor.test"),
+            *("boss@mail.example.org", "boss@org"),
+        ):
+            reply = self.submit(self.OWN + f"From: {author}\r\n\r\nx\r\n".encode())
+            self.assertEqual((reply.code, reply.enhanced), (550, "5.7.1"), author)
+            self.assertIn("only as it was signed here", reply.text)
+
+    def test_neighbor_signed_here(self) -> None:
+        """What a neighbor really sent may be resent as it is, and only as it is."""
+        fan, alice = self.fan, self.identity
+        self.identity = self.identity_of(fan)
+        mail = b"From: fan@example.org\r\nTo: alice@example.org\r\nSubject: x\r\n\r\nHello\r\n"
+        self.assertEqual(self.submit(mail, sender="fan@example.org").code, 250)
+        received = b"Return-Path: <fan@example.org>\r\n" + self.stored()
+        self.now(self.queue.drop(self.entries()[0].message.id))
+        self.identity = alice
+        self.assertEqual(self.submit(self.OWN + received).code, 250)
+        self.assertIn(self.OWN + b"Received: by", self.stored())
+        for old, new in ((b"Hello", b"Hallo"), (b"Subject: x", b"Subject: y"), (b"fan@", b"boss@")):
+            self.assertEqual(self.submit(self.OWN + received.replace(old, new)).code, 550, old)
+        self.update_domain(
+            dkim_private_key=self.keyring.protect(generate_key(0), "dkim"), dkim_selector="fe-2"
+        )
+        self.assertEqual(self.submit(self.OWN + received).code, 550)
 
 
 class ActionTests(SubmissionTestCase):

@@ -75,6 +75,44 @@ def drive(session: Session, parts: list[bytes]) -> list[Event]:
     return events
 
 
+class NameTests(SynchronousTestCase):
+    """What a peer calls itself (RFC 5321 §4.1.1.1, §4.1.4)."""
+
+    def test_any_name(self) -> None:
+        """On submission the name of a machine is whatever its owner called it."""
+        grammar = Grammar(hostname="mx.test", takes_any_name=True)
+        for name in (
+            "client.test",
+            "[192.0.2.1]",
+            "[::ffff:192.0.2.1]",
+            "Anna's MacBook (2)",
+            "B\u00fcro-PC",
+            "my_host.local.",
+            'a"b<c>,;@%',
+            "x" * 255,
+        ):
+            self.assertEqual(grammar.parse(f"EHLO {name}".encode()), Ehlo(name))
+            self.assertEqual(grammar.parse(f"helo {name}".encode()), Helo(name))
+        self.assertEqual(grammar.parse("EHLO B\u00fcro".encode("latin-1")), Ehlo("B\u00fcro"))
+
+    def test_no_name(self) -> None:
+        """None at all, an endless one, controls."""
+        grammar = Grammar(hostname="mx.test", takes_any_name=True)
+        for name in (b"", b" ", b"x" * 256, b"a\tb", b"a\x07b", b"\x80\x9f", b"a\xc2\x85"):
+            with self.assertRaises(CommandError):
+                grammar.parse(b"EHLO " + name)
+        with self.assertRaises(CommandError):
+            Grammar(hostname="mx.test", takes_any_name=True).parse(b"NOOP \xff")
+
+    def test_of_the_mx(self) -> None:
+        """Other servers have the names of hosts."""
+        grammar = Grammar(hostname="mx.test")
+        self.assertEqual(grammar.parse(b"EHLO my_host.local."), Ehlo("my_host.local."))
+        for name in (b"my host", b"B\xc3\xbcro", b"B\xfcro", b"<x>"):
+            with self.assertRaises(CommandError):
+                grammar.parse(b"EHLO " + name)
+
+
 def react(session: Session, event: Event) -> None:
     """What the conversation tells the session when everything is accepted."""
     if isinstance(event, Helo | Ehlo):

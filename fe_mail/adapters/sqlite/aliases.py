@@ -14,6 +14,7 @@ from fe_mail.ports.accounts import EPOCH_OF_THE_GONE, NOTHING, UNSETTLED_AT_ONCE
 
 __all__ = ["SQLiteAliases", "delete_aliases"]
 
+STORAGE_BATCH = 1_000  # aliases of one transaction
 _NOTE_UNSETTLED = "INSERT OR REPLACE INTO unsettled (alias_id, epoch, due_at) VALUES (?, ?, ?)"
 _CLAIMS = f"""
     SELECT {DOMAINS.columns}, owner_is_admin FROM domain_rows WHERE name = ?
@@ -65,6 +66,25 @@ class SQLiteAliases:
             return ALIASES.one(cursor, "id = ?", alias_id)
 
         return await self._file.change(work)
+
+    async def note_storage(self, used_octets: Mapping[AliasId, int]) -> None:
+        """What the mailboxes of all aliases use; only what changed is written."""
+        rows = await self._file.database.read(
+            lambda cursor: cursor.execute("SELECT id, storage_used FROM aliases").fetchall()
+        )
+        grown = [
+            (used, alias_id)
+            for alias_id, known in rows
+            if (used := used_octets.get(AliasId(alias_id), 0)) != known
+        ]
+        sql = "UPDATE aliases SET storage_used = ? WHERE id = ?"
+        for start in range(0, len(grown), STORAGE_BATCH):
+            batch = grown[start : start + STORAGE_BATCH]
+
+            def work(cursor: Cursor, batch: list[tuple[int, str]] = batch) -> None:
+                cursor.executemany(sql, batch)
+
+            await self._file.change(work)
 
     async def delete_alias(self, alias_id: AliasId) -> Alias:
         """Remove with credentials; returns what it was."""

@@ -23,9 +23,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fe_mail.adapters.batch import Batch, Results
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.mailbox import folders, messages
-from fe_mail.adapters.sqlite.mailbox.contents import Prepared, prepare
+from fe_mail.adapters.sqlite.mailbox.contents import Prepared, mark_reading, prepare
 from fe_mail.adapters.sqlite.mailbox.dream import Dream, Folders, known_folders
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
@@ -33,6 +34,7 @@ from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.adapters.sqlite.mailbox.upkeep import CHORES, Chore
 from fe_mail.adapters.threads import Threads
+from fe_mail.adapters.troubles import Watch
 from fe_mail.model.change import Change
 from fe_mail.model.errors import Corrupt, MailError, NotFound, Unavailable
 from fe_mail.model.ids import AliasId
@@ -66,6 +68,7 @@ class MailboxFile:
         threads: Threads,
         clock: IReactorTime,
         epoch: int = 0,
+        watch: Watch | None = None,
     ) -> None:
         self.alias_id = alias_id
         self.epoch = epoch  # which of the alias's mailboxes this is
@@ -74,13 +77,14 @@ class MailboxFile:
         self.handles = 0
         self.close_timer: IDelayedCall | None = None  # of the store
         self.limit_octets = 0
+        self._damaged: set[int] = set()  # contents that were told of
         self.used_octets = 0
         self._spool = spool
         self._bus = bus
         self._threads = threads
         self._clock = clock
         self._path = path
-        self._database = Database(path, SCHEMA, threads, key=mailbox_key)
+        self._database = Database(path, SCHEMA, threads, key=mailbox_key, watch=watch)
         # Mail that arrives together shares the hops of preparing and of writing.
         self._arrivals: Batch[NewMessage] = Batch(threads, _prepare_all, ARRIVALS_AT_ONCE)
         self._sealing_private = b""
@@ -133,11 +137,15 @@ class MailboxFile:
             self._upkeep_timer = None
         for running in tuple(self._background):
             await running
-        if self._sleep_timer is not None:
-            self._sleep_timer.cancel()
-            self._sleep_timer = None
-        self._is_closed = True
-        await self._database.close()
+        await self._door.acquire()  # whoever opens the connections now would leave them open
+        try:
+            if self._sleep_timer is not None:
+                self._sleep_timer.cancel()
+                self._sleep_timer = None
+            self._is_closed = True
+            await self._database.close()
+        finally:
+            self._door.release()
 
     def is_replaced(self) -> bool:
         """Has another process destroyed this mailbox, and maybe made a new one in its place?"""
@@ -161,7 +169,7 @@ class MailboxFile:
             if self._is_asleep:
                 if self._identity != _NO_FILE and self.is_replaced():
                     raise NotFound("There is no such mailbox.")  # nor may opening make one
-                await self._database.open()
+                await self._database.open(Opening.KEPT)
                 self._is_asleep = False
                 self._dream = None
                 self._used_at = self._clock.seconds()
@@ -213,28 +221,35 @@ class MailboxFile:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a snapshot."""
         now = self._clock.seconds()
+
+        def run(cursor: Cursor) -> tuple[T, set[int]]:
+            tx = Transaction(cursor, now, self.limit_octets)
+            return work(tx), tx.damaged
+
         try:
             await self._enter()
-            return await self._database.read(
-                lambda cursor: work(Transaction(cursor, now, self.limit_octets))
-            )
+            result, damaged = await self._database.read(run)
         finally:
             self._leave()
+        self._note_damage(damaged)
+        return result
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a transaction; when it is durable, say which folders changed."""
         now, limit = self._clock.seconds(), self.limit_octets
 
-        def run(cursor: Cursor) -> tuple[T, int, tuple[Change, ...]]:
+        def run(cursor: Cursor) -> tuple[T, int, tuple[Change, ...], set[int]]:
             tx = Transaction(cursor, now, limit)
             result = work(tx)
-            return result, tx.value("SELECT used_octets FROM mailbox"), self._changes(tx)
+            used = tx.value("SELECT used_octets FROM mailbox")
+            return result, used, self._changes(tx), tx.damaged
 
         try:
             await self._enter()
-            result, used, changes = await self._database.write(run)
+            result, used, changes, damaged = await self._database.write(run)
         finally:
             self._leave()
+        self._note_damage(damaged)
         if used != self.used_octets:
             self.used_octets = used
             self._spool.note_used(self.alias_id, used, self.epoch)
@@ -243,6 +258,18 @@ class MailboxFile:
         for change in changes:
             self._bus.publish(Change.topic(self.alias_id), change.payload())
         return result
+
+    def _note_damage(self, contents: set[int]) -> None:
+        """Once for each content; the others were answered."""
+        new = contents - self._damaged
+        self._damaged |= new
+        if new:
+            self._log.error(
+                "messages of mailbox {alias_id} are damaged: contents {contents}; restore the"
+                " mailbox, 'fe-mail verify' says what else is broken",
+                alias_id=self.alias_id,
+                contents=sorted(new),
+            )
 
     def _changes(self, tx: Transaction) -> tuple[Change, ...]:
         return tuple(
@@ -381,5 +408,6 @@ def fill_new(connection: apsw.Connection, now: float) -> bytes:
     tx.run("INSERT INTO mailbox VALUES (1, 0, 0, 0, ?, ?, ?, 0)", public, private, prefix)
     for name, use in DEFAULT_FOLDERS:
         folders.add(tx, name, special_use=use)
+    mark_reading(tx)
     connection.execute("COMMIT")
     return public

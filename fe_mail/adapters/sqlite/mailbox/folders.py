@@ -4,12 +4,14 @@ Folders: names, counts, and what a session needs to begin.
 Every parent of a folder has a row; one that was deleted while it had children stays as \\Noselect
 under a new id, and goes with its last child. Ids and UIDVALIDITY values are never used twice, so
 a name that is used again is never taken for the old folder. RFC 9051 §6.3.
+
+New folders are subscribed by the way, and that goes with them. A subscription that somebody asked
+for stays when its folder is deleted or gets another name (RFC 3501 §6.3.6): as a row that cannot
+be selected and has no children, which is a *name* and no folder.
 """
 
 from array import array
 from typing import Any
-
-import attrs
 
 from fe_mail.adapters.mailbox_rules import (
     FOLDERS_MAX,
@@ -38,19 +40,24 @@ __all__ = [
     "delete",
     "everything",
     "existing",
+    "exists",
     "named",
     "rename",
     "select",
     "status",
     "subscribe",
+    "subscriptions",
 ]
 
 _FOLDER = (
     "SELECT id, name, uidvalidity, special_use, subscribed, selectable,"
     " EXISTS (SELECT 1 FROM folder AS child"
-    " WHERE child.name > folder.name || '/' AND child.name < folder.name || '0'),"
+    " WHERE child.name > folder.name || '/' AND child.name < folder.name || '0'"
+    " AND child.selectable),"
     " (SELECT object_prefix FROM mailbox) FROM folder"
 )  # "0" is the character after "/"
+
+_UNSUBSCRIBED, _BY_THE_WAY, _ASKED_FOR = 0, 1, 2  # values of folder.subscribed
 
 
 def _value(row: tuple[Any, ...]) -> Folder:
@@ -68,13 +75,29 @@ def _value(row: tuple[Any, ...]) -> Folder:
 
 def everything(tx: Transaction) -> tuple[Folder, ...]:
     """All folders, INBOX first."""
-    found = map(_value, tx.rows(_FOLDER))
+    found = filter(_is_folder, map(_value, tx.rows(_FOLDER)))
     return tuple(sorted(found, key=lambda folder: folder_order(folder.name)))
+
+
+def subscriptions(tx: Transaction) -> tuple[str, ...]:
+    """All names that are subscribed, INBOX first."""
+    rows = tx.rows("SELECT name FROM folder WHERE subscribed")
+    return tuple(sorted((row[0] for row in rows), key=folder_order))
+
+
+def _is_folder(value: Folder) -> bool:
+    return value.selectable or value.has_children
 
 
 def _any(tx: Transaction, name: str) -> Folder | None:
     row = tx.row(f"{_FOLDER} WHERE name = ?", name)
-    return None if row is None else _value(row)
+    found = None if row is None else _value(row)
+    return found if found is not None and _is_folder(found) else None
+
+
+def exists(tx: Transaction, name: str) -> bool:
+    """Is there a folder of this name, selectable or not?"""
+    return _any(tx, name) is not None
 
 
 def named(tx: Transaction, name: str) -> Folder:
@@ -99,24 +122,44 @@ def existing(tx: Transaction, folder_id: int) -> Folder:
     return folder
 
 
-def add(tx: Transaction, name: str, special_use: str = "", selectable: bool = True) -> int:
+def add(
+    tx: Transaction,
+    name: str,
+    special_use: str = "",
+    selectable: bool = True,
+    subscribed: int = _BY_THE_WAY,
+) -> int:
     """A new folder with an id and a UIDVALIDITY that were never used before."""
+    subscribed = max(subscribed, _take_name(tx, name))
     uidvalidity = tx.value(
         "UPDATE mailbox SET last_uidvalidity = max(last_uidvalidity + 1, ?)"
         " RETURNING last_uidvalidity",
         int(tx.now),
     )
     folder_id: int = tx.value(
-        "INSERT INTO folder (name, uidvalidity, special_use, selectable, highest_modseq)"
-        " VALUES (?, ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO folder (name, uidvalidity, special_use, selectable, subscribed,"
+        " highest_modseq) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
         name,
         uidvalidity,
         special_use,
         int(selectable),
+        subscribed,
         tx.modseq(),
     )
     tx.touched.add((ChangeKind.FOLDER, folder_id))
     return folder_id
+
+
+def _take_name(tx: Transaction, name: str) -> int:
+    """The name is free for a folder now; how it was subscribed."""
+    sql = "DELETE FROM folder WHERE name = ? AND NOT selectable RETURNING subscribed"
+    return tx.value(sql, name) or _UNSUBSCRIBED
+
+
+def _leave_name(tx: Transaction, name: str, subscribed: int) -> None:
+    """The folder has gone; what was asked for stays."""
+    if subscribed == _ASKED_FOR:
+        add(tx, name, selectable=False, subscribed=subscribed)
 
 
 def check_new(tx: Transaction, names: tuple[str, ...]) -> None:
@@ -136,9 +179,10 @@ def add_parents(tx: Transaction, name: str) -> None:
 def _prune_parents(tx: Transaction, name: str) -> None:
     for parent in reversed(parents(name)):
         folder = _any(tx, parent)
-        if folder is None or folder.selectable or folder.has_children:
+        if folder is not None:
             return
-        tx.run("DELETE FROM folder WHERE id = ?", folder.id)
+        sql = "DELETE FROM folder WHERE name = ? AND NOT selectable AND subscribed < ?"
+        tx.run(sql, parent, _ASKED_FOR)
 
 
 def create(tx: Transaction, name: str, special_use: str = "") -> Folder:
@@ -151,8 +195,6 @@ def create(tx: Transaction, name: str, special_use: str = "") -> Folder:
     if use and tx.row("SELECT 1 FROM folder WHERE special_use = ?", use):
         raise AlreadyExists("Another folder has this special use.")
     check_new(tx, (*parents(name), name))
-    if old is not None:  # was only there for its children
-        tx.run("DELETE FROM folder WHERE id = ?", old.id)
     add_parents(tx, name)
     return existing(tx, add(tx, name, special_use=use))
 
@@ -168,12 +210,14 @@ def delete(tx: Transaction, name: str) -> None:
     if not folder.selectable:
         raise Invalid("The folder is only there for its children.", field="name")
     tx.run("DELETE FROM message WHERE folder_id = ?", folder.id)
-    tx.run("DELETE FROM folder WHERE id = ?", folder.id)
+    subscribed = tx.value("DELETE FROM folder WHERE id = ? RETURNING subscribed", folder.id)
     tx.modseq()
     tx.touched.add((ChangeKind.FOLDER, folder.id))
     remove_unused(tx)
     if folder.has_children:
-        add(tx, name, selectable=False)
+        add(tx, name, selectable=False, subscribed=subscribed)
+    else:
+        _leave_name(tx, name, subscribed)
     _prune_parents(tx, name)
 
 
@@ -187,25 +231,46 @@ def rename(tx: Transaction, old: str, new: str) -> None:
     if new.startswith(child_prefix(old)):
         raise Invalid("A folder cannot move below itself.", field="name")
     check_new(tx, parents(new))
-    below = tx.rows(
-        "SELECT id, name FROM folder WHERE name > ? || '/' AND name < ? || '0'", old, old
-    )
-    names = [(new, folder.id)]
-    names += [(folder_name(new + name[len(old) :]), child_id) for child_id, name in below]
+    rows = tx.rows(f"{_FOLDER} WHERE name > ? || '/' AND name < ? || '0'", old, old)
+    moving = [folder, *filter(_is_folder, map(_value, rows))]
+    names = [(each, folder_name(new + each.name[len(old) :])) for each in moving]
     add_parents(tx, new)
-    for name, folder_id in names:
-        tx.run("UPDATE folder SET name = ? WHERE id = ?", name, folder_id)
+    for each, name in names:
+        _rename_one(tx, each, name)
     _prune_parents(tx, old)
     tx.modseq()
     tx.touched.add((ChangeKind.FOLDER, folder.id))
 
 
+def _rename_one(tx: Transaction, folder: Folder, name: str) -> None:
+    asked = max(_BY_THE_WAY, _take_name(tx, name))
+    before = tx.value("SELECT subscribed FROM folder WHERE id = ?", folder.id)
+    subscribed = asked if before or asked == _ASKED_FOR else _UNSUBSCRIBED
+    sql = "UPDATE folder SET name = ?, subscribed = ? WHERE id = ?"
+    tx.run(sql, name, subscribed, folder.id)
+    _leave_name(tx, folder.name, before)
+
+
 def subscribe(tx: Transaction, name: str, subscribed: bool) -> None:
-    """Set the subscription. ``NotFound``."""
-    folder = _any(tx, wanted_folder(name))
-    if folder is None:
+    """Set the subscription; ``NotFound`` for a name that is neither a folder nor subscribed."""
+    if not subscribed:
+        _unsubscribe(tx, name)
+        return
+    sql = "UPDATE folder SET subscribed = ? WHERE name = ? RETURNING 1"
+    if not tx.rows(sql, _ASKED_FOR, wanted_folder(name)):
         raise NotFound("There is no such folder.")
-    tx.run("UPDATE folder SET subscribed = ? WHERE id = ?", int(subscribed), folder.id)
+
+
+def _unsubscribe(tx: Transaction, name: str) -> None:
+    """Nobody minds if it was not (RFC 3501 §6.3.7)."""
+    try:
+        name = wanted_folder(name)
+    except NotFound:
+        return
+    if exists(tx, name):
+        tx.run("UPDATE folder SET subscribed = ? WHERE name = ?", _UNSUBSCRIBED, name)
+    else:
+        _take_name(tx, name)
 
 
 def status(tx: Transaction, name: str) -> FolderStatus | None:
@@ -256,14 +321,10 @@ def select(tx: Transaction, name: str, flagsets: FlagSets) -> FolderView:
     )
 
 
-def claim_recent(tx: Transaction, view: FolderView) -> FolderView:
-    """The view, with only those messages \\Recent that nobody else claimed meanwhile."""
-    row = tx.row("SELECT recent_from FROM folder WHERE id = ?", view.folder.id)
-    if row is None:
+def claim_recent(tx: Transaction, folder_id: int, uidnext: int) -> int:
+    """What is below ``uidnext`` is \\Recent for nobody else; the first UID that nobody had."""
+    recent_from: int | None = tx.value("SELECT recent_from FROM folder WHERE id = ?", folder_id)
+    if recent_from is None:
         raise NotFound("The folder was deleted.")
-    tx.run(
-        "UPDATE folder SET recent_from = max(recent_from, ?) WHERE id = ?",
-        view.uidnext,
-        view.folder.id,
-    )
-    return attrs.evolve(view, recent_from=row[0])
+    tx.run("UPDATE folder SET recent_from = max(recent_from, ?) WHERE id = ?", uidnext, folder_id)
+    return recent_from

@@ -13,7 +13,7 @@ from fe_mail.adapters.sqlite.mailbox import contents, folders
 from fe_mail.adapters.sqlite.mailbox.contents import Prepared
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets, flagset_id, spelled
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
-from fe_mail.model.errors import AlreadyExists, NotFound, OverQuota
+from fe_mail.model.errors import AlreadyExists, Conflict, NotFound, OverQuota
 from fe_mail.model.mailbox import (
     Appended,
     Changes,
@@ -169,9 +169,12 @@ def _changed(before: frozenset[str], action: FlagAction, flags: frozenset[str]) 
     return before - flags if action is FlagAction.REMOVE else flags
 
 
-def copy(tx: Transaction, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+def copy(
+    tx: Transaction, folder_id: int, uids: Sequence[int], to: str, all_there: bool
+) -> CopyResult:
     """Copy with flags and dates."""
     folders.existing(tx, folder_id)
+    _check_there(tx, folder_id, uids, all_there)
     target = folders.named(tx, to)
     octets = tx.value(
         f"SELECT coalesce(sum(size_octets), 0) FROM message WHERE {_AMONG}",  # noqa: S608
@@ -212,9 +215,17 @@ def _present(tx: Transaction, folder_id: int, uids: Sequence[int]) -> list[int]:
     return present
 
 
-def move(tx: Transaction, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+def _check_there(tx: Transaction, folder_id: int, uids: Sequence[int], all_there: bool) -> None:
+    if all_there and len(_present(tx, folder_id, uids)) < len(set(uids)):
+        raise Conflict("Some messages are gone.")
+
+
+def move(
+    tx: Transaction, folder_id: int, uids: Sequence[int], to: str, all_there: bool
+) -> CopyResult:
     """Copy and expunge (RFC 6851); needs no quota."""
     folders.existing(tx, folder_id)
+    _check_there(tx, folder_id, uids, all_there)
     return _move(tx, folder_id, uids, folders.named(tx, to))
 
 
@@ -229,7 +240,7 @@ def rename_inbox(tx: Transaction, new: str) -> None:
     new = folder_name(new)
     folders.check_new(tx, (*parents(new), new))
     inbox = folders.named(tx, INBOX)
-    if tx.row("SELECT 1 FROM folder WHERE name = ?", new):
+    if folders.exists(tx, new):
         raise AlreadyExists("The folder exists already.")
     folders.add_parents(tx, new)
     target = folders.existing(tx, folders.add(tx, new))
@@ -276,7 +287,8 @@ def _removed(tx: Transaction, folder_id: int, uids: list[int]) -> ExpungeResult:
 def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> Changes:
     """What happened in the folder after ModSeq ``since``."""
     row = tx.row(
-        "SELECT highest_modseq, uidnext, vanished_horizon FROM folder WHERE id = ? AND selectable",
+        "SELECT highest_modseq, uidnext, recent_from, vanished_horizon FROM folder"
+        " WHERE id = ? AND selectable",
         folder_id,
     )
     if row is None:
@@ -286,7 +298,7 @@ def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> 
     uids, flagset_ids, modseqs = tx.columns(names, f"FROM message {after}", folder_id, since)
     vanished: list[int] = []
     present: list[int] | None = None
-    if since < row[2]:  # the list of what vanished is not complete any more
+    if since < row[3]:  # the list of what vanished is not complete any more
         (present,) = tx.columns(
             ("uid",), "FROM message WHERE folder_id = ? ORDER BY uid", folder_id
         )
@@ -297,6 +309,7 @@ def changes(tx: Transaction, folder_id: int, since: int, flagsets: FlagSets) -> 
     return Changes(
         modseq=row[0],
         uidnext=row[1],
+        recent_from=row[2],
         messages=tuple(zip(uids, flags, modseqs, strict=True)),
         vanished=tuple(vanished),
         present=None if present is None else tuple(present),

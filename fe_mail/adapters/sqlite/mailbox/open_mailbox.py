@@ -4,6 +4,8 @@
 
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from fe_mail.adapters.mailbox_rules import INBOX, check_size, folder_name, wanted_folder
 from fe_mail.adapters.sqlite.mailbox import fetching, folders, searching
 from fe_mail.adapters.sqlite.mailbox import messages as mail
@@ -11,7 +13,7 @@ from fe_mail.adapters.sqlite.mailbox.checking import broken_invariants
 from fe_mail.adapters.sqlite.mailbox.file import MailboxFile
 from fe_mail.adapters.sqlite.mailbox.records import SQLiteRecords
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
-from fe_mail.model.errors import Locked
+from fe_mail.model.errors import Locked, MailError, NotFound
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import (
     Appended,
@@ -96,8 +98,12 @@ class SQLiteOpenMailbox:
         else:
             await self._file.write(lambda tx: folders.rename(tx, old, new))
 
+    async def subscriptions(self) -> tuple[str, ...]:
+        """Every name that is subscribed, also of folders that are gone, INBOX first."""
+        return await self._file.read(folders.subscriptions)
+
     async def subscribe_folder(self, name: str, subscribed: bool) -> None:
-        """Set the subscription. ``NotFound``."""
+        """Set the subscription. ``NotFound`` for one of a folder that never was."""
         await self._file.write(lambda tx: folders.subscribe(tx, name, subscribed))
 
     async def select(self, name: str, claim_recent: bool = True) -> FolderView:
@@ -106,7 +112,17 @@ class SQLiteOpenMailbox:
         view = await file.read(lambda tx: folders.select(tx, name, file.flagsets))
         if not claim_recent or not view.recent:
             return view
-        return await file.write(lambda tx: folders.claim_recent(tx, view))
+        claimed = await self._claim(view.folder.id, view.recent_from, view.uidnext)
+        return attrs.evolve(view, recent_from=claimed)
+
+    async def _claim(self, folder_id: int, recent_from: int, uidnext: int) -> int:
+        """From which UID on nobody was quicker; a full disk must not keep people from reading."""
+        try:
+            return await self._file.write(lambda tx: folders.claim_recent(tx, folder_id, uidnext))
+        except NotFound:
+            raise
+        except MailError:
+            return recent_from
 
     async def append(self, name: str, messages: Sequence[NewMessage]) -> Appended:
         """Append all or none, in order. ``NotFound``, ``OverQuota``, ``TooBig``."""
@@ -138,13 +154,17 @@ class SQLiteOpenMailbox:
             lambda tx: mail.store_flags(tx, folder_id, uids, action, flags, unchanged_since)
         )
 
-    async def copy(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
-        """Copy with flags and dates, all or none. ``NotFound`` (target), ``OverQuota``."""
-        return await self._file.write(lambda tx: mail.copy(tx, folder_id, uids, to))
+    async def copy(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
+        """Copy with flags and dates, all or none. ``NotFound``, ``OverQuota``, ``Conflict``."""
+        return await self._file.write(lambda tx: mail.copy(tx, folder_id, uids, to, all_there))
 
-    async def move(self, folder_id: int, uids: Sequence[int], to: str) -> CopyResult:
+    async def move(
+        self, folder_id: int, uids: Sequence[int], to: str, all_there: bool = False
+    ) -> CopyResult:
         """Copy and expunge in one transaction (RFC 6851); needs no quota."""
-        return await self._file.write(lambda tx: mail.move(tx, folder_id, uids, to))
+        return await self._file.write(lambda tx: mail.move(tx, folder_id, uids, to, all_there))
 
     async def expunge(self, folder_id: int, uids: Sequence[int] | None = None) -> ExpungeResult:
         """Remove messages that have \\Deleted; with ``uids`` only among them (UID EXPUNGE)."""
@@ -159,13 +179,17 @@ class SQLiteOpenMailbox:
         file = self._file
         return await file.read(lambda tx: searching.search(tx, folder_id, key, file.flagsets))
 
-    async def changes(self, folder_id: int, since: int) -> Changes:
-        """What happened in the folder after ModSeq ``since``."""
+    async def changes(self, folder_id: int, since: int, claim_recent: bool = False) -> Changes:
+        """What happened in the folder after ModSeq ``since``; \\Recent as with ``select``."""
         file = self._file
         nothing = file.nothing_new(folder_id, since)
         if nothing is not None:
             return nothing
-        return await file.read(lambda tx: mail.changes(tx, folder_id, since, file.flagsets))
+        found = await file.read(lambda tx: mail.changes(tx, folder_id, since, file.flagsets))
+        if not claim_recent or found.recent_from >= found.uidnext:
+            return found
+        claimed = await self._claim(folder_id, found.recent_from, found.uidnext)
+        return attrs.evolve(found, recent_from=claimed)
 
     async def quota(self) -> Quota:
         """Octets used and allowed, kept incrementally."""
