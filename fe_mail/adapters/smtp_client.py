@@ -24,9 +24,9 @@ from typing import Any
 
 from OpenSSL.SSL import Connection as TLSConnection
 from OpenSSL.SSL import Context
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import (
     IDelayedCall,
     IOpenSSLClientConnectionCreator,
@@ -303,6 +303,8 @@ class SMTPExchange:
             factory = Factory.forProtocol(lambda: _Connection(self._clock, self._context, host))
             try:
                 connection = await self._endpoint(ip, port).connect(factory)
+            except ConnectingCancelledError:
+                raise CancelledError from None  # we were stopped
             except (ConnectError, OSError):
                 log.info("{host} [{ip}] does not answer", host=host, ip=ip, port=port)
                 continue

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Factory, Protocol
@@ -423,6 +423,24 @@ class ConnectionTests(SynchronousTestCase):
         self.assertTrue(self.transport.value().endswith(b"\r\n.\r\nQUIT\r\n"))
         self.host(b"221 bye")
         self.assertTrue(self.transport.disconnecting)
+
+    def test_cancelled(self) -> None:
+        """Stopped at any step, also while it connects: it is a stop, and no defect."""
+        attempt = Attempt(
+            reverse_path="", recipients=(OutboundRecipient(address="b@c.test"),), size_octets=1
+        )
+
+        async def never() -> BlobReader:
+            raise AssertionError
+
+        work = self.exchange.transmit("mx.there.test", ["192.0.2.1"], 25, attempt, never)
+        done = Deferred.fromCoroutine(work)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        done = self.start()
+        self.host(b"220 hi")
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
 
     def test_flood(self) -> None:
         """A host that sends replies without end is left."""
