@@ -50,7 +50,8 @@ class Recording:
     async def settle(self, work: Work, outcomes: tuple[Outcome, ...]) -> None:
         """What came of an attempt. It is durable, or waits, when this returns."""
         waits = self._conclusions.report_waits(work.claim, outcomes)
-        if any(waits) and self._waits and await self._is_told_with_others(work):
+        is_joined = any(waits) and self._waits and await self._is_told_with_others(work)
+        if is_joined and self._waits:  # a stop may have begun meanwhile
             outcomes = self._gather(work, outcomes, waits)
         if outcomes:
             await self._record([(work, outcomes)])

@@ -200,6 +200,31 @@ class TogetherTests(RunnerTestCase):
         self.successResultOf(stopping)
         self.assertEqual([len(one.deliveries) for one in self.entries()], [1])  # the report
 
+    def test_stop_meanwhile(self) -> None:
+        """A stop begins while it is asked what else is due."""
+        answers: list[Deferred[None]] = []
+        find = self.queue.find
+
+        async def later(which: Any) -> Any:
+            answers.append(Deferred())
+            await answers[-1]
+            return await find(which)
+
+        runner = self.start(concurrency=1)
+        self.put(*HOSTS)
+        self.run_for(1.0)
+        self.patch(runner._recording, "_is_more_under_way", lambda work: False)
+        patched = self.patch(self.queue, "find", later)
+        self.end(HOSTS[0])
+        stopping = Deferred.fromCoroutine(runner.stop())
+        for each in answers:
+            each.callback(None)
+        patched.restore()
+        self.assertEqual(self.states()[0], "f")
+        self.successResultOf(stopping)
+        left = [call.func.__module__ for call in self.clock.getDelayedCalls()]
+        self.assertEqual([name for name in left if name.startswith("fe_mail.queue")], [])
+
     def test_lost(self) -> None:
         """What another process took meanwhile is not told of here."""
         self.start()
