@@ -258,9 +258,13 @@ class DroppedTests(ExchangeCase):
             (reply,) = transmission.replies
             self.assertEqual((reply.code, reply.enhanced, reply.said), (451, "4.4.2", ""))
             self.assertFalse(transmission.is_session_refused)
-            self.assertEqual(transmission.tls, "")
+            self.tls_is(transmission.tls)
 
         return ensureDeferred(scenario())
+
+    def tls_is(self, tls: str) -> None:
+        """It was in clear."""
+        self.assertEqual(tls, "")
 
     def test_closing(self) -> "Deferred[None]":
         """421 in the transaction: its text is kept, and another host may be tried."""
@@ -272,6 +276,39 @@ class DroppedTests(ExchangeCase):
             self.assertTrue(transmission.is_session_refused)
 
         return ensureDeferred(scenario())
+
+
+class DroppingTLS(Dropping):
+    """The same under TLS."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """STARTTLS first."""
+        if data.startswith(b"EHLO") and not self.transport.TLS:
+            self.transport.write(b"250-there.test\r\n250 STARTTLS\r\n")
+        elif data.startswith(b"STARTTLS"):
+            self.transport.write(b"220 go\r\n")
+            self.transport.startTLS(self.factory.context)  # type: ignore[union-attr]
+        else:
+            super().dataReceived(data)
+
+
+class DroppedTLSTests(DroppedTests):
+    """Whatever is asked of a connection that is gone, TLS or not."""
+
+    def setUp(self) -> None:
+        """A host with a certificate."""
+        super().setUp()
+        self.factory.protocol = DroppingTLS
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        make_self_signed(directory, ["mx.there.test"])
+        certificates = CertificateDirectory(directory)
+        certificates.load()
+        self.factory.context = certificates  # type: ignore[attr-defined]
+
+    def tls_is(self, tls: str) -> None:
+        """It was encrypted."""
+        self.assertTrue(tls.startswith("TLSv1."), tls)
 
 
 class ConnectionTests(SynchronousTestCase):

@@ -173,6 +173,27 @@ class BouncesTests(PostOfficeTestCase):
         self.assertIn("Final-Recipient: rfc822; c@far.test", fields)
         self.assertNotIn("b@far.test", fields)
 
+    def test_many_for_somebody_outside(self) -> None:
+        """The proven sender of a message to very many is told of all in one report."""
+        targets = [Target(courier="forward", address=f"hidden@h{n}.test") for n in range(200)]
+        message = self.message(
+            reverse_path="carol@elsewhere.test", source="mx", is_sender_proven=True
+        )
+        claim = self.claim_on(message, *targets[:1], recipient="r@example.org")
+        many = [
+            (attrs.evolve(claim.delivery, recipient=f"r{n}@example.org", target=target), FAILED)
+            for n, target in enumerate(targets)
+        ]
+        made = self.now(self.bounces.failed(claim, many))
+        report = self.parsed(made)
+        assert isinstance(made, Acceptance)
+        self.assertEqual([one.target.address for one in made.deliveries], ["carol@elsewhere.test"])
+        text = report.as_string()
+        self.assertEqual(text.count("Final-Recipient: rfc822; r"), 200)
+        self.assertNotIn("hidden", text)
+        raw = self.now(self.queue.read_body(made.message))
+        self.assertLessEqual(max(map(len, raw.split(b"\r\n"))), 998)
+
     def test_target(self) -> None:
         """A hosted sender gets it here, others by their hosts."""
         report = self.failed()
