@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     password.add_argument(
         "--override", action="store_true", help="begin with an EMPTY mailbox; the old mail is gone"
     )
-    route = areas.add_parser("route", help="where does this address go?")
-    route.add_argument("address")
+    route = areas.add_parser("route", help="where does this address go? Or: what leads nowhere?")
+    route.add_argument("address", nargs="?", help="without it, everything that leads nowhere")
     verify = areas.add_parser(
         "verify", help="check that every store is there and whole; changes nothing"
     )
@@ -98,6 +98,11 @@ def _domain(areas: Any) -> None:
     add = actions.add_parser("add")
     add.add_argument("name")
     add.add_argument("--user", help="e-mail of the account; the first admin by default")
+    add.add_argument(
+        "--catchall",
+        metavar="ADDRESS",
+        help="where every other address goes, or none; the account's address by default",
+    )
     actions.add_parser("list")
     records = actions.add_parser("records", help="DNS records to publish")
     records.add_argument("name")

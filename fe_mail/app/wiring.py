@@ -23,6 +23,7 @@ from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.links import Links
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.notices import MailLimits
+from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import ServerHost, Site
@@ -52,8 +53,10 @@ from fe_mail.app.config import Config
 from fe_mail.app.edge_table import TABLE
 from fe_mail.app.manifest import OF_THE_KEY, STORES, Inventory, Manifest
 from fe_mail.errands import Errands
+from fe_mail.mailauth.srs import SRS
 from fe_mail.model.errors import AuthenticationFailed, MailError, NoSpace, Unavailable
 from fe_mail.model.ids import AliasId
+from fe_mail.model.web import Reach
 from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.signing import OwnDomain, Signer
@@ -321,6 +324,7 @@ class Inside:
         self.resolver: Resolver = resolver or _resolver(reactor, config)
         self.site = make_site(config, is_demo=pretended is not None)
         accounts, keyring = stores.accounts, stores.keyring
+        self.srs = SRS([secret.encode() for secret in config.keys.srs], names.web_host)
         self.errands = Errands(reactor)
         self.failed_logins = FailedLogins(stores.journal, self.errands, reactor)
         self.login = Login(
@@ -330,7 +334,10 @@ class Inside:
             accounts,
             max_forwarded=config.limits.forwarded,
             own_hosts=(names.mx_host, names.smtp_host),
+            srs=self.srs,
+            clock=reactor,
         )
+        self.prospects = Prospects(accounts, self.router)
         self.users = Users(
             accounts,
             keyring,
@@ -362,6 +369,7 @@ class Inside:
             stores.bus,
             reactor,
             self.site,
+            router=self.router,
             run=stores.run_costly,
             ask_recipients=self.recipient_links.ask_new,
         )
@@ -402,9 +410,9 @@ class Inside:
         """Close the stores."""
         await self.stores.stop()
 
-    def http_client(self, *, allow_private: bool = False) -> HTTPPost:
-        """For URLs that users chose: it goes to public addresses only, unless allowed."""
-        return HTTPClient(self.clock, self.resolver, allow_private=allow_private)
+    def http_client(self) -> HTTPPost:
+        """For URLs that users chose."""
+        return HTTPClient(self.clock, self.resolver, reach=self.site.webhooks)
 
 
 def _resolver(reactor: Any, config: Config, max_cached: int = MAX_CACHED) -> DNSResolver:
@@ -434,6 +442,12 @@ def make_site(config: Config, *, is_demo: bool = False) -> Site:
         is_demo=is_demo,
         default_quota_octets=config.limits.quota_octets,
         max_forwarded=config.limits.forwarded,
+        webhooks=Reach(
+            ports=config.webhooks.ports,
+            networks=config.webhooks.networks,
+            own_addresses=config.operation.server_addresses,
+            own_hosts=(names.mx_host,),
+        ),
     )
 
 
