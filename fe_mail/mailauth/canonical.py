@@ -1,5 +1,5 @@
 """
-DKIM canonicalization, streaming for bodies.
+DKIM canonicalization and hashes, streaming for bodies.
 
 ``BodyHash`` takes a body in pieces of any size and keeps only its white space at the end, so a
 message of any size costs constant memory, and no call keeps other threads waiting for long.
@@ -10,8 +10,11 @@ RFC 6376 §3.4, §3.7.
 
 import hashlib
 import re
+from collections.abc import Sequence
 
-__all__ = ["BodyHash", "relaxed_field", "simple_field"]
+from fe_mail.message.headers import HeaderField
+
+__all__ = ["BodyHash", "header_hash", "relaxed_field", "simple_field"]
 
 _CHUNK_OCTETS = 1 << 16
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -35,6 +38,23 @@ def _squeeze(octets: bytes) -> bytes:
     while b"  " in octets:
         octets = octets.replace(b"  ", b" ")
     return octets
+
+
+def header_hash(
+    fields: Sequence[HeaderField], names: Sequence[bytes], relaxed: bool, signature_field: bytes
+) -> bytes:
+    """SHA-256 over the named fields, bottom up, and the signature itself (RFC 6376 §3.7)."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for field in fields:
+        by_name.setdefault(field.key, []).append(field.raw)
+    digest = hashlib.sha256()
+    for name in names:
+        if instances := by_name.get(name):
+            raw = instances.pop()
+            digest.update(relaxed_field(raw) if relaxed else simple_field(raw))
+    own = relaxed_field(signature_field) if relaxed else simple_field(signature_field)
+    digest.update(own.removesuffix(b"\r\n"))
+    return digest.digest()
 
 
 class BodyHash:
