@@ -1,4 +1,4 @@
-"""Tests of fe_mail.mailauth.signing, dkim, tags and canonical; dkimpy is the oracle in both directions."""
+"""Tests of fe_mail.mailauth: signing, dkim, tags, canonical; dkimpy is the oracle both ways."""
 
 import base64
 import hashlib
