@@ -48,6 +48,7 @@ UPKEEP_DELAY_SECONDS = 1.0
 UPKEEP_DELAY_MAX_SECONDS = 30.0
 SLEEP_SECONDS = 60.0
 _NO_FILE = (0, 0)
+TOLD_CONTENTS = 20  # of those that are damaged, in one line of the log
 ARRIVALS_AT_ONCE = 20
 
 T = TypeVar("T")
@@ -266,10 +267,11 @@ class MailboxFile:
         self._damaged |= new
         if new:
             self._log.error(
-                "messages of mailbox {alias_id} are damaged: contents {contents}; restore the"
-                " mailbox, 'fe-mail verify' says what else is broken",
+                "{count} messages of mailbox {alias_id} are damaged: contents {contents}; restore"
+                " the mailbox, 'fe-mail verify' says what else is broken",
+                count=len(new),
                 alias_id=self.alias_id,
-                contents=sorted(new),
+                contents=sorted(new)[:TOLD_CONTENTS],
             )
             if self._watch is not None:
                 self._watch.failed(Corrupt("Some of its messages cannot be read."))
