@@ -10,16 +10,14 @@ from types import MappingProxyType
 from fe_mail.accounts.dns_findings import Verdict, unknown_addresses
 from fe_mail.accounts.dns_records import DNSRecord
 from fe_mail.app.log import escape
-from fe_mail.app.verify import broken_invariants
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
 from fe_mail.model.address import normalize_domain, parse_address
-from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import NotFound
 from fe_mail.model.page import Query
 from fe_mail.model.queue import DUE_TOPIC, QueueEntry, QueueFilter
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "ask_password"]
 
 Options = argparse.Namespace
 UNTOLD = 3  # an exit code
@@ -31,7 +29,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
-def _ask_password(prompt: str) -> str:
+def ask_password(prompt: str) -> str:
+    """From the terminal without showing it, or a line of standard input."""
     if sys.stdin.isatty():
         return getpass.getpass(prompt + ": ")
     return sys.stdin.readline().rstrip("\n")
@@ -55,12 +54,12 @@ async def user(services: Inside, options: Options) -> int:
         )
     elif options.action == "add":
         made = await services.users.register(
-            options.email, _ask_password("Password"), is_by_operator=True
+            options.email, ask_password("Password"), is_by_operator=True
         )
         print(f"Added {made.email} ({made.group}).")
     elif options.action == "password":
         person = await accounts.user_by_email(options.email)
-        await services.users.set_password(person, _ask_password("New password"))
+        await services.users.set_password(person, ask_password("New password"))
         print("The password is changed.")
     else:
         person = await accounts.user_by_email(options.email)
@@ -243,7 +242,7 @@ async def password(services: Inside, options: Options) -> int:
     local, of = await _place(services, options.address)
     owner = await _owner(services, of)
     found = await services.aliases.get(owner, of, local)
-    current = _ask_password("Current password or recovery code") if options.current else ""
+    current = ask_password("Current password or recovery code") if options.current else ""
     made = await services.aliases.generate_password(
         owner, of, found, password=current, is_override=options.override
     )
@@ -356,29 +355,6 @@ def _print_entry(entry: QueueEntry) -> None:
         print(f"Next:        {_moment(each.next_attempt_at)}\nLast status: {each.last_status}")
 
 
-async def verify(services: Inside, options: Options) -> int:
-    """``fe-mail verify``: exit 1 when something is broken."""
-    problems = await broken_invariants(services.stores)
-    for address in options.mailbox:
-        problems += await _inside_mailbox(services, address)
-    for problem in problems:
-        print(problem)
-    print(f"{len(problems)} problems." if problems else "Every invariant holds.")
-    return 1 if problems else 0
-
-
-async def _inside_mailbox(services: Inside, address: str) -> list[str]:
-    """What is broken behind the key of one mailbox."""
-    identity = await services.login.authenticate(
-        address, _ask_password(f"Password of {address}"), Peer(protocol="local"), "imap"
-    )
-    mailbox = await services.stores.mailboxes.unlock(identity.alias.id, identity.mailbox_key)
-    try:
-        return [f"mailbox {address}: {text}" for text in await mailbox.check()]
-    finally:
-        mailbox.close()
-
-
 COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "user": user,
     "domain": domain,
@@ -388,5 +364,4 @@ COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "route": route,
     "queue": queue,
     "unlock": unlock,
-    "verify": verify,
 }

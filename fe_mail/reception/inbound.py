@@ -24,7 +24,7 @@ from fe_mail.message.opening import opened
 from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
-from fe_mail.model.errors import Invalid, MailError, TooBig
+from fe_mail.model.errors import Corrupt, Invalid, MailError, NoSpace, TooBig
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
 from fe_mail.model.queue import Target
@@ -237,7 +237,9 @@ class _InboundSpooling:
             return await self._accept()
         except MailError as error:
             status = status_for(error)
-            tell = log.info if status.is_permanent else log.warn  # temporary: ours to mend
+            # Temporary: ours to mend. What is wrong with a store is told once, by itself.
+            is_told = status.is_permanent or isinstance(error, NoSpace | Corrupt)
+            tell = log.info if is_told else log.warn
             tell("{message_id} not taken: {reason}", message_id=self._id, reason=error.message)
             return status
         except Exception:

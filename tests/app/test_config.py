@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import fe_mail.app
-from fe_mail.app.config import Config, ConfigError, describe, example, load, read_env
+from fe_mail.app.config import Config, ConfigError, describe, example, load
 from fe_mail.app.demo_settings import demo_environment
 from fe_mail.app.edge_table import edges
+from fe_mail.app.env_file import read_env
 from fe_mail.app.variables import variables
 
 GOOD = "a" * 32
@@ -24,21 +25,48 @@ class ReadEnvTests(SynchronousTestCase):
     def test_forms(self) -> None:
         """Quotes, comments, blank lines, export and blanks around the sign."""
         values, problems = read_env(
-            "# comment\n\nA=1\nexport B = two # why\nC='three # four'\nD=\"\"\nE=x#y\n"
+            b"# comment\n\nA=1\nexport B = two # why\nC='three # four'\nD=\"\"\nE=x#y\n"
         )
         self.assertEqual(values, {"A": "1", "B": "two", "C": "three # four", "D": "", "E": "x#y"})
         self.assertEqual(problems, [])
 
     def test_nonsense_is_named_by_its_line(self) -> None:
         """A line that is no assignment is a problem, not an exception."""
-        _, problems = read_env("A=1\nwhat is this\n")
+        _, problems = read_env(b"A=1\nwhat is this\n")
         self.assertEqual(problems, ["Line 2 of .env is not of the form NAME=value."])
 
-    @given(st.text(max_size=300))
+    def test_as_editors_save_it(self) -> None:
+        """A byte order mark and other line ends change nothing; text may be of any script."""
+        for end in ("\n", "\r\n", "\r"):
+            text = end.join(("A=1", "", "B='Blå mail' # post", "C=x\u2028y", ""))
+            for mark in (b"", b"\xef\xbb\xbf"):
+                values, problems = read_env(mark + text.encode())
+                self.assertEqual(problems, [])
+                self.assertEqual(values, {"A": "1", "B": "Blå mail", "C": "x\u2028y"})
+
+    def test_what_is_no_text(self) -> None:
+        """Named by its line; the other lines count."""
+        values, problems = read_env(b"A=1\nB=bl\xe5\n\0\0\0\nC=3\n", "/x/.env")
+        self.assertEqual(values, {"A": "1", "C": "3"})
+        self.assertEqual(
+            problems,
+            [
+                "Line 2 of /x/.env is not text in UTF-8.",
+                "Line 3 of /x/.env holds NUL octets, as after a crash.",
+            ],
+        )
+
+    def test_utf_16(self) -> None:
+        """Said once, not for every line."""
+        for codec in ("utf-16-le", "utf-16-be"):
+            _, problems = read_env("\ufeffA=1\nB=2\n".encode(codec))
+            self.assertEqual(problems, [".env is written in UTF-16: save it as UTF-8."])
+
+    @given(st.binary(max_size=300))
     @settings(max_examples=100, deadline=None)
-    def test_never_raises(self, text: str) -> None:
-        """Any text gives values and problems."""
-        read_env(text)
+    def test_never_raises(self, octets: bytes) -> None:
+        """Any octets give values and problems."""
+        read_env(octets)
 
 
 class LoadTests(SynchronousTestCase):
@@ -126,6 +154,32 @@ class LoadTests(SynchronousTestCase):
         self.env("DOMAIN=example.org\nREDIS_HOST=x\nTURNSTILE_ENABLED=false\nSELF_HOSTED=true\n")
         self.assertEqual(self.load().names.domain, "example.org")
 
+    def test_unreadable_file(self) -> None:
+        """One sentence with the path, and none about what may stand in it."""
+        path = self.directory / ".env"
+        path.mkdir()
+        self.assertEqual(self.problems(), [f"{path} cannot be read: Is a directory."])
+        path.rmdir()
+        path.write_bytes(b"DOMAIN=bl\xe5.test\n")
+        self.assertEqual(self.problems(), [f"Line 1 of {path} is not text in UTF-8."])
+
+    def test_unwritable_file(self) -> None:
+        """Secrets that cannot be kept are not used."""
+        path = self.directory / ".env.new"
+        path.mkdir()
+        target = self.directory / ".env"
+        problems = self.problems(DOMAIN="example.org")
+        self.assertEqual(problems, [f"{target} cannot be written: Is a directory."])
+
+    def test_environment_of_other_octets(self) -> None:
+        """What is no UTF-8 in the environment is named, whatever reads the variable."""
+        for name in ("DOMAIN", "APP_NAME", "HELPER_ENCRYPTION_KEY", "SQLITE_STORAGE_PATH"):
+            value = b"bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5"
+            environ = {"DOMAIN": "a.test", name: value.decode("utf-8", "surrogateescape")}
+            self.assertIn(
+                f"{name} in the environment is not text in UTF-8.", self.problems(**environ)
+            )
+
     def test_secrets_are_made_once(self) -> None:
         """Written with mode 0600 behind what is there, and read again afterwards."""
         self.env("DOMAIN=example.org")
@@ -190,7 +244,7 @@ class DocumentationTests(SynchronousTestCase):
         text = "\n".join(
             line.removeprefix("#") for line in example().splitlines() if "# " not in line
         )
-        values, problems = read_env(text)
+        values, problems = read_env(text.encode())
         self.assertEqual((problems, set(values)), ([], set(variables())))
 
 
