@@ -25,6 +25,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.accounts.notices import MailLimits
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.sending_requests import SendingRequests
 from fe_mail.accounts.site import ServerHost, Site
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
@@ -339,6 +340,10 @@ class Inside:
             self.failed_logins,
             run=stores.run_costly,
         )
+        self.intake = Intake(stores.queue, stores.bus)
+        self.signer = Signer(keyring, reactor, stores.run)
+        self.catalogs = Catalogs()
+        self._write_to_people(hold)
         self.domains = Domains(
             accounts,
             keyring,
@@ -349,11 +354,8 @@ class Inside:
             stores.keygen,
             stores.bus,
             vantage or HostVantage(reactor, config.operation.server_addresses),
+            ask_to_send=self.sending_requests.ask,
         )
-        self.intake = Intake(stores.queue, stores.bus)
-        self.signer = Signer(keyring, reactor, stores.run)
-        self.catalogs = Catalogs()
-        self._write_to_people(hold)
         self.aliases = Aliases(
             accounts,
             keyring,
@@ -394,6 +396,7 @@ class Inside:
         self.recipient_links = RecipientLinks(
             accounts, stores.counters, keyring, links, mailer, limits, clock, **place
         )
+        self.sending_requests = SendingRequests(accounts, mailer, stores.counters, **place)
 
     async def start(self) -> None:
         """Open the stores."""
