@@ -2,6 +2,9 @@
 Domains of an account: add, change, remove, and check what the DNS says of them (``verifying``).
 
 Several accounts may claim one name; the TXT record decides (see ``claims``).
+
+Mail of a new domain goes to the address of its account. If that is an address of this very domain,
+it becomes a mailbox of it: a catch-all that leads to what only the catch-all takes is a circle.
 """
 
 import re
@@ -25,6 +28,7 @@ from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verif
 from fe_mail.accounts.zone_file import zone_file
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
+from fe_mail.model.address import display_address, folded, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
 from fe_mail.model.ids import AliasId, DomainId, new_id
 from fe_mail.model.page import Page, Query, every
@@ -107,16 +111,21 @@ class Domains:
         A new domain of the user with a DKIM key of its own.
 
         ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
+        Among these the user's own address may be one of the domain; it gets a mailbox.
         """
         domain_name = validation.domain_name(name)
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):
             recipients = validation.catchall_recipients(catchall)
+        own_name = _own_name(user, domain_name, recipients)
         await self._refuse_more(user, domain_name)
         domain = await self._add(user, domain_name, changes)
+        if own_name:
+            await self._accounts.add_alias(self._alias(user, domain, own_name, has_imap=True))
         if recipients and not domain.is_catchall_regex_disabled:
-            await self._accounts.add_alias(self._catchall(user, domain, recipients))
+            catch_all = self._alias(user, domain, "*", recipients=recipients)
+            await self._accounts.add_alias(catch_all)
         return await self._accounts.domain(domain.id)
 
     async def _refuse_more(self, user: User, name: str) -> None:
@@ -147,15 +156,24 @@ class Domains:
         domain = attrs.evolve(domain, **changes)  # type: ignore[arg-type]  # names were checked
         return await self._accounts.add_domain(domain)
 
-    def _catchall(self, user: User, domain: Domain, recipients: tuple[str, ...]) -> Alias:
+    def _alias(
+        self,
+        user: User,
+        domain: Domain,
+        name: str,
+        *,
+        recipients: tuple[str, ...] = (),
+        has_imap: bool = False,
+    ) -> Alias:
         now = self._clock.seconds()
         return Alias(
             id=AliasId(new_id(now)),
             domain_id=domain.id,
             user_id=user.id,
-            name="*",
-            labels=validation.labels((), "*"),
+            name=name,
+            labels=validation.labels((), name),
             recipients=recipients[: self._site.max_forwarded],
+            has_imap=has_imap,
             created_at=now,
             updated_at=now,
         )
@@ -270,12 +288,40 @@ class Domains:
         return await self._verifier.verify(domain_id, SERVER_CHECK_SECONDS)
 
 
+def _own_name(user: User, domain_name: str, recipients: tuple[str, ...]) -> str:
+    """
+    The alias that a catch-all of a new domain needs: the user's own address, if it leads there.
+
+    ``Invalid`` for other addresses of the domain: only the catch-all itself would take them.
+    """
+    found = ""
+    for recipient in map(parse_address, recipients):
+        if recipient.domain != domain_name:
+            continue
+        own = parse_address(user.email)
+        if (recipient.base, recipient.domain) != (own.base, own.domain):
+            raise Invalid(
+                Sentence(
+                    "%(address)s does not exist yet, so the catch-all would lead to itself. "
+                    "Give an address elsewhere, or add the domain without a catch-all first.",
+                    address=display_address(str(recipient)),
+                ),
+                field="catchall",
+                code="ALIAS_LEADS_NOWHERE",
+            )
+        found = own.base
+    try:
+        return found and validation.alias_name(found, domain_name)
+    except Invalid as error:
+        raise Invalid(error.sentence, field="catchall", code=error.code) from None
+
+
 def _entries(field: str) -> Callable[[object], object]:
     return lambda value: validation.entry_list(value, field)
 
 
 def _restricted(value: object) -> tuple[str, ...]:
-    return tuple(name.lower() for name in validation.split_list(value, "restricted_alias_names"))[
+    return tuple(folded(name) for name in validation.split_list(value, "restricted_alias_names"))[
         : validation.MAX_LIST_ENTRIES
     ]
 

@@ -98,6 +98,11 @@ def _domain(areas: Any) -> None:
     add = actions.add_parser("add")
     add.add_argument("name")
     add.add_argument("--user", help="e-mail of the account; the first admin by default")
+    add.add_argument(
+        "--catchall",
+        metavar="ADDRESS",
+        help="where every other address goes, or none; the account's address by default",
+    )
     actions.add_parser("list")
     records = actions.add_parser("records", help="DNS records to publish")
     records.add_argument("name")

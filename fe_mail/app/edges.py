@@ -32,7 +32,6 @@ from fe_mail.http.work import Work
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
-from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
@@ -67,9 +66,6 @@ class Edges:
         self._config: Config = inside.config
         self._tls = tls
         self._demo = demo
-        self._srs = SRS(
-            [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
-        )
         self._proxies = Proxies(self._config.web.trusted_proxies)
         self.memory = Budget()
         self._room = Room(self.inside.stores.run, self.memory)
@@ -139,7 +135,6 @@ class Edges:
             checks=check_table(inside.resolver),
             trusted=self._config.listen.proxy_networks,
             own_names=self._config.names.trusted,
-            srs=self._srs,
             hold=hold_reason if self._demo else None,
             memory=self.memory,
         )
@@ -223,6 +218,7 @@ class Edges:
             address_links=inside.address_links,
             recipient_links=inside.recipient_links,
             router=inside.router,
+            prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
             accounts=stores.accounts,
             counters=stores.counters,
@@ -321,7 +317,7 @@ class Edges:
         couriers: dict[str, Courier] = {
             "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
-            "forward": ForwardCourier(remote, self._srs, inside.clock),
+            "forward": ForwardCourier(remote, inside.srs, inside.clock),
             "webhook": webhook,
         }
         bounces = Bounces(

@@ -23,6 +23,7 @@ from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.links import Links
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.notices import MailLimits
+from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.sending_requests import SendingRequests
@@ -53,6 +54,7 @@ from fe_mail.app.config import Config
 from fe_mail.app.edge_table import TABLE
 from fe_mail.app.manifest import OF_THE_KEY, STORES, Inventory, Manifest
 from fe_mail.errands import Errands
+from fe_mail.mailauth.srs import SRS
 from fe_mail.model.errors import AuthenticationFailed, MailError, NoSpace, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.ports import HTTPPost, Resolver, Vantage
@@ -322,6 +324,7 @@ class Inside:
         self.resolver: Resolver = resolver or _resolver(reactor, config)
         self.site = make_site(config, is_demo=pretended is not None)
         accounts, keyring = stores.accounts, stores.keyring
+        self.srs = SRS([secret.encode() for secret in config.keys.srs], names.web_host)
         self.errands = Errands(reactor)
         self.failed_logins = FailedLogins(stores.journal, self.errands, reactor)
         self.login = Login(
@@ -331,7 +334,10 @@ class Inside:
             accounts,
             max_forwarded=config.limits.forwarded,
             own_hosts=(names.mx_host, names.smtp_host),
+            srs=self.srs,
+            clock=reactor,
         )
+        self.prospects = Prospects(accounts, self.router)
         self.users = Users(
             accounts,
             keyring,
@@ -363,6 +369,7 @@ class Inside:
             stores.bus,
             reactor,
             self.site,
+            router=self.router,
             run=stores.run_costly,
             ask_recipients=self.recipient_links.ask_new,
         )

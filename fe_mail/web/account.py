@@ -2,6 +2,7 @@
 
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.web.i18n import LANGUAGES, N_
+from fe_mail.web.notices import unpack_notice
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit
 
@@ -24,7 +25,9 @@ LEAVING = ("leave_password",)
 
 async def profile(visit: Visit) -> Result:
     """Name, address, language, password."""
-    return Page("account/profile.html", {"form": _shown(visit)})
+    _, asked = unpack_notice(visit.cookie("notice"))  # the address that it will have
+    warnings = await visit.services.prospects.of_account(visit.owner, asked)
+    return Page("account/profile.html", {"form": _shown(visit), "warnings": warnings})
 
 
 def _shown(visit: Visit) -> dict[str, object]:
@@ -44,7 +47,9 @@ async def change(visit: Visit) -> Result:
         return _again(visit, Invalid(error.sentence, "old_password"))
     except MailError as error:
         return _again(visit, error)
-    return Redirect("/my-account/profile", "address-asked" if is_asked else "profile-saved")
+    if is_asked:
+        return Redirect("/my-account/profile", "address-asked", visit.field("email"))
+    return Redirect("/my-account/profile", "profile-saved")
 
 
 def _again(visit: Visit, error: MailError) -> Page:

@@ -1,13 +1,20 @@
 """Aliases: the list, the form, the password, and where an address goes."""
 
+from collections.abc import Iterable
+
+import attrs
+
 from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.accounts.domains import is_admin
+from fe_mail.accounts.explaining import explain, sees
 from fe_mail.model.account import Alias, Domain, LogEntry
-from fe_mail.model.address import parse_address
+from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.model.route import Route
+from fe_mail.model.sentence import Sentence
 from fe_mail.web.i18n import N_
 from fe_mail.web.lists import Listing, listing_query
+from fe_mail.web.notices import unpack_notice
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit, account_path
 
@@ -54,6 +61,9 @@ async def index(visit: Visit, domain_id: str) -> Result:
         "listing": Listing(found, query),
         "asked": asked,
         "route": await _route(visit, domain, asked) if asked else None,
+        "may_see": sees(visit.owner),
+        "explain": explain,
+        "warnings": await _warnings(visit, domain, found.items),
     }
     return Page("aliases/index.html", values, part="aliases/table.html")
 
@@ -64,7 +74,19 @@ async def _route(visit: Visit, domain: Domain, asked: str) -> Route | None:
         address = parse_address(f"{asked.partition('@')[0]}@{domain.name}")
     except Invalid:
         return None
-    return await visit.services.router.route(address)
+    return await visit.services.router.route(address, claim=domain.id)
+
+
+async def _warnings(visit: Visit, domain: Domain, shown: Iterable[Alias]) -> list[Sentence]:
+    """What leads nowhere: of the domain, of the aliases on the page, and since the last change."""
+    prospects = visit.services.prospects
+    found = await prospects.of_new_domain(visit.owner, domain)
+    for alias in shown:
+        found += await prospects.ways_of(visit.owner, domain, alias)
+    _, about = unpack_notice(visit.cookie("notice"))
+    if about.endswith(f"@{domain.name}"):
+        found += await prospects.of_loss(visit.owner, about)
+    return list({str(sentence): sentence for sentence in found}.values())
 
 
 async def ask_new(visit: Visit, domain_id: str) -> Result:
@@ -140,13 +162,15 @@ async def edit(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """The form for an alias."""
     domain, alias = await _found(visit, domain_id, alias_id)
     failed = await visit.services.failed_logins.of_alias(alias.id)
-    return _form(visit, domain, alias, _as_form(alias), failed=failed)
+    page = _form(visit, domain, alias, _as_form(alias), failed=failed)
+    warnings = await visit.services.prospects.of_alias(visit.owner, domain, alias)
+    return attrs.evolve(page, values={**page.values, "warnings": warnings})
 
 
 def _as_form(alias: Alias) -> dict[str, object]:
     return {
         "name": alias.name,
-        "recipients": "\n".join(alias.recipients),
+        "recipients": "\n".join(map(display_address, alias.recipients)),
         "description": alias.description,
         "labels": ", ".join(alias.labels),
         "has_imap": "true" if alias.has_imap else "",

@@ -44,6 +44,10 @@ async def add(visit: Visit) -> Result:
         return Redirect(account_path("domains", known.name, "aliases"), "domain-known", known.name)
     except MailError as error:
         return visit.refused("domains/new.html", error)
+    mailbox = await visit.services.prospects.own_mailbox(domain, visit.owner.email)
+    if mailbox is not None:
+        path = account_path("domains", domain.name, "aliases", mailbox.name, "generate-password")
+        return Redirect(path, "domain-added-mailbox", mailbox.address)
     return Redirect(account_path("domains", domain.name), "domain-added", domain.name)
 
 
