@@ -191,13 +191,22 @@ async def _webhook_key(services: Inside, options: Options) -> int:
     if not options.new:
         print(await keys.key(of.id))
         return DONE
+    count = await _count_of_hooked(services, of)
     confirm(
         options,
-        f"The present key of {display_domain(of.name)} ends at once: whoever checks signatures "
-        "refuses what comes from then on, until he has the new one.",
+        f"The present key of {display_domain(of.name)} ends at once. "
+        f"Aliases that send mail to web addresses: {count}. Whoever checks "
+        "signatures there refuses it until he has the new key.",
     )
     print(await keys.replace(of.id))
     return DONE
+
+
+async def _count_of_hooked(services: Inside, of: Domain) -> int:
+    count = 0
+    async for alias in every(partial(services.stores.accounts.aliases, of.id)):
+        count += any("://" in recipient for recipient in alias.recipients)
+    return count
 
 
 async def _remove(services: Inside, options: Options) -> int:

@@ -3,7 +3,7 @@ The program ``fe-mail``: reads its words, opens the stores, runs one command, sa
 
 Exit codes: 0 done; 1 refused or, for ``verify`` and ``domain verify``, something is missing or
 wrong; 2 wrong usage or configuration, or nobody to ask and no ``--yes``; 3, for ``domain verify``:
-nothing is wrong, but not everything can be told. Who interrupts it sees 130.
+nothing is wrong, but not everything can be told; 130 interrupted, by a key or a signal.
 """
 
 import os
@@ -35,11 +35,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The console script."""
     for stream in (sys.stdout, sys.stderr):
         _let_nothing_fail(stream)
-    options = make_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if not all(_is_text(word) for word in words):
+        _refuse("What was typed is not UTF-8.")
+    options = make_parser().parse_args(words)
     if isinstance(options.command, Printout):
         sys.stdout.write(options.command.page())
     else:
-        react(lambda reactor: Deferred.fromCoroutine(_run(reactor, options)))
+        _react(options)
+
+
+def _is_text(word: str) -> bool:
+    """Octets that are no text arrive as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _react(options: Options) -> NoReturn:
+    """Run the reactor until the command has ended; a signal that stops it is no success."""
+    finished: list[bool] = []
+
+    async def work(reactor: Any) -> None:
+        try:
+            await _run(reactor, options)
+        finally:
+            finished.append(True)
+
+    try:
+        react(lambda reactor: Deferred.fromCoroutine(work(reactor)))
+    except SystemExit:
+        if finished:
+            raise
+    complain("Interrupted.")
+    raise SystemExit(INTERRUPTED)
 
 
 def _let_nothing_fail(stream: TextIO) -> None:

@@ -19,6 +19,8 @@ from fe_mail.app.cli.terminal import (
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import User
 from fe_mail.model.address import display_address
+from fe_mail.model.errors import Invalid
+from fe_mail.model.network import parse_ip
 from fe_mail.model.page import every
 
 __all__ = ["COMMANDS"]
@@ -97,6 +99,8 @@ async def _registration(services: Inside, options: Options) -> int:
 
 
 async def _unlock(services: Inside, options: Options) -> int:
+    if parse_ip(options.who) is None and "@" not in options.who:
+        raise Invalid(f"{options.who} is neither an address of somebody nor an IP address.")
     await services.login.lift(options.who)
     await services.users.lift(options.who)
     say(f"Failed logins of {options.who} are forgotten.")
