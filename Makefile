@@ -33,11 +33,14 @@ $(READY): requirements.lock setup.cfg
 	  || { echo "fe-mail needs Python 3.11 or later (PYTHON=... make chooses another)."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "Python cannot make virtual environments: install the package python3-venv."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	@echo "Preparing $(VENV): what fe-mail needs is fetched once, which takes a minute or two."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "Installing fe-mail itself."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  --config-settings editable_mode=compat -e .
-	touch $@
+	@touch $@
+	@echo "$(VENV) is ready."
 
 clean:             ## forget the environment and what tests left
 	rm -rf $(VENV) _trial_temp* build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

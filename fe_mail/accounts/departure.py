@@ -12,6 +12,7 @@ from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.users import Users
 from fe_mail.model.account import User
 from fe_mail.model.errors import Conflict, PermissionDenied
+from fe_mail.model.page import every
 from fe_mail.ports import AliasStore, Bus, MailboxStore, UserStore
 
 __all__ = ["Departure"]
@@ -31,6 +32,15 @@ class Departure:
         self._users = users
         self._aftermath = Aftermath(accounts, mailboxes, bus)
 
+    async def refuse_last_admin(self, user: User) -> None:
+        """``PermissionDenied`` for whom ``leave`` would refuse: better before the question."""
+        if user.group != "admin":
+            return
+        async for other in every(self._accounts.users):
+            if other.group == "admin" and other.id != user.id:
+                return
+        raise _last_admin()
+
     async def leave(self, user: User, password: str) -> None:
         """Delete the account. ``AuthenticationFailed``, ``RateLimited``, ``PermissionDenied``."""
         await self._users.confirm(user, password)
@@ -41,7 +51,11 @@ class Departure:
         try:
             gone = await self._accounts.delete_user(user.id, keeps_an_admin=True)
         except Conflict:
-            raise PermissionDenied(
-                "You are the only administrator of this server, so your account has to stay."
-            ) from None
+            raise _last_admin() from None
         await self._aftermath.follow(gone)
+
+
+def _last_admin() -> PermissionDenied:
+    return PermissionDenied(
+        "You are the only administrator of this server, so your account has to stay."
+    )

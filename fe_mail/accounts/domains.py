@@ -22,6 +22,7 @@ from fe_mail.accounts import validation
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
+from fe_mail.accounts.hosted_names import hosted_name
 from fe_mail.accounts.sending_requests import mark_as_decided
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
@@ -113,7 +114,7 @@ class Domains:
         ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
         Among these the user's own address may be one of the domain; it gets a mailbox.
         """
-        domain_name = validation.domain_name(name)
+        domain_name = hosted_name(name)
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):

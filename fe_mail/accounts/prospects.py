@@ -157,6 +157,14 @@ class Prospects:
         named = next((row.named for row in rows if row.domain.id == domain.id), None)
         return named if named and named.has_imap and not named.sealing_key else None
 
+    async def relying_told(self, reader: User, alias: Alias) -> list[Sentence]:
+        """The aliases that lead to one that may be removed."""
+        return [
+            Sentence("%(alias)s leads to it.", alias=_name(other))
+            async for _, other in self.relying_on(reader, alias.address)
+            if other.id != alias.id
+        ][:MAX_WARNINGS]
+
     async def relying_on(
         self, reader: User | None, address: str
     ) -> AsyncIterator[tuple[Domain, Alias]]:

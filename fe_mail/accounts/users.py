@@ -76,7 +76,7 @@ class Users:
         self._has_admin = False
 
     async def register(
-        self, email: str, password: str, locale: str = "en", *, is_by_operator: bool = False
+        self, email: str, password: str, locale: str = "", *, is_by_operator: bool = False
     ) -> User:
         """
         A new account; the first one of a server owns it.
@@ -96,7 +96,7 @@ class Users:
             email=address,
             password_hash=await self._keyring.hash_password(good),
             has_verified_email=is_by_operator,
-            locale=locale if locale in LOCALES else "en",
+            locale=locale if locale in LOCALES else "",
             created_at=now,
             updated_at=now,
             **self._token_fields(token),
@@ -312,7 +312,8 @@ def _words(email: str) -> tuple[str, ...]:
 
 
 def _locale(value: object) -> str:
-    if value not in LOCALES:
+    """A language, or none: then the browser decides."""
+    if value != "" and value not in LOCALES:
         raise Invalid("This language is not available.", field="locale")
     return str(value)
 

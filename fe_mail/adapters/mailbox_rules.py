@@ -7,8 +7,9 @@ mailbox saw it first (RFC 9051 §2.3.2 compares without case).
 """
 
 import datetime
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from fe_mail.model.errors import Invalid, NotFound, TooBig
 
@@ -28,6 +29,8 @@ __all__ = [
     "folder_name",
     "folder_order",
     "parents",
+    "searchable",
+    "searchable_lines",
     "special_use_name",
     "wanted_folder",
 ]
@@ -49,6 +52,14 @@ _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 _DAY_SECONDS = 86_400
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _ATOM = frozenset(map(chr, range(0x21, 0x7F))) - frozenset('(){%*"\\]')  # RFC 9051 §9
+# Normalizing holds up other threads, so it is done to pieces of this size.
+_PAGE_CHARACTERS = 1 << 16
+# Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties.txt).
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
 _WILDCARDS = frozenset("*%")  # RFC 9051 §5.1: should not be used, because LIST takes them
 
 
@@ -137,12 +148,57 @@ def check_size(sizes: Iterable[int]) -> int:
 
 
 def fold(text: str) -> str:
-    """Text as searching compares it: without case, composed (Unicode 3.13, D145)."""
+    """Text as lists are sorted and threads are found by: without case (Unicode 3.13, D145)."""
     if text.isascii():
         return text.lower().replace("\0", "\ufffd")
     text = text.encode("utf-8", "replace").decode()  # no lone surrogates
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     return folded.replace("\0", "\ufffd")
+
+
+def searchable(text: str) -> str:
+    """
+    Text as searching compares it: without case, without compatibility forms and what cannot be
+    seen (Unicode 3.13, D146; RFC 5051), all white space and line ends one space.
+    """
+    pieces: list[str] = []
+    is_parted = False  # what was added last ends in a space
+    for page in _pages(text):
+        folded = _compatible(page)
+        words = folded.split()
+        if folded[:1].isspace() and not is_parted:
+            pieces.append(" ")
+            is_parted = True
+        if words:
+            pieces.append(" ".join(words))
+            is_parted = folded[-1:].isspace()
+            pieces.append(" " if is_parted else "")
+    return "".join(pieces).replace("\0", "\ufffd")
+
+
+def searchable_lines(text: str) -> str:
+    """The like of header fields, one a line."""
+    return "\n".join(map(searchable, text.split("\n")))
+
+
+def _pages(text: str) -> Iterator[str]:
+    """The text in pieces that end behind white space, if there is any."""
+    start = 0
+    while len(text) - start > _PAGE_CHARACTERS:
+        end = start + _PAGE_CHARACTERS
+        space = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        end = space + 1 if space > start else end
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _compatible(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    text = text.encode("utf-8", "replace").decode()  # no lone surrogates
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", _IGNORABLE.sub("", folded))
 
 
 def day_of(seconds: float) -> int:

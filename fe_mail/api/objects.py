@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 DEFAULT_MAX_RECIPIENTS = 10
+DEFAULT_LOCALE = "en"  # for clients that know no "none chosen"
 
 _SENDING = ("dkim", "return_path", "dmarc")
 _ADMIN_ONLY = (
@@ -69,8 +70,8 @@ def user_object(user: User, default_quota_octets: int) -> dict[str, object]:
         "family_name": user.family_name,
         "avatar_url": "",
         "otp_enabled": False,
-        "locale": user.locale,
-        "last_locale": user.locale,
+        "locale": user.locale or DEFAULT_LOCALE,
+        "last_locale": user.locale or DEFAULT_LOCALE,
         "address_country": "None",
         "address_html": "",
         "has_newsletter": False,
@@ -262,6 +263,6 @@ def alias_account_object(
         "has_imap": alias.has_imap,
         "has_pgp": alias.has_pgp,
         "public_key": alias.public_key,
-        "locale": "en",
+        "locale": DEFAULT_LOCALE,
         "settings": settings_object(alias.settings),
     }

@@ -3,7 +3,8 @@ Demo mode: a domain, an admin, two mailboxes with a welcome message each, and ``
 
 Mail between hosted domains is delivered for real, through the MX and the queue (``demo_names``
 answers for the DNS). Mail for anybody else is held, but for programs on this machine.
-``demo.json`` is there only while the demo runs; ``accounts.json`` keeps its passwords between runs.
+``demo.json`` is there only while the demo runs; ``accounts.json`` keeps its passwords between runs,
+``ports.json`` its ports.
 """
 
 import json
@@ -17,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from fe_mail.app.config import Config
-from fe_mail.app.demo_settings import ACCOUNTS_NAME, ADMIN_EMAIL, DEMO_ALIASES, DEMO_DOMAIN
+from fe_mail.app.demo_settings import (
+    ACCOUNTS_NAME,
+    ADMIN_EMAIL,
+    DEMO_ALIASES,
+    DEMO_DOMAIN,
+    PORTS_NAME,
+)
 from fe_mail.app.edge_table import edges
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
@@ -149,6 +156,8 @@ def announce(config: Config, ports: Mapping[str, int], accounts: dict[str, Any])
             facts[name] = {"host": LOOPBACK, "port": ports[listener]}
     path = config.directory / FACTS_NAME
     _write(path, facts)
+    kept = {edge.name: config.listen.port(edge.name) for edge in edges() if edge.demo_port}
+    _write(config.directory / PORTS_NAME, kept)
     terminal = sys.__stdout__ or sys.stdout  # the table is for a person, not for the log
     print(_table(facts, path), file=terminal, flush=True)
 
@@ -166,6 +175,8 @@ def _table(facts: Mapping[str, Any], path: Path) -> str:
         f"              {bob['address']}     {bob['password']}",
         "  Ports       " + "   ".join(f"{name} {port}" for name, port in ports.items()),
         f"  All of it   {path}",
+        f"  Stop        Ctrl-C, or kill {os.getpid()}; mail, passwords and ports stay as they are",
+        f"  Forget      start again with --fresh (make: ARGS=--fresh), or remove {path.parent}",
         "",
     ]
     if "submission" in ports:

@@ -1,9 +1,16 @@
-"""The fixed facts of demo mode: names, accounts, and the ports that the table of edges wishes."""
+"""
+The fixed facts of demo mode: names, accounts, and ports.
 
+A demo keeps its ports: a mail program that was set up for one run finds the next at the same
+place. The first run takes those that the table of edges wishes, if they are free.
+"""
+
+import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
-from fe_mail.app.edge_table import edges
+from fe_mail.app.edge_table import Edge, edges
 
 __all__ = [
     "ACCOUNTS_NAME",
@@ -11,18 +18,23 @@ __all__ = [
     "DEMO_ALIASES",
     "DEMO_DIRECTORY",
     "DEMO_DOMAIN",
+    "PORTS_NAME",
     "demo_environment",
 ]
 
 DEMO_DOMAIN = "demo.test"
 DEMO_DIRECTORY = Path("var/demo")
 ACCOUNTS_NAME = "accounts.json"  # keeps the passwords between runs
+PORTS_NAME = "ports.json"  # and this the ports
+ANOTHER_DEMO = 10_000  # is so far away
+LAST_WISH = 32_768
 ADMIN_EMAIL = "admin@demo.test"
 DEMO_ALIASES = ("alice", "bob")
 
 
-def demo_environment() -> dict[str, str]:
-    """The variables of demo mode; a port that is taken is replaced by a free one."""
+def demo_environment(directory: Path) -> dict[str, str]:
+    """The variables of demo mode; a port that somebody else has is replaced by a free one."""
+    kept = _kept_ports(directory / PORTS_NAME)
     taken: set[int] = set()
     values = {
         "DOMAIN": DEMO_DOMAIN,
@@ -30,7 +42,7 @@ def demo_environment() -> dict[str, str]:
         "AUTH_BASIC_ENABLED": "false",
     }
     for edge in edges():
-        port = _free_port(edge.demo_port, taken) if edge.demo_port else 0
+        port = _free_port(_wishes(edge, kept), taken) if edge.demo_port else 0
         taken.add(port)
         values[edge.port_variable] = str(port)
         if port and edge.takes_endpoints:
@@ -40,8 +52,25 @@ def demo_environment() -> dict[str, str]:
     return values
 
 
-def _free_port(wish: int, taken: set[int]) -> int:
-    for candidate in (wish, *[0] * len(edges())):  # 0: any; it may give one of ours again
+def _wishes(edge: Edge, kept: Mapping[str, int]) -> tuple[int, ...]:
+    """Best first; after the kept one none that the system gives to outgoing connections."""
+    others = range(edge.demo_port, LAST_WISH, ANOTHER_DEMO)
+    return (kept.get(edge.name, edge.demo_port), *others)
+
+
+def _kept_ports(path: Path) -> Mapping[str, int]:
+    """Those of the run before; none if there was none, or somebody has damaged the file."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: port for name, port in found.items() if type(port) is int and 0 < port < 65_536}
+
+
+def _free_port(wishes: tuple[int, ...], taken: set[int]) -> int:
+    for candidate in (*wishes, *[0] * len(edges())):  # 0: any; it may give one of ours again
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

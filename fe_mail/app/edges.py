@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
@@ -220,6 +221,7 @@ class Edges:
             router=inside.router,
             prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
+            stakes=Stakes(stores.accounts, stores.mailboxes),
             accounts=stores.accounts,
             counters=stores.counters,
             clock=inside.clock,
@@ -234,6 +236,7 @@ class Edges:
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
             app_name=self._config.names.app_name,
+            domain="" if self._demo else self._config.names.domain,
             catalogs=self.inside.catalogs,
         )
 

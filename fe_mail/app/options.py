@@ -98,7 +98,7 @@ class Options(usage.Options):
         directory = Path(self["directory"] or DEMO_DIRECTORY).absolute()
         if self["fresh"]:
             shutil.rmtree(directory, ignore_errors=True)
-        return load(directory, demo_environment())
+        return load(directory, demo_environment(directory))
 
     def _choose_log(self) -> None:
         parent = self.parent

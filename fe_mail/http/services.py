@@ -12,6 +12,7 @@ from fe_mail.accounts.login import Login
 from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.ports import AliasStore, Counters
@@ -34,6 +35,7 @@ class Services:
     router: Router
     prospects: Prospects
     webhook_keys: WebhookKeys
+    stakes: Stakes
     accounts: AliasStore
     counters: Counters
     clock: IReactorTime

@@ -18,7 +18,7 @@ from fe_mail.imap.sections import FIELD
 __all__ = ["COMMON", "MAX_INDEXED_OCTETS", "are_common", "index_fields", "pick_indexed"]
 
 # What is stored says of a field only its place here: whoever changes the order, or adds a name,
-# has every message digested again (content.is_digested).
+# has every message digested again (message.digest.READING).
 COMMON: Final = (
     b"from to cc bcc subject date message-id in-reply-to references reply-to sender newsgroups "
     b"content-type content-transfer-encoding mime-version priority x-priority importance "

@@ -2,16 +2,19 @@
 Address lists in headers, tolerantly and strictly.
 
 ``parse_mailboxes`` reads anything into the entries that IMAP shows; broken input gives odd
-entries, never an exception. ``sole_author`` is for policy: it accepts exactly one From field
-with exactly one plain address, so that what is verified is what people see.
+entries, never an exception, and never an address that stands nowhere in the field: only what is
+written together, or with a dot between (RFC 5322 §4.4), becomes one half of an address. Words in
+front of one are a name. ``sole_author`` is for policy: it accepts exactly one From field with
+exactly one plain address, so that what is verified is what people see.
 
-RFC 5322 §3.4, §4.4 (obsolete routes); RFC 9051 §7.5.2 (address structure); RFC 6854 (groups).
+RFC 5322 §3.4, §4.4 (obsolete forms); RFC 9051 §7.5.2 (address structure); RFC 6854 (groups).
 """
 
 import re
 from collections.abc import Iterator, Sequence
 
 from fe_mail.message.headers import HeaderField, unfold
+from fe_mail.message.words import ENCODED_WORD
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.errors import Invalid
 from fe_mail.model.structure import Mailbox
@@ -28,6 +31,8 @@ __all__ = [
 MAX_ADDRESSES = 2_000
 # No more than this much of one address field is read.
 MAX_FIELD_OCTETS = 256 * 1024
+# Words of a name; of more of them the last ones are left out.
+MAX_WORDS = 2_000
 # A From field with one address and its name; read on the reactor's thread.
 MAX_AUTHOR_OCTETS = 8 * 1024
 
@@ -35,24 +40,32 @@ MAX_AUTHOR_OCTETS = 8 * 1024
 MISSING_MAILBOX = b"MISSING_MAILBOX"
 MISSING_DOMAIN = b"MISSING_DOMAIN"
 
+# Groups without a name must not hide what kind of token was found.
+_UNNAMED = re.compile(rb"(?<!\\)\((?!\?)")
 _TOKEN = re.compile(
-    rb'"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)\\?"?'
+    rb'(?P<apart>[\s)]+)?(?:"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)\\?"?'
     rb"|(?P<literal>\[[^\]]*\]?)"
+    rb"|(?P<encoded>%s)"
     rb"|(?P<special>[<>@,;:(])"
-    rb'|(?P<atom>[^\s"()\[<>@,;:]+)',
-    re.DOTALL,
+    rb'|(?P<atom>[^\s"()\[<>@,;:]+))' % _UNNAMED.sub(b"(?:", ENCODED_WORD.pattern),
+    re.DOTALL | re.ASCII,
 )
+# In an encoded word, where others may see an address or the end of one.
+_SPECIALS = re.compile(rb'["\[<>@,;:]')
 _PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 # Line ends that are no folding, and NUL.
 _STRAY = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t]|\Z)")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_Token = tuple[str, bytes]
+_Token = tuple[str, bytes, bool]
 
 
 def _tokens(value: bytes) -> Iterator[_Token]:
-    """(kind, text): ``quoted`` unescaped, ``literal``, ``special``, ``atom``, ``comment``."""
+    """
+    (kind, text, white space before it): ``quoted`` unescaped, ``literal``, ``special``, ``atom``,
+    ``encoded``, ``comment``.
+    """
     position = 0
-    while match := _TOKEN.search(value, position):
+    while match := _TOKEN.match(value, position):
         kind = match.lastgroup or "quoted"
         text = match[kind]
         position = match.end()
@@ -61,7 +74,7 @@ def _tokens(value: bytes) -> Iterator[_Token]:
             kind = "comment"
         elif kind == "quoted":
             text = _ESCAPE.sub(rb"\1", text)
-        yield kind, text
+        yield kind, text, match["apart"] is not None
 
 
 def _comment(value: bytes, start: int) -> tuple[int, bytes]:
@@ -72,6 +85,40 @@ def _comment(value: bytes, start: int) -> tuple[int, bytes]:
         if not depth:
             return match.end(), _ESCAPE.sub(rb"\1", value[start : match.start()]).strip()
     return len(value), value[start:].strip()
+
+
+class _Half:
+    """
+    One half of an address, or a phrase: words, of which those that are written together, or with
+    a dot between them, are one.
+    """
+
+    def __init__(self) -> None:
+        self.words: list[list[bytes]] = []
+        self._is_apart = True  # what comes next begins another word
+
+    def part(self) -> None:
+        """White space."""
+        self._is_apart = True
+
+    def add(self, text: bytes) -> None:
+        """A token: joined to the last word next to a dot, or around a dot that stands alone."""
+        word = self.words[-1] if self.words else [b""]
+        touches = not self._is_apart and (word[-1].endswith(b".") or text.startswith(b"."))
+        if word == [b"."] and len(self.words) > 1 and self._is_apart:
+            self.words.pop()
+            self.words[-1] += [b".", text]
+        elif self.words and touches:
+            word.append(text)
+        elif len(self.words) < MAX_WORDS:
+            self.words.append([text])
+        else:
+            self.words[-1] = [text]  # the one in front of an @ counts
+        self._is_apart = False
+
+    def texts(self) -> list[bytes]:
+        """Each word."""
+        return [b"".join(word) for word in self.words]
 
 
 class _ListReader:
@@ -88,43 +135,49 @@ class _ListReader:
         self._begin()
 
     def _begin(self) -> None:
-        self._words: list[bytes] = []  # of the phrase, or of the local part
-        self._domain: list[bytes] | None = None  # not None: an @ was seen
+        self._local = _Half()  # or the phrase, as long as no @ or < was seen
+        self._domain: _Half | None = None  # not None: an @ was seen
         self._angle = False
         self._closed = False
-        self._phrase: list[bytes] = []  # the words before <
+        self._name: list[bytes] = []  # what stands before <
+        self._phrase: list[bytes] = []  # the words before an address that has no <
+        # Addresses in front of this one, unless a < comes: then they are its name.
+        self._earlier: list[tuple[list[bytes], bytes, bytes]] = []
         self._route: list[bytes] = []
         self._comment = b""
         self._said = b""  # an address that stands where the name should
 
-    def feed(self, kind: str, text: bytes) -> None:
+    def feed(self, kind: str, text: bytes, is_apart: bool) -> None:
         """Take one token."""
+        half = self._local if self._domain is None else self._domain
+        if is_apart:
+            half.part()
         if kind == "special":
             self._special(text)
         elif kind == "comment":
             self._comment = text
         elif self._closed:
             self.is_clean = False  # text behind > means nothing to us
-        elif self._domain is None:
-            self._words.append(text)
         else:
-            self._domain.append(text)
+            if kind == "encoded" and _SPECIALS.search(text):
+                self.is_clean = False  # others see what is in it
+            half.add(text)
 
     def _special(self, text: bytes) -> None:
         if not self._is_expected(text):
             self.is_clean = False
-        if text == b"<" and not self._angle:
+        if text == b"<":
             self._open_angle()
         elif text == b">":
-            self._closed = self._closed or self._angle
+            self._close_angle()
         elif text == b"@" and not self._closed:
             self._at()
         elif self._angle and not self._closed and self._is_route() and text in b",:":
             self._take_route()
         elif text == b",":
             self.finish_entry()
-        elif text == b":" and not self._angle and self._domain is None and not self._in_group:
-            self._start_group()
+        elif text == b":":
+            self._colon()
         elif text == b";":
             self.finish_entry()
             self.end_group()
@@ -136,28 +189,82 @@ class _ListReader:
 
     def _open_angle(self) -> None:
         """Words before < are the name, also when an @ stands among them."""
-        self._phrase = self._words
+        if self._angle:
+            self._open_again()
+            return
+        words = self._local.texts()
         if self._domain is not None:
-            self._said = b" ".join(self._words) + b"@" + b"".join(self._domain)
-            self._phrase = [self._said]
-        self._words, self._domain, self._angle = [], None, True
+            self._said = b" ".join(words) + b"@" + b" ".join(self._domain.texts())
+            words = [self._said]
+        for phrase, local, domain in self._earlier:
+            self._name += [*phrase, local + b"@" + domain]
+        self._earlier = []
+        self._name += [*self._phrase, *words]
+        self._phrase, self._local, self._domain, self._angle = [], _Half(), None, True
+
+    def _open_again(self) -> None:
+        """A second <: the first was never closed, or what follows means nothing to us."""
+        if self._closed:
+            return
+        if self._domain is not None and self._domain.words:
+            self.finish_entry()
+            self._open_angle()
+        else:
+            self._local, self._domain = _Half(), None
+
+    def _close_angle(self) -> None:
+        if self._angle:
+            self._closed = True
+        elif self._domain is not None:  # one that was never opened parts what is around it
+            self.finish_entry()
+        else:
+            self._phrase += self._local.texts()
+            self._local = _Half()
 
     def _at(self) -> None:
-        if self._domain:
-            self._words += [b"@", *self._domain]  # in place: thousands of @ cost thousands
+        """The last word so far is the local part; a second @ begins another address."""
+        if self._domain is not None:
             self.is_clean = False
-        self._domain = []
+            self._second_at(self._domain)
+        if len(self._local.words) > 1 and not self._angle:
+            self._phrase += [b"".join(word) for word in self._local.words[:-1]]
+            del self._local.words[:-1]
+            self.is_clean = False
+        self._domain = _Half()
+
+    def _second_at(self, domain: _Half) -> None:
+        """``a@b c@d`` lacks a comma; ``a@b@c`` is no address at all, and stays in one piece."""
+        if len(domain.words) > 1:
+            local = b" ".join(self._local.texts())
+            self._earlier.append((self._phrase, local, b"".join(domain.words[0])))
+            self._phrase, self._local = [], _Half()
+            self._local.words = domain.words[1:]
+            if len(self.found) + len(self._earlier) >= MAX_ADDRESSES:
+                self._add_earlier()
+            return
+        if not self._local.words:
+            self._local.words.append([])
+        # In place: thousands of @ cost thousands.
+        self._local.words[-1] += [b"@", *(domain.words[0] if domain.words else ())]
 
     def _is_route(self) -> bool:
-        return not self._words and self._domain is not None
+        return not self._local.words and self._domain is not None
 
     def _take_route(self) -> None:
-        if self._domain:
-            self._route.append(b"@" + b"".join(self._domain))
+        if self._domain is not None and self._domain.words:
+            self._route.append(b"@" + self._domain.texts()[0])
         self._domain = None
 
-    def _start_group(self) -> None:
-        self.found.append(Mailbox(None, b" ".join(self._words), None))
+    def _colon(self) -> None:
+        """Begins a group, or parts what does not belong together."""
+        if self._angle or self._domain is not None or self._in_group:
+            self.is_clean = False
+            if self._angle and not self._closed and self._domain is None:
+                self._local = _Half()  # mailto:
+            elif self._domain is not None or not self._angle:
+                self.finish_entry()
+            return
+        self.found.append(Mailbox(None, b" ".join(self._local.texts()), None))
         self._in_group = True
         self._begin()
 
@@ -171,26 +278,37 @@ class _ListReader:
         """Make an entry of what was collected, if anything was."""
         if not self._is_one_address():
             self.is_clean = False
-        if self._angle and not self._words and self._domain is None:
-            self._add(self._phrase, b"", b"")
+        self._add_earlier()
+        words, phrase = self._local.texts(), self._name + self._phrase
+        domain = self._domain.texts() if self._domain is not None else []
+        if self._angle and not words and self._domain is None:
+            self._add(phrase, b"", b"")
         elif self._angle or self._domain is not None:
-            self._add(self._phrase, b"".join(self._words), b"".join(self._domain or ()))
-        elif len(self._words) == 1:
-            self._add([], self._words[0], b"")
-        elif self._words:  # several words without @ and < are more likely a name
-            self._add(self._words, b"", b"")
+            local = b" ".join(words) if len(words) < MAX_WORDS else b""
+            self._add(phrase, local, (domain or [b""])[0])
+        elif len(words) == 1 and not phrase:
+            self._add([], words[0], b"")
+        elif words or phrase:  # several words without @ and < are more likely a name
+            self._add(phrase + words, b"", b"")
         self._begin()
 
+    def _add_earlier(self) -> None:
+        for phrase, local, host in self._earlier:
+            self._add(phrase, local, host)
+        self._earlier = []
+
     def _is_one_address(self) -> bool:
-        words, domain = self._words, self._domain or ()
-        if len(words) != 1 or len(domain) != 1 or self._angle != self._closed:
+        """Exactly one word on either side of the @, each written in one piece."""
+        local = [text for word in self._local.words for text in word]
+        domain = [text for word in (self._domain or _Half()).words for text in word]
+        if len(local) != 1 or len(domain) != 1 or self._angle != self._closed:
             return False
-        address = words[0] + b"@" + domain[0]
+        address = local[0] + b"@" + domain[0]
         return not self._said or self._said.lower() == address.lower()
 
     def _add(self, phrase: list[bytes], local: bytes, domain: bytes) -> None:
         name = b" ".join(phrase) or self._comment or None
-        is_null = self._angle and not local and not domain and not self._domain
+        is_null = self._angle and not local and not domain and self._domain is None
         mailbox = local or (b"" if is_null else MISSING_MAILBOX)
         host = domain or (b"" if is_null else MISSING_DOMAIN)
         self.found.append(Mailbox(name, mailbox, host, b",".join(self._route) or None))
@@ -198,12 +316,13 @@ class _ListReader:
 
 def _read(value: bytes) -> _ListReader:
     reader = _ListReader()
-    for kind, text in _tokens(value[:MAX_FIELD_OCTETS]):
-        reader.feed(kind, text)
+    for token in _tokens(value[:MAX_FIELD_OCTETS]):
+        reader.feed(*token)
         if len(reader.found) >= MAX_ADDRESSES:
             break
     else:
-        reader.finish_entry()
+        if len(value) <= MAX_FIELD_OCTETS:  # else the last one may be half of an address
+            reader.finish_entry()
     reader.end_group()
     return reader
 
@@ -215,17 +334,18 @@ def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
 
 def plain_address(mailbox: Mailbox) -> Address:
     """The entry as an address. ``Invalid`` for group marks and whatever is no address."""
-    if not mailbox.mailbox or not mailbox.host:
+    local, host = mailbox.mailbox, mailbox.host
+    if not local or not host or local == MISSING_MAILBOX or host == MISSING_DOMAIN:
         raise Invalid("The address is incomplete.", code="INVALID_EMAIL")
     try:
-        local, host = mailbox.mailbox.decode("utf-8"), mailbox.host.decode("utf-8")
+        name, domain = local.decode("utf-8"), host.decode("utf-8")
     except UnicodeDecodeError:
         raise Invalid("The address is not valid UTF-8.", code="INVALID_EMAIL") from None
     try:
-        return parse_address(f"{local}@{host}")
+        return parse_address(f"{name}@{domain}")
     except Invalid:
-        escaped = local.replace("\\", "\\\\").replace('"', '\\"')
-        return parse_address(f'"{escaped}"@{host}')
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        return parse_address(f'"{escaped}"@{domain}')
 
 
 def sole_author(fields: Sequence[HeaderField]) -> Address:

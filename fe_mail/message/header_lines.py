@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from urllib.parse import quote_from_bytes
 
 from fe_mail.message.addresses import MAX_ADDRESSES, parse_mailboxes, plain_address
+from fe_mail.message.charsets import decode_octets
 from fe_mail.message.compose import (
     MAX_LINE_OCTETS,
     Correspondent,
@@ -18,7 +19,7 @@ from fe_mail.message.compose import (
     text_field,
 )
 from fe_mail.message.headers import HeaderField, header_fields
-from fe_mail.message.words import decode_octets, decode_words, encode_phrase
+from fe_mail.message.words import decode_words, encode_phrase
 from fe_mail.model.errors import Invalid, Malformed
 from fe_mail.model.structure import Mailbox
 

@@ -30,7 +30,8 @@ MAX_HEADER_OCTETS = 1 << 20
 # Fields beyond this many are not looked at (they stay in the message).
 MAX_FIELDS = 5_000
 
-_LINE_ENDS = re.compile(rb"[\r\n\x00]+")
+_FOLDING = re.compile(rb"\r*\n(?=[ \t])")
+_STRAY = re.compile(rb"[\r\n\x00]+")
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}\Z")
 
 
@@ -58,11 +59,15 @@ class HeaderField:
 
 
 def unfold(body: bytes) -> bytes:
-    """Remove folding (RFC 5322 §2.2.3), bare line ends and NUL, and trim."""
+    """
+    Remove folding (RFC 5322 §2.2.3) and trim.
+
+    Line ends that fold nothing, and NUL, become a space: what they part does not grow together.
+    """
     value = body.strip(b" \t\r\n")
     if b"\n" not in value and b"\r" not in value and b"\0" not in value:
         return value
-    return _LINE_ENDS.sub(b"", value).strip(b" \t")
+    return _STRAY.sub(b" ", _FOLDING.sub(b"", value)).strip(b" \t")
 
 
 def is_field_name(name: str) -> bool:

@@ -18,14 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from fe_mail.message.addresses import MISSING_DOMAIN, MISSING_MAILBOX, parse_mailboxes
+from fe_mail.message.charsets import decode_octets
 from fe_mail.message.dates import format_iso_date, parse_date
-from fe_mail.message.digest import MAX_TEXT_OCTETS, attachment_name
-from fe_mail.message.headers import HeaderField, field_values, first_value, header_fields
+from fe_mail.message.digest import MAX_TEXT_OCTETS, attachment_name, leaves, text_charset
+from fe_mail.message.headers import HeaderField, field_values, first_value
 from fe_mail.message.html import html_to_text
 from fe_mail.message.json_pieces import Buffer, JSONValue
-from fe_mail.message.scanner import scan
+from fe_mail.message.scanner import scan_message
 from fe_mail.message.transfer import decode_body, decoded_pieces
-from fe_mail.message.words import decode_octets, decode_words
+from fe_mail.message.words import decode_words
 from fe_mail.model.structure import Mailbox, Part
 
 __all__ = ["MAX_CONTENT_OCTETS", "parsed_message"]
@@ -44,34 +45,35 @@ _ADDRESS_FIELDS = {
 
 def parsed_message(raw: bytes, with_attachments: bool = True) -> dict[str, JSONValue]:
     """Everything; a field that the message does not have is left out."""
-    structure = scan(raw)
-    fields = header_fields(raw[: structure.body_start])
+    structure, headers = scan_message(raw)
+    fields = headers[0]
+    charset = text_charset(leaves(structure))
     contents = tuple(_contents(structure))
     parsed: dict[str, JSONValue] = {
-        "headers": _headers(fields),
+        "headers": _headers(fields, charset),
         "headerLines": [_header_line(field) for field in fields],
-        "subject": decode_words(first_value(fields, b"subject") or b""),
+        "subject": decode_words(first_value(fields, b"subject") or b"", charset),
     }
     for name, key in _ADDRESS_FIELDS.items():
         if values := field_values(fields, key):
-            parsed[name] = _addresses(values)
+            parsed[name] = _addresses(values, charset)
     parsed.update(_identification(fields))
     parsed.update(_texts(raw, [content.part for content in contents if content.is_text]))
     if with_attachments:
         attachments = [content for content in contents if not content.is_text]
-        parsed["attachments"] = _attachments(raw, attachments)
+        parsed["attachments"] = _attachments(raw, attachments, charset)
     return parsed
 
 
 # The header ------------------------------------------------------------------------------------
 
 
-def _headers(fields: Sequence[HeaderField]) -> dict[str, JSONValue]:
+def _headers(fields: Sequence[HeaderField], charset: str) -> dict[str, JSONValue]:
     """By lower-case name: text, or a list of texts where there are several fields."""
     found: dict[str, list[str]] = {}
     for field in fields:
         name = field.key.decode("ascii", "replace")
-        found.setdefault(name, []).append(decode_words(field.value))
+        found.setdefault(name, []).append(decode_words(field.value, charset))
     return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
 
 
@@ -94,7 +96,7 @@ def _identification(fields: Sequence[HeaderField]) -> Iterator[tuple[str, JSONVa
         yield "references", references[0] if len(references) == 1 else references
 
 
-def _addresses(values: Sequence[bytes]) -> dict[str, JSONValue]:
+def _addresses(values: Sequence[bytes], charset: str) -> dict[str, JSONValue]:
     """``value`` for programs, ``text`` and ``html`` for people."""
     entries: list[dict[str, JSONValue]] = []
     members: list[JSONValue] | None = None
@@ -103,22 +105,24 @@ def _addresses(values: Sequence[bytes]) -> dict[str, JSONValue]:
             members = None
         elif mailbox.host is None:
             members = []
-            entries.append({"name": decode_words(mailbox.mailbox or b""), "group": members})
+            entries.append(
+                {"name": decode_words(mailbox.mailbox or b"", charset), "group": members}
+            )
         elif members is not None:
-            members.append(_address(mailbox))
+            members.append(_address(mailbox, charset))
         else:
-            entries.append(_address(mailbox))
+            entries.append(_address(mailbox, charset))
     text = ", ".join(map(_shown, entries))
     return {"value": entries, "text": text, "html": html.escape(text)}
 
 
-def _address(mailbox: Mailbox) -> dict[str, JSONValue]:
+def _address(mailbox: Mailbox, charset: str) -> dict[str, JSONValue]:
     local = b"" if mailbox.mailbox == MISSING_MAILBOX else mailbox.mailbox or b""
     host = b"" if mailbox.host == MISSING_DOMAIN else mailbox.host or b""
     address = local + b"@" + host if host else local
     return {
         "address": address.decode("utf-8", "replace"),
-        "name": decode_words(mailbox.name or b""),
+        "name": decode_words(mailbox.name or b"", charset),
     }
 
 
@@ -162,19 +166,22 @@ def _texts(raw: bytes, parts: Sequence[Part]) -> dict[str, JSONValue]:
     for part in parts:
         octets = decode_body(raw, part.encoding, part.body_start, part.body_end, left)
         left -= min(left, part.size_octets)
-        charset = (part.param(b"charset") or b"utf-8").decode("ascii", "replace")
-        found[part.subtype].append(decode_octets(octets, charset))
+        charset = (part.param(b"charset") or b"").decode("ascii", "replace")
+        found[part.subtype].append(decode_octets(octets, charset).removeprefix("\ufeff"))
     page = "\n".join(found[b"html"])
     text = "\n".join(found[b"plain"]) if found[b"plain"] else html_to_text(page)
     return {"text": text, "html": page if found[b"html"] else False}
 
 
-def _attachments(raw: bytes, contents: Sequence[_Content]) -> list[JSONValue]:
+def _attachments(raw: bytes, contents: Sequence[_Content], charset: str) -> list[JSONValue]:
     octets = sum(content.part.size_octets for content in contents)
-    return [_attachment(raw, content, octets <= MAX_CONTENT_OCTETS) for content in contents]
+    with_content = octets <= MAX_CONTENT_OCTETS
+    return [_attachment(raw, content, with_content, charset) for content in contents]
 
 
-def _attachment(raw: bytes, content: _Content, with_content: bool) -> dict[str, JSONValue]:
+def _attachment(
+    raw: bytes, content: _Content, with_content: bool, charset: str
+) -> dict[str, JSONValue]:
     part = content.part
     pieces = functools.partial(decoded_pieces, raw, part.encoding, part.body_start, part.body_end)
     # What mailparser calls a checksum; nobody takes it for more.
@@ -186,7 +193,7 @@ def _attachment(raw: bytes, content: _Content, with_content: bool) -> dict[str, 
     disposition = part.disposition[0] if part.disposition else b"attachment"
     attachment: dict[str, JSONValue] = {
         "type": "attachment",
-        "filename": attachment_name(part) or None,
+        "filename": attachment_name(part, charset) or None,
         "contentType": (part.type + b"/" + part.subtype).decode("utf-8", "replace"),
         "contentDisposition": disposition.decode("utf-8", "replace"),
         "related": content.is_related,

@@ -5,21 +5,27 @@ Invariants: never raises, whatever the bytes; every offset lies inside the messa
 lie inside their parent, in order. A multipart always has parts and a message always has
 exactly one: what claims to be one and is not becomes a leaf (text/plain when its boundary is
 missing, application/octet-stream when a limit says stop), so nothing is ever lost to a reader.
-The time is linear: each level of nesting looks for its own delimiter once with ``bytes.find``.
+A delimiter belongs to the innermost multipart that has its boundary, so that multiparts which share
+one nest as their writer meant it. What claims to be a multipart or message and is encoded is none.
+The time is linear: each level of nesting looks for its own delimiter once with ``bytes.find``, and
+never beyond what ends the levels around it.
 
-RFC 2045 §5.2 (defaults), §6; RFC 2046 §5.1.1 (delimiters), §5.1.5 (digest), §5.2.1.
+RFC 2045 §5.2 (defaults), §6; RFC 2046 §5.1.1 (delimiters), §5.1.2 (nesting, truncation), §5.1.5
+(digest), §5.2.1.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 import attrs
 
 from fe_mail.message.envelope import parse_envelope
 from fe_mail.message.headers import HeaderField, header_bounds, header_fields
-from fe_mail.message.parameters import Params, parse_parameterized
+from fe_mail.message.parameters import Params, parse_list, parse_parameterized
+from fe_mail.message.transfer import canonical_encoding
 from fe_mail.model.structure import MessageEnvelope, Part
 
-__all__ = ["MAX_DEPTH", "MAX_PARTS", "scan", "scan_message"]
+__all__ = ["MAX_DEPTH", "MAX_PARTS", "Headers", "scan", "scan_message"]
 
 # Multiparts and messages inside each other; what is deeper stays one opaque part.
 MAX_DEPTH = 32
@@ -34,6 +40,12 @@ MAX_NEAR_DELIMITERS = 10_000
 _BLOCK = 1 << 16
 _STRIDE = 2 << 20
 _PADDING = b" \t\r"
+_TOKEN = rb"([!#$%&'*+\-.0-9^_`a-z{|}~]+)"  # RFC 2045 §5.1, in lower case
+_WORD = re.compile(_TOKEN)
+_TYPE = re.compile(rb"[^/\w]*" + _TOKEN + rb"/[^\w]*" + _TOKEN)
+_SLASH = re.compile(rb"\s*/\s*")
+_CONTENT_ID = re.compile(rb"<[^<>]*>")
+_ENCODED = frozenset({b"base64", b"quoted-printable", b"x-uuencode"})
 
 
 @attrs.frozen
@@ -45,6 +57,9 @@ class _Kind:
     params: Params = ()
 
 
+# The fields of each part, by ``Part.header_start``; those of the message itself by 0.
+Headers = Mapping[int, tuple[HeaderField, ...]]
+
 _OPAQUE = _Kind(b"application", b"octet-stream")
 _PLAIN = _Kind(b"text", b"plain", ((b"charset", b"us-ascii"),))
 _MESSAGE = _Kind(b"message", b"rfc822")
@@ -55,10 +70,29 @@ def scan(raw: bytes) -> Part:
     return scan_message(raw)[0]
 
 
-def scan_message(raw: bytes) -> tuple[Part, tuple[HeaderField, ...]]:
-    """The structure of a whole message, and the fields of its own header, which had to be read."""
+def scan_message(raw: bytes) -> tuple[Part, Headers]:
+    """The structure of a whole message, and all headers in it, which had to be read."""
     scanning = _Scan(raw)
-    return scanning.entity(0, len(raw), 0, _PLAIN), scanning.fields
+    return scanning.entity(0, 0, _PLAIN), scanning.headers
+
+
+@attrs.frozen
+class _End:
+    """Where a part ends, and why: a delimiter line, or nothing but the end of the message."""
+
+    at: int  # the line
+    body_end: int  # before the line end in front of it
+    following: int = -1  # where the next part begins; -1: there is none
+    epilogue: int = 0  # behind the line
+
+
+@attrs.define
+class _Boundary:
+    """The lines of one boundary; ``end`` is the next of them if it is known."""
+
+    dashes: bytes
+    end: _End | None = None
+    sought: int = 0  # no line begins before this one
 
 
 class _Scan:
@@ -67,40 +101,47 @@ class _Scan:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._parts = 0
-        self.fields: tuple[HeaderField, ...] = ()  # of the first header
+        self.headers: dict[int, tuple[HeaderField, ...]] = {}
+        self._open: list[_Boundary] = []  # of the multiparts around, the innermost last
+        self._end = _End(len(raw), len(raw))
+        self._level = 0  # of the multipart that the end belongs to; 0: the end of the message
         self._near_delimiters = 0
         self._newlines: list[int] = []  # before each block, counted when first needed
 
-    def entity(self, start: int, end: int, depth: int, default: _Kind) -> Part:
-        """The part whose header and body are ``start:end``."""
+    def entity(self, start: int, depth: int, default: _Kind) -> Part:
+        """The part that begins there. Afterwards ``_end`` is where it ends, and why."""
         self._parts += 1
-        body_start, is_whole = header_bounds(self._raw, start, end)
+        self._seek(start)
+        body_start, is_whole = header_bounds(self._raw, start, max(start, self._end.body_end))
         fields = header_fields(self._raw[start:body_start])
-        if self._parts == 1:
-            self.fields = fields
+        self.headers[start] = fields
         values = _content_values(fields)
+        encoding = _encoding(values.get(b"content-transfer-encoding"))
         kind = _content_type(values.get(b"content-type"), default) if is_whole else _OPAQUE
         children: tuple[Part, ...] = ()
         if kind.type == b"multipart":
-            kind, children = self._multipart(kind, body_start, end, depth)
-        elif kind.type == b"message" and kind.subtype in (b"rfc822", b"global"):
-            kind, children = self._message(kind, body_start, end, depth)
+            if self._is_shared(kind):  # then the line end in front of its first line is not its own
+                body_start, _ = header_bounds(self._raw, start, max(start, self._end.at))
+            kind, children = self._multipart(kind, body_start, depth)
+        elif _is_message(kind):
+            kind, children = self._message(kind, encoding, body_start, depth)
+        body_end = max(body_start, self._end.body_end)
         return Part(
             type=kind.type,
             subtype=kind.subtype,
             params=kind.params,
             header_start=start,
             body_start=body_start,
-            body_end=end,
-            lines=self._lines(body_start, end),
+            body_end=body_end,
+            lines=self._lines(body_start, body_end),
             parts=children,
-            envelope=self._envelope(children[0]) if kind.type == b"message" and children else None,
-            content_id=values.get(b"content-id"),
+            envelope=self._envelope(children[0]) if _is_message(kind) and children else None,
+            content_id=_content_id(values.get(b"content-id")),
             description=values.get(b"content-description"),
-            encoding=_encoding(values.get(b"content-transfer-encoding")),
+            encoding=encoding,
             md5=values.get(b"content-md5"),
             disposition=_disposition(values.get(b"content-disposition")),
-            language=_language(values.get(b"content-language", b"")),
+            language=parse_list(values.get(b"content-language", b"")),
             location=values.get(b"content-location"),
         )
 
@@ -108,56 +149,89 @@ class _Scan:
         return depth >= MAX_DEPTH or self._parts >= MAX_PARTS
 
     def _message(
-        self, kind: _Kind, start: int, end: int, depth: int
+        self, kind: _Kind, encoding: bytes, start: int, depth: int
     ) -> tuple[_Kind, tuple[Part, ...]]:
-        if self._is_full(depth):
+        """Its one child. One that is encoded is a file: no offset points into what is in it."""
+        if self._is_full(depth) or encoding in _ENCODED:
             return _OPAQUE, ()
-        return kind, (self.entity(start, end, depth + 1, _PLAIN),)
+        return kind, (self.entity(start, depth + 1, _PLAIN),)
 
     def _envelope(self, child: Part) -> MessageEnvelope:
-        return parse_envelope(header_fields(self._raw[child.header_start : child.body_start]))
+        return parse_envelope(self.headers[child.header_start])
 
-    def _multipart(
-        self, kind: _Kind, start: int, end: int, depth: int
-    ) -> tuple[_Kind, tuple[Part, ...]]:
+    def _multipart(self, kind: _Kind, start: int, depth: int) -> tuple[_Kind, tuple[Part, ...]]:
         """The children, or what to take the part for when there can be none."""
         if self._is_full(depth):
             return _OPAQUE, ()
-        boundary = dict(kind.params).get(b"boundary", b"").rstrip(b" \t")
+        boundary = _boundary(kind)
         if not 0 < len(boundary) <= MAX_BOUNDARY_OCTETS:
             return _PLAIN, ()
         default = _MESSAGE if kind.subtype == b"digest" else _PLAIN
         children: list[Part] = []
-        position = self._delimiter(b"--" + boundary, start, end)[1]
-        while position >= 0:
-            part_end, following = end, -1
-            if self._parts < MAX_PARTS - 1:
-                part_end, following = self._delimiter(b"--" + boundary, position, end)
-            children.append(self.entity(position, part_end, depth + 1, default))
-            position = following if self._parts < MAX_PARTS else -1
+        self._begin(b"--" + boundary)
+        level = len(self._open)
+        self._seek(start)
+        while self._level == level and self._end.following >= 0:
+            children.append(self.entity(self._end.following, depth + 1, default))
+        self._open.pop()
+        if self._level == level:
+            self._seek(self._end.epilogue)
         return (kind, tuple(children)) if children else (_PLAIN, ())
 
-    def _delimiter(self, dashes: bytes, start: int, end: int) -> tuple[int, int]:
-        """
-        The next delimiter line: where the body before it ends, and where the next part starts.
+    def _is_shared(self, kind: _Kind) -> bool:
+        dashes = b"--" + _boundary(kind)
+        return any(each.dashes == dashes for each in self._open)
 
-        -1 for the latter when it is the closing one, or when there is none.
-        """
-        raw = self._raw
-        at = start
-        if not raw.startswith(dashes, start, end):
-            at = _find(raw, b"\n" + dashes, start, end) + 1
-        while at > 0 and self._near_delimiters < MAX_NEAR_DELIMITERS:
-            tail = at + len(dashes)
-            line_end = raw.find(b"\n", tail, end)
-            rest = raw[tail : min(end if line_end < 0 else line_end, tail + _BLOCK)]
-            closing = rest.startswith(b"--")
-            if not rest[2 if closing else 0 :].strip(_PADDING):
-                ends = closing or line_end < 0
-                return max(start, _before_line_end(raw, at)), -1 if ends else line_end + 1
+    def _begin(self, dashes: bytes) -> None:
+        """A multipart; one around it may have the same boundary."""
+        shared = (each for each in self._open if each.dashes == dashes)
+        self._open.append(next(shared, None) or _Boundary(dashes))
+
+    def _seek(self, start: int) -> None:
+        """Find what ends a part that begins there: the next line of any multipart around it."""
+        size = len(self._raw)
+        self._end, self._level = _End(size, size), 0
+        if self._parts >= MAX_PARTS:
+            return
+        for level, boundary in enumerate(self._open, 1):
+            end = self._line(boundary, start, self._end.at)
+            if end is not None:
+                self._end, self._level = end, level
+
+    def _line(self, boundary: _Boundary, start: int, last: int) -> _End | None:
+        """The next line of a boundary, if it begins between these two positions inclusive."""
+        if boundary.end is None or boundary.end.at < start:
+            boundary.end = self._find_line(boundary, max(start, boundary.sought), last)
+            boundary.sought = boundary.end.at if boundary.end else last + 1
+        end = boundary.end
+        return end if end is not None and end.at <= last else None
+
+    def _find_line(self, boundary: _Boundary, start: int, last: int) -> _End | None:
+        raw, dashes = self._raw, boundary.dashes
+        limit = min(len(raw), last + len(dashes))
+        at = 0 if start == 0 and raw.startswith(dashes) else -1
+        if at < 0:
+            at = _find(raw, b"\n" + dashes, max(start - 1, 0), limit) + 1 or -1
+        while at >= 0 and self._near_delimiters < MAX_NEAR_DELIMITERS:
+            end = self._delimiter(at, at + len(dashes))
+            if end is not None:
+                return end
             self._near_delimiters += 1
-            at = _find(raw, b"\n" + dashes, at, end) + 1
-        return end, -1
+            at = _find(raw, b"\n" + dashes, at, limit) + 1 or -1
+        return None
+
+    def _delimiter(self, at: int, tail: int) -> _End | None:
+        """What a line that begins like a delimiter says, None if it goes on in another way."""
+        raw, size = self._raw, len(self._raw)
+        line_end = raw.find(b"\n", tail)
+        stop = size if line_end < 0 else line_end
+        rest = raw[tail : min(stop, tail + _BLOCK)]
+        closing = rest.startswith(b"--")
+        if rest[2 if closing else 0 :].strip(_PADDING):
+            return None
+        behind = min(stop + 1, size)
+        ends = closing or line_end < 0
+        return _End(at, _before_line_end(raw, at), -1 if ends else behind, behind)
 
     def _lines(self, start: int, end: int) -> int:
         """Lines in ``start:end``; a last one without line end counts."""
@@ -206,29 +280,52 @@ def _content_values(fields: Iterable[HeaderField]) -> dict[bytes, bytes]:
     return values
 
 
+def _boundary(kind: _Kind) -> bytes:
+    """White space at its end is no part of it (RFC 2046 §5.1.1)."""
+    return dict(kind.params).get(b"boundary", b"").rstrip(b" \t")
+
+
+def _is_message(kind: _Kind) -> bool:
+    return kind.type == b"message" and kind.subtype in (b"rfc822", b"global")
+
+
 def _content_type(value: bytes | None, default: _Kind) -> _Kind:
-    """The default for an absent or malformed value (RFC 2045 §5.2)."""
+    """The default for an absent or malformed value (RFC 2045 §5.2), with the parameters it has."""
     if value is None:
         return default
     main, params = parse_parameterized(value)
-    type_, _, subtype = (half.strip() for half in main.partition(b"/"))
+    words = _SLASH.sub(b"/", main).split()
+    names = _TYPE.match(words[0].strip(b"'")) if words else None
+    if names:
+        return _Kind(names[1], names[2], params)
     if main == b"text":
-        subtype = b"plain"
-    if not type_ or not subtype or b" " in type_ or b" " in subtype:
-        return default
-    return _Kind(type_, subtype, params)
+        return _Kind(b"text", b"plain", params)
+    return attrs.evolve(default, params=params or default.params)
 
 
 def _encoding(value: bytes | None) -> bytes:
-    return (value or b"").partition(b";")[0].strip().lower() or b"7bit"
+    """Its usual name if it has one, else its first word; without any it is 7bit (RFC 2045 §6.1)."""
+    known = canonical_encoding(value or b"")
+    if known:
+        return known
+    main, _ = parse_parameterized(value or b"")
+    words = _WORD.findall(main)
+    known = canonical_encoding(main) or canonical_encoding(words[0] if words else b"")
+    return known or (words[0] if words else b"7bit")
 
 
 def _disposition(value: bytes | None) -> tuple[bytes, Params] | None:
+    """A name for a file without a word for it means an attachment (RFC 2183 §2.8)."""
     if value is None:
         return None
     main, params = parse_parameterized(value)
-    return (main, params) if main else None
+    word = _WORD.search(main)
+    if word is None and not params:
+        return None
+    return (word[0] if word else b"attachment"), params
 
 
-def _language(value: bytes) -> tuple[bytes, ...]:
-    return tuple(tag for part in value[:1024].split(b",") if (tag := part.strip()))
+def _content_id(value: bytes | None) -> bytes | None:
+    """Without comments, if there is an id (RFC 2045 §7)."""
+    found = _CONTENT_ID.search(value or b"")
+    return found[0] if found else value

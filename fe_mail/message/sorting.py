@@ -29,17 +29,17 @@ _ID = re.compile(rb"<([^<>\s]+)>")
 
 
 def sort_values(
-    envelope: MessageEnvelope, subject: str, fields: Sequence[HeaderField]
+    envelope: MessageEnvelope, subject: str, fields: Sequence[HeaderField], charset: str = ""
 ) -> SortValues:
-    """Of a header that was parsed already."""
+    """Of a header that was parsed already; ``charset`` as for ``decode_words``."""
     ids = message_ids(envelope.message_id or b"")
     return SortValues(
         base_subject=base_subject(subject),
         from_mailbox=_mailbox(envelope.from_),
         to_mailbox=_mailbox(envelope.to),
         cc_mailbox=_mailbox(envelope.cc),
-        from_display=_display(envelope.from_),
-        to_display=_display(envelope.to),
+        from_display=_display(envelope.from_, charset),
+        to_display=_display(envelope.to, charset),
         message_id=ids[0] if ids else "",
         in_reply_to=message_ids(envelope.in_reply_to or b""),
         references=message_ids(first_value(fields, b"references") or b""),
@@ -75,17 +75,22 @@ def message_ids(value: bytes) -> tuple[str, ...]:
 
 def _mailbox(addresses: tuple[Mailbox, ...]) -> str:
     """addr-mailbox of the first address, empty without one."""
-    return _text(addresses[0].mailbox) if addresses else ""
+    return _octets(addresses[0].mailbox) if addresses else ""
 
 
-def _display(addresses: tuple[Mailbox, ...]) -> str:
+def _display(addresses: tuple[Mailbox, ...], charset: str) -> str:
     if not addresses:
         return ""
     first = addresses[0]
     if first.name or first.host is None:  # a group's name stands where the mailbox does
-        return _text(first.name or first.mailbox)
-    return f"{_text(first.mailbox)}@{_text(first.host)}"
+        return _text(first.name or first.mailbox, charset)
+    return f"{_octets(first.mailbox)}@{_octets(first.host)}"
 
 
-def _text(octets: bytes | None) -> str:
-    return decode_words((octets or b"")[:MAX_NAME_OCTETS])
+def _octets(half: bytes | None) -> str:
+    """Half of an address, in which there are no encoded words (RFC 2047 §5)."""
+    return (half or b"")[:MAX_NAME_OCTETS].decode("utf-8", "replace")
+
+
+def _text(octets: bytes | None, charset: str) -> str:
+    return decode_words((octets or b"")[:MAX_NAME_OCTETS], charset)

@@ -43,7 +43,7 @@ class User:
     is_banned: bool = False
     given_name: str = ""
     family_name: str = ""
-    locale: str = "en"
+    locale: str = ""  # none chosen: what the browser asks for
     timezone: str = "UTC"
     max_quota_per_alias: int = 0  # octets, 0: the server's default
     created_at: float = 0.0
@@ -135,7 +135,7 @@ class Alias:
     description: str = ""
     labels: tuple[str, ...] = ()
     is_enabled: bool = True
-    error_code_if_disabled: int = 250
+    error_code_if_disabled: int = 550  # 250 throws mail away, so it has to be asked for
     recipients: tuple[str, ...] = ()
     verified_recipients: tuple[str, ...] = ()
     pending_recipients: tuple[str, ...] = ()

@@ -122,6 +122,7 @@ class Digest:
     structure: Part
     header: str = attrs.field(repr=False)  # all fields decoded and unfolded, "Name: value\n" each
     text: str = attrs.field(repr=False)  # the readable text of all text parts, decoded
+    mime: str = attrs.field(default="", repr=False)  # the fields of the parts, and names of files
     subject: str = ""  # decoded
     preview: str = ""  # how the text begins, on one line
     sort: SortValues = SortValues()

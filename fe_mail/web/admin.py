@@ -2,7 +2,7 @@
 
 from fe_mail.model.ids import UserId
 from fe_mail.model.page import Query
-from fe_mail.web.lists import Listing, listing_query
+from fe_mail.web.lists import list_page, listing_query
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit
 
@@ -30,11 +30,9 @@ async def decide(visit: Visit) -> Result:
 
 async def people(visit: Visit) -> Result:
     """Everybody with an account."""
-    query = listing_query(visit, ("email", "created_at"))
-    found = await visit.services.users.list(query)
-    return Page(
-        "admin/people.html", {"listing": Listing(found, query)}, part="admin/people_table.html"
-    )
+    query = listing_query(visit.query, ("email", "created_at"))
+    values = {"listing": await list_page(visit.services.users.list, query)}
+    return Page("admin/people.html", values, part="admin/people_table.html")
 
 
 async def verify_user(visit: Visit, user_id: str) -> Result:
@@ -46,11 +44,9 @@ async def verify_user(visit: Visit, user_id: str) -> Result:
 
 async def domains(visit: Visit) -> Result:
     """Every domain of the server."""
-    query = listing_query(visit, ("name", "created_at"))
-    found = await visit.services.domains.every(query)
-    return Page(
-        "admin/domains.html", {"listing": Listing(found, query)}, part="admin/domains_table.html"
-    )
+    query = listing_query(visit.query, ("name", "created_at"))
+    values = {"listing": await list_page(visit.services.domains.every, query)}
+    return Page("admin/domains.html", values, part="admin/domains_table.html")
 
 
 async def allow(visit: Visit, domain_id: str) -> Result:

@@ -1,77 +1,99 @@
-"""Aliases: the list, the form, the password, and where an address goes."""
+"""Aliases: the list, the form, and where an address goes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.accounts.domains import is_admin
 from fe_mail.accounts.explaining import explain, sees
+from fe_mail.accounts.pasting import pasted_local, pasted_recipients
 from fe_mail.model.account import Alias, Domain, LogEntry
 from fe_mail.model.address import display_address, parse_address
-from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
+from fe_mail.model.errors import Invalid, MailError
+from fe_mail.model.page import Page as Items
+from fe_mail.model.page import Query
 from fe_mail.model.route import Route
 from fe_mail.model.sentence import Sentence
-from fe_mail.web.i18n import N_
-from fe_mail.web.lists import Listing, listing_query
+from fe_mail.web.confirming import ACTS, CONFIRM, Question, ask, confirm, losses
+from fe_mail.web.lists import Listing, kept_place, list_page, listing_query
 from fe_mail.web.notices import unpack_notice
+from fe_mail.web.paths import alias_path, aliases_path
 from fe_mail.web.results import Page, Redirect, Result
-from fe_mail.web.visit import Visit, account_path
+from fe_mail.web.visit import Visit
 
 __all__ = [
     "CHANGES",
     "FIELDS",
-    "SECRETS",
     "add",
     "ask_new",
-    "ask_password",
     "ask_recipient",
-    "change",
     "edit",
+    "find",
     "index",
-    "new_password",
-    "remove",
+    "place_of",
+    "save",
 ]
 
 _SWITCHES = ("has_imap", "is_enabled")
 _TEXTS = ("description", "labels", "error_code_if_disabled")
-FIELDS = ("name", "recipients", "max_quota", *_SWITCHES, *_TEXTS)
-CHANGES = ("_section", *FIELDS)
-SECRETS = ("new_password", "password", "is_override")
+FIELDS = ("name", "recipients", "max_quota", *_SWITCHES, *_TEXTS, "place")
+CHANGES = ("_section", CONFIRM, "asked", *FIELDS)
+SORTABLE = ("name", "description", "is_enabled", "created_at")
+THROWN_AWAY = 250
+NEWEST_FIRST = "-created_at"  # who has hundreds looks for the one that was just made
 
 
-def _list_path(domain: Domain) -> str:
-    return account_path("domains", domain.name, "aliases")
-
-
-async def _found(visit: Visit, domain_id: str, alias_id: str) -> tuple[Domain, Alias]:
+async def find(visit: Visit, domain_id: str, alias_id: str) -> tuple[Domain, Alias]:
+    """A domain and an alias of it, as the path names them."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
     return domain, await visit.services.aliases.get(visit.owner, domain, alias_id)
+
+
+def place_of(visit: Visit) -> str:
+    """Where in the list the visitor came from."""
+    return kept_place(visit.field("place") or visit.query.get("place", ""), SORTABLE)
+
+
+# The list --------------------------------------------------------------------------------------
 
 
 async def index(visit: Visit, domain_id: str) -> Result:
     """The aliases that the visitor may see; a search, and a question about an address."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
-    query = listing_query(visit, ("name", "description", "is_enabled", "created_at"))
-    found = await visit.services.aliases.list(visit.owner, domain, query)
     asked = visit.query.get("to", "").strip()
+    listing = await _listing(visit, domain)
     values = {
         "domain": domain,
         "is_admin": is_admin(visit.owner, domain),
-        "listing": Listing(found, query),
+        "listing": listing,
         "asked": asked,
         "route": await _route(visit, domain, asked) if asked else None,
         "may_see": sees(visit.owner),
         "explain": explain,
-        "warnings": await _warnings(visit, domain, found.items),
+        "warnings": await _warnings(visit, domain, listing.page.items),
     }
     return Page("aliases/index.html", values, part="aliases/table.html")
 
 
+async def _listing(visit: Visit, domain: Domain) -> Listing[Alias]:
+    async def ask_for(query: Query) -> Items[Alias]:
+        return await visit.services.aliases.list(visit.owner, domain, _meant(query, domain))
+
+    return await list_page(ask_for, listing_query(visit.query, SORTABLE))
+
+
+def _meant(query: Query, domain: Domain) -> Query:
+    """The newest first, if nothing else is asked; a whole address means its alias."""
+    local, _, host = query.q.rpartition("@")
+    is_whole = bool(local) and host.lower() == domain.name
+    q = local if is_whole else query.q.rstrip("@")
+    return attrs.evolve(query, q=q, sort=query.sort or NEWEST_FIRST)
+
+
 async def _route(visit: Visit, domain: Domain, asked: str) -> Route | None:
-    """Where mail to an address of this domain goes; None if it is no address."""
+    """Where mail to an address of this domain goes; None if it is no address of it."""
     try:
-        address = parse_address(f"{asked.partition('@')[0]}@{domain.name}")
+        address = parse_address(f"{pasted_local(asked, domain.name)}@{domain.name}")
     except Invalid:
         return None
     return await visit.services.router.route(address, claim=domain.id)
@@ -87,6 +109,9 @@ async def _warnings(visit: Visit, domain: Domain, shown: Iterable[Alias]) -> lis
     if about.endswith(f"@{domain.name}"):
         found += await prospects.of_loss(visit.owner, about)
     return list({str(sentence): sentence for sentence in found}.values())
+
+
+# The form --------------------------------------------------------------------------------------
 
 
 async def ask_new(visit: Visit, domain_id: str) -> Result:
@@ -116,7 +141,7 @@ def _form(
         "labels": "",
         "has_imap": "",
         "is_enabled": "",
-        "error_code_if_disabled": "250",
+        "error_code_if_disabled": "550",
         "max_quota": "",
         **form,
     }
@@ -126,17 +151,20 @@ def _form(
         "form": shown,
         "is_admin": is_admin(visit.owner, domain),
         "failed": failed,
+        "place": place_of(visit),
     }
     return Page("aliases/edit.html", values, error=error)
 
 
 def _fields(visit: Visit, domain: Domain) -> dict[str, object]:
-    """What the form says; an unticked box means no."""
+    """What the form says; an unticked box means no. ``Invalid`` for another domain's address."""
     fields: dict[str, object] = {name: bool(visit.field(name)) for name in _SWITCHES}
-    fields.update({name: visit.field(name) for name in _TEXTS if visit.field(name)})
-    fields["recipients"] = visit.field("recipients")
-    if "name" in visit.form:
-        fields["name"] = visit.field("name")
+    fields.update({name: visit.field(name) for name in _TEXTS if name in visit.form})
+    if not fields.get("error_code_if_disabled"):
+        fields.pop("error_code_if_disabled", None)
+    fields["recipients"] = pasted_recipients(visit.field("recipients"))
+    if visit.field("name"):
+        fields["name"] = pasted_local(visit.field("name"), domain.name)
     if "max_quota" in visit.form and is_admin(visit.owner, domain):
         fields["max_quota"] = visit.field("max_quota")
     return fields
@@ -145,26 +173,35 @@ def _fields(visit: Visit, domain: Domain) -> dict[str, object]:
 async def add(visit: Visit, domain_id: str) -> Result:
     """Add an alias; one with a mailbox goes on to its password."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
-    fields = _fields(visit, domain)
-    if not fields.get("name"):
-        fields.pop("name", None)
     try:
+        fields = _fields(visit, domain)
         alias = await visit.services.aliases.create(visit.owner, domain, fields)
     except MailError as error:
         return _form(visit, domain, None, dict(visit.form), error)
     if alias.has_imap:
-        path = account_path("domains", domain.name, "aliases", alias.name, "generate-password")
+        path = alias_path(domain, alias, "generate-password")
         return Redirect(path, "alias-added", alias.address)
-    return Redirect(_list_path(domain), "alias-added", alias.address)
+    return Redirect(aliases_path(domain, alias=alias), "alias-added", alias.address)
 
 
 async def edit(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """The form for an alias."""
-    domain, alias = await _found(visit, domain_id, alias_id)
+    domain, alias = await find(visit, domain_id, alias_id)
     failed = await visit.services.failed_logins.of_alias(alias.id)
     page = _form(visit, domain, alias, _as_form(alias), failed=failed)
     warnings = await visit.services.prospects.of_alias(visit.owner, domain, alias)
     return attrs.evolve(page, values={**page.values, "warnings": warnings})
+
+
+async def ask_recipient(visit: Visit, domain_id: str, alias_id: str) -> Result:
+    """Mail the link to a recipient once more."""
+    domain, alias = await find(visit, domain_id, alias_id)
+    recipient = visit.field("recipient")
+    try:
+        await visit.services.recipient_links.ask_again(alias, recipient)
+    except MailError as error:
+        return _form(visit, domain, alias, _as_form(alias), error)
+    return Redirect(alias_path(domain, alias), "recipient-asked", recipient, is_reload=True)
 
 
 def _as_form(alias: Alias) -> dict[str, object]:
@@ -188,89 +225,69 @@ def _as_size(octets: int) -> str:
     return f"{octets} B"
 
 
-async def change(visit: Visit, domain_id: str, alias_id: str) -> Result:
-    """Save the form, or only switch the alias on or off."""
-    domain, alias = await _found(visit, domain_id, alias_id)
-    if visit.field("_section") == "enabled":
-        return await _switch(visit, domain, alias)
+async def save(visit: Visit, domain: Domain, alias: Alias) -> Result:
+    """What the form says, after the questions that it raises."""
     try:
-        await visit.services.aliases.update(visit.owner, domain, alias, _fields(visit, domain))
+        fields = _fields(visit, domain)
+        question = await _unanswered(visit, domain, alias, fields)
+        if question is not None:
+            return question
+        changed = await visit.services.aliases.update(visit.owner, domain, alias, fields)
     except MailError as error:
         return _form(visit, domain, alias, dict(visit.form), error)
-    return Redirect(_list_path(domain), "alias-saved", alias.address)
+    path = aliases_path(domain, place_of(visit), changed)
+    return Redirect(path, "alias-saved", changed.address)
 
 
-async def _switch(visit: Visit, domain: Domain, alias: Alias) -> Result:
-    is_enabled = visit.field("is_enabled") == "true"
-    fields = {
-        "name": alias.name,
-        "recipients": list(alias.recipients),
-        "description": alias.description,
-        "labels": list(alias.labels),
-        "is_enabled": is_enabled,
-    }
-    await visit.services.aliases.update(visit.owner, domain, alias, fields)
-    notice = "alias-enabled" if is_enabled else "alias-disabled"
-    return Redirect(_list_path(domain), notice, alias.address, is_reload=True)
-
-
-async def ask_recipient(visit: Visit, domain_id: str, alias_id: str) -> Result:
-    """Mail the link to a recipient once more."""
-    domain, alias = await _found(visit, domain_id, alias_id)
-    recipient = visit.field("recipient")
+async def _unanswered(
+    visit: Visit, domain: Domain, alias: Alias, fields: Mapping[str, object]
+) -> Page | None:
+    """The next question, until all are answered; ``asked`` names those that were put."""
+    if visit.is_script:
+        return None
+    asked = tuple(act for act in visit.field("asked").split() if act in ACTS)
     try:
-        await visit.services.recipient_links.ask_again(alias, recipient)
-    except MailError as error:
-        return _form(visit, domain, alias, _as_form(alias), error)
-    path = account_path("domains", domain.name, "aliases", alias.id)
-    return Redirect(path, "recipient-asked", recipient, is_reload=True)
+        if asked:
+            confirm(visit, asked[-1])
+    except Invalid as error:
+        return await _question(visit, domain, alias, asked, error)
+    raised = [act for act in _raised(alias, fields) if act not in asked]
+    return await _question(visit, domain, alias, (*asked, raised[0])) if raised else None
 
 
-async def remove(visit: Visit, domain_id: str, alias_id: str) -> Result:
-    """Remove an alias and its mailbox."""
-    domain, alias = await _found(visit, domain_id, alias_id)
-    await visit.services.aliases.delete(visit.owner, domain, alias)
-    return Redirect(_list_path(domain), "alias-removed", alias.address)
+def _raised(alias: Alias, fields: Mapping[str, object]) -> Iterator[str]:
+    """The acts by which the form takes something away."""
+    if alias.has_imap and alias.sealing_key and not fields["has_imap"]:
+        yield "stop-keeping"
+    code = str(fields.get("error_code_if_disabled", alias.error_code_if_disabled))
+    is_lossy_now = not alias.is_enabled and alias.error_code_if_disabled == THROWN_AWAY
+    if not fields["is_enabled"] and code == str(THROWN_AWAY) and not is_lossy_now:
+        yield "throw-away"
 
 
-async def ask_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
-    """The choices before a new password: keep the mailbox, or begin anew."""
-    domain, alias = await _found(visit, domain_id, alias_id)
-    return _password_form(domain, alias)
-
-
-def _password_form(domain: Domain, alias: Alias, error: MailError | None = None) -> Page:
-    has_password = bool(alias.sealing_key)
-    values = {"domain": domain, "alias": alias, "has_password": has_password}
-    return Page("aliases/password.html", values, error=error)
-
-
-async def new_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
-    """A new password, shown this once."""
-    domain, alias = await _found(visit, domain_id, alias_id)
-    try:
-        generated = await visit.services.aliases.generate_password(
-            visit.owner,
-            domain,
-            alias,
-            new_password=visit.secret("new_password"),
-            password=visit.secret("password"),
-            is_override=visit.field("is_override") == "true",
+async def _question(
+    visit: Visit,
+    domain: Domain,
+    alias: Alias,
+    asked: tuple[str, ...],
+    error: MailError | None = None,
+) -> Page:
+    """What becomes of the mail and of those who read it; the rest of the form comes along."""
+    carried = {name: visit.field(name) for name in FIELDS if name in visit.form}
+    question = Question(
+        act=asked[-1],
+        about=alias.address,
+        action=alias_path(domain, alias),
+        back=alias_path(domain, alias, place=place_of(visit)),
+        carried={**carried, "asked": " ".join(asked)},
+        domain=domain,
+        tab="aliases",
+    )
+    if asked[-1] == "stop-keeping":
+        recipients = pasted_recipients(visit.field("recipients")) or alias.user_email
+        question = attrs.evolve(
+            question,
+            lost=losses(await visit.services.stakes.of_mailbox(alias)),
+            remark=Sentence("New mail goes to %(to)s.", to=", ".join(recipients.split())),
         )
-    except AuthenticationFailed:
-        wrong = Invalid(N_("The current password is not correct."), "password", "WRONG_PASSWORD")
-        return _password_form(domain, alias, wrong)
-    except MailError as error:
-        return _password_form(domain, alias, error)
-    values = {"domain": domain, "alias": alias, "generated": generated}
-    values["servers"] = visit.web.clients.rows
-    return Page("aliases/generated.html", values, script=_for_script(visit, generated))
-
-
-def _for_script(visit: Visit, generated: GeneratedPassword) -> dict[str, object]:
-    shown: dict[str, object] = {"username": generated.username, "password": generated.password}
-    if generated.recovery_code:
-        shown["recovery_code"] = generated.recovery_code
-    title = visit.text(N_("Your new password"))
-    text = f"{generated.username}\n{generated.password}"
-    return {**shown, "swal": {"title": title, "text": text, "type": "success"}}
+    return ask(question, error)

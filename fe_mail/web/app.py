@@ -28,6 +28,7 @@ class Web:
         catalogs: Catalogs,
         default_quota_octets: int,
         app_name: str,
+        domain: str = "",
     ) -> None:
         self.services = services
         self.clients = clients
@@ -35,5 +36,6 @@ class Web:
         self.proxies = proxies
         self.catalogs = catalogs
         self.default_quota_octets = default_quota_octets
+        self.domain = domain
         self.renderer = Renderer(catalogs, app_name)
         self.log = RepeatedLog(_log, services.clock)

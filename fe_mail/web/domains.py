@@ -1,16 +1,30 @@
 """Domains: the list, a new one, and the set-up page with its DNS records and live check."""
 
 from fe_mail.accounts.domains import Verification, is_admin
+from fe_mail.accounts.pasting import pasted_domain
 from fe_mail.model.account import Domain
-from fe_mail.model.errors import AlreadyExists, Invalid, MailError
+from fe_mail.model.errors import AlreadyExists, Invalid, MailError, NotFound
 from fe_mail.model.sentence import Paragraph
 from fe_mail.web.board import Board
+from fe_mail.web.confirming import Question, ask, confirm, losses
 from fe_mail.web.i18n import N_
-from fe_mail.web.lists import Listing, listing_query
+from fe_mail.web.lists import list_page, listing_query
+from fe_mail.web.paths import alias_path, aliases_path, domain_path
 from fe_mail.web.results import Page, Plain, Redirect, Result
-from fe_mail.web.visit import Visit, account_path
+from fe_mail.web.visit import Visit
 
-__all__ = ["add", "ask_new", "checked", "home", "index", "remove", "set_up", "verify", "zone"]
+__all__ = [
+    "add",
+    "ask_new",
+    "ask_remove",
+    "checked",
+    "home",
+    "index",
+    "remove",
+    "set_up",
+    "verify",
+    "zone",
+]
 
 
 async def home(visit: Visit) -> Result:
@@ -20,35 +34,45 @@ async def home(visit: Visit) -> Result:
 
 async def index(visit: Visit) -> Result:
     """The visitor's domains; who has none gets the form for the first."""
-    query = listing_query(visit, ("name", "created_at"))
-    found = await visit.services.domains.list(visit.owner, query)
-    if not found.total and not query.q:
+    domains = visit.services.domains
+    query = listing_query(visit.query, ("name", "created_at"))
+    listing = await list_page(lambda query: domains.list(visit.owner, query), query)
+    if not listing.page.total and not query.q:
         return Redirect("/my-account/domains/new")
-    return Page("domains/index.html", {"listing": Listing(found, query)}, part="domains/table.html")
+    return Page("domains/index.html", {"listing": listing}, part="domains/table.html")
 
 
 async def ask_new(visit: Visit) -> Result:
-    """The form for a new domain."""
-    return Page("domains/new.html")
+    """The form for a new domain; the server's own is offered to who runs it."""
+    return Page("domains/new.html", {"form": {"domain": await _offered(visit)}})
+
+
+async def _offered(visit: Visit) -> str:
+    name = visit.web.domain
+    if not name or visit.owner.group != "admin":
+        return ""
+    try:
+        await visit.services.domains.get(visit.owner, name)
+    except NotFound:
+        return name
+    return ""
 
 
 async def add(visit: Visit) -> Result:
     """Add a domain with a catch-all to the visitor's own address."""
-    name = visit.field("domain").lower()
+    name = pasted_domain(visit.field("domain"))
     try:
-        if name.startswith("www."):
-            raise Invalid(N_("Leave out the “www.”: mail belongs to the domain itself."), "domain")
         domain = await visit.services.domains.create(visit.owner, name)
     except AlreadyExists:
         known = await visit.services.domains.get(visit.owner, name)
-        return Redirect(account_path("domains", known.name, "aliases"), "domain-known", known.name)
+        return Redirect(aliases_path(known), "domain-known", known.name)
     except MailError as error:
         return visit.refused("domains/new.html", error)
     mailbox = await visit.services.prospects.own_mailbox(domain, visit.owner.email)
     if mailbox is not None:
-        path = account_path("domains", domain.name, "aliases", mailbox.name, "generate-password")
+        path = alias_path(domain, mailbox, "generate-password")
         return Redirect(path, "domain-added-mailbox", mailbox.address)
-    return Redirect(account_path("domains", domain.name), "domain-added", domain.name)
+    return Redirect(domain_path(domain), "domain-added", domain.name)
 
 
 async def set_up(visit: Visit, domain_id: str) -> Result:
@@ -89,7 +113,7 @@ async def verify(visit: Visit, domain_id: str) -> Result:
     verification = await visit.services.domains.verify(visit.owner, domain)
     wanting = verification.wanting
     if visit.is_script and not wanting:
-        return Redirect(account_path("domains", domain.name), "domain-verified", is_reload=True)
+        return Redirect(domain_path(domain), "domain-verified", is_reload=True)
     error = None
     if visit.is_script:
         error = Invalid(Paragraph(tuple(result.sentence for result in wanting), ", "))
@@ -103,15 +127,39 @@ async def verify(visit: Visit, domain_id: str) -> Result:
 async def checked(visit: Visit, domain_id: str) -> Result:
     """The address of a check, opened again: what the domain remembers of it."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
-    return Redirect(account_path("domains", domain.name))
+    return Redirect(domain_path(domain))
+
+
+async def ask_remove(visit: Visit, domain_id: str) -> Result:
+    """What goes with a domain, and the question for its name."""
+    domain = await visit.services.domains.get(visit.owner, domain_id)
+    visit.services.domains.require_admin(visit.owner, domain)
+    return await _question_of_removal(visit, domain)
+
+
+async def _question_of_removal(
+    visit: Visit, domain: Domain, error: MailError | None = None
+) -> Page:
+    question = Question(
+        act="remove-domain",
+        about=domain.name,
+        action=domain_path(domain),
+        path=domain_path(domain, "remove"),
+        back=domain_path(domain),
+        lost=losses(await visit.services.stakes.of_domain(domain)),
+        domain=domain,
+        tab="setup",
+    )
+    return ask(question, error)
 
 
 async def remove(visit: Visit, domain_id: str) -> Result:
     """Remove a domain; a person types its name first."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
     visit.services.domains.require_admin(visit.owner, domain)
-    if not visit.is_script and visit.field("confirm").lower() != domain.name.lower():
-        error = Invalid(N_("Type the name of the domain to remove it."), "confirm")
-        return _set_up_page(visit, domain, None, error)
+    try:
+        confirm(visit, "remove-domain", domain.name)
+    except Invalid as error:
+        return await _question_of_removal(visit, domain, error)
     await visit.services.domains.delete(visit.owner, domain)
     return Redirect("/my-account/domains", "domain-removed", domain.name)

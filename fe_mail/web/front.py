@@ -22,6 +22,7 @@ from fe_mail.web.app import Web
 from fe_mail.web.i18n import DEFAULT_LANGUAGE, KNOWN_LANGUAGES, LANGUAGES, N_, negotiate
 from fe_mail.web.origin import SAFE_METHODS, is_own
 from fe_mail.web.serving import page_router
+from fe_mail.web.visit import LANGUAGE_COOKIE
 from fe_mail.web.writing import refuse
 
 __all__ = ["CONTENT_POLICY", "WebResource"]
@@ -30,7 +31,7 @@ CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-HSTS_SECONDS = LANGUAGE_SECONDS = 365 * 86_400
+HSTS_SECONDS = 365 * 86_400
 
 # The same in every language, so they have no prefix.
 _UNPREFIXED = frozenset({b"static", b"robots.txt", b"favicon.ico"})
@@ -104,7 +105,8 @@ class WebResource(Resource):
             headers.setRawHeaders("X-Robots-Tag", ["none"])
 
     def _preferred(self, request: Request) -> str:
-        cookie = request.cookie("language")
+        """What somebody who is signed in has chosen, else what the browser asks for."""
+        cookie = request.cookie(LANGUAGE_COOKIE)
         return cookie if cookie in LANGUAGES else negotiate(header(request, b"Accept-Language"))
 
     def _strip_language(self, request: Request) -> bytes | None:
@@ -128,9 +130,6 @@ class WebResource(Resource):
         request.prepath = request.postpath[:1]
         request.postpath = request.postpath[1:] or [b""]
         request.page_path = "/" + b"/".join(request.postpath).decode("ascii", "replace")
-        if request.cookie("language") != language:
-            is_secure = self._web.proxies.is_secure(request)
-            request.keep("language", language, LANGUAGE_SECONDS, is_secure)
 
     def _refuse_foreign(self, request: Request) -> None:
         if request.method in SAFE_METHODS:

@@ -41,8 +41,9 @@ def negotiate(accept_language: str) -> str:
     for part in accept_language.split(",")[:MAX_ACCEPTED]:
         tag, _, parameter = part.partition(";")
         language = tag.strip().lower().partition("-")[0]
-        if language in LANGUAGES:
-            wished.append((-_quality(parameter), language))
+        quality = _quality(parameter)
+        if language in LANGUAGES and quality > 0:  # 0 means: not this one
+            wished.append((-quality, language))
     return min(wished, key=lambda wish: wish[0])[1] if wished else DEFAULT_LANGUAGE
 
 
@@ -51,9 +52,10 @@ def _quality(parameter: str) -> float:
     if name.strip().lower() != "q":
         return 1.0
     try:
-        return float(value)
+        quality = float(value)
     except ValueError:
         return 0.0
+    return quality if 0 <= quality <= 1 else 0.0
 
 
 class Catalogs:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from fe_mail.model.address import display_address
 from fe_mail.web.i18n import LANGUAGES, Catalogs
+from fe_mail.web.paths import alias_path, aliases_path
 
 __all__ = ["STATIC_TYPES", "Renderer", "octets", "soft", "static_files"]
 
@@ -87,6 +88,7 @@ class Renderer:
         environment.filters.update(
             octets=octets, day=day, moment=moment, soft=soft, idn=display_address
         )
+        environment.globals.update(alias_path=alias_path, aliases_path=aliases_path)
         environment.globals["static"] = lambda name: f"/static/{name}?v={self.version}"
         install = getattr(environment, "install_gettext_translations")  # noqa: B009 - added by the extension
         install(catalogs.translations(language), newstyle=True)

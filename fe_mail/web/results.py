@@ -21,6 +21,7 @@ class Page:
 
     ``error`` is shown on the page and decides the status. ``script`` is what a script gets
     instead; ``part`` is the template of a piece of the page that it gets as ``{"table": html}``.
+    ``path`` is where a GET shows the same, if not at the address of the request.
     """
 
     template: str
@@ -29,6 +30,7 @@ class Page:
     status: int = 200
     script: Mapping[str, object] | None = None
     part: str = ""
+    path: str = ""
 
 
 @attrs.frozen

@@ -7,7 +7,18 @@ chooses among the methods of its path that change something.
 
 from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY, Limit
 from fe_mail.http.routes import SMALL_OCTETS, Route
-from fe_mail.web import account, admin, aliases, domains, links, public, signing, webhooks
+from fe_mail.web import (
+    account,
+    admin,
+    alias_acts,
+    alias_passwords,
+    aliases,
+    domains,
+    links,
+    public,
+    signing,
+    webhooks,
+)
 from fe_mail.web.access import Access
 
 __all__ = ["FORM_OCTETS", "ROUTES"]
@@ -26,7 +37,10 @@ CHANGE = (200, 302, 400, 404, 409)
 LIST = ("q", "sort", "page", "limit")
 REGISTER = ("email", "password")
 LOGIN = (*REGISTER, "return_to")
+PLACE, CONFIRM = ("place",), ("confirm",)
+SECRETS, REMOVAL = alias_passwords.SECRETS, alias_acts.REMOVAL
 SMALL, LARGE = SMALL_OCTETS, FORM_OCTETS
+FROM_PLACE = (SMALL, PLACE, FOUND)
 DOMAINS = "/my-account/domains"
 DOMAIN = f"{DOMAINS}/<segment:domain_id>"
 ALIASES = f"{DOMAIN}/aliases"
@@ -38,7 +52,7 @@ RESET_KEY = f"{DOMAIN}/advanced-settings/reset-domain-webhook-key"
 VERIFY, YES, RESET = (f"{path}/<segment:token>" for path in ("/verify", "/v", "/reset-password"))
 CHANGE_EMAIL = "/my-account/change-email/<segment:token>"
 PEOPLE, ALL_DOMAINS = "/admin/people", "/admin/domains"
-PROFILE, SECURITY = "/my-account/profile", "/my-account/security"
+PROFILE, SECURITY, LEAVE = "/my-account/profile", account.SECURITY, account.LEAVE
 
 # fmt: off
 ROUTES: tuple[Route[Access], ...] = (
@@ -73,32 +87,39 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("PUT", f"{ALL_DOMAINS}/<segment:domain_id>", admin.allow, ADMIN,
           parameters=("allowed",), answers=FOUND_THEN),
     Route("GET", "/my-account", domains.home, SIGNED_IN, answers=MOVED),
+    Route("GET", LEAVE, account.ask_leave, SIGNED_IN, answers=(200, 403)),
     Route("DELETE", "/my-account", account.leave, SIGNED_IN, None, SMALL, account.LEAVING, CHANGE),
     Route("GET", PROFILE, account.profile, SIGNED_IN),
     Route("PUT", PROFILE, account.change, SIGNED_IN, parameters=account.CHANGES, answers=FORM),
     Route("GET", SECURITY, account.security, SIGNED_IN),
     Route("POST", SECURITY, account.sign_out_others, SIGNED_IN, answers=MOVED),
-    Route("DELETE", SECURITY, account.new_token, SIGNED_IN, answers=MOVED),
+    Route("GET", account.NEW_TOKEN, account.ask_new_token, SIGNED_IN),
+    Route("DELETE", SECURITY, account.new_token, SIGNED_IN, parameters=CONFIRM, answers=FORM),
     Route("GET", DOMAINS, domains.index, SIGNED_IN, parameters=LIST, answers=SEEN),
     Route("GET", f"{DOMAINS}/new", domains.ask_new, SIGNED_IN),
     Route("POST", f"{DOMAINS}/new", domains.add, SIGNED_IN, parameters=("domain",), answers=FORM),
     Route("GET", DOMAIN, domains.set_up, SIGNED_IN, answers=FOUND),
-    Route("DELETE", DOMAIN, domains.remove, SIGNED_IN, parameters=("confirm",), answers=CHANGE),
+    Route("GET", f"{DOMAIN}/remove", domains.ask_remove, SIGNED_IN, answers=FOUND),
+    Route("DELETE", DOMAIN, domains.remove, SIGNED_IN, parameters=CONFIRM, answers=CHANGE),
     Route("GET", f"{DOMAIN}/verify-records", domains.checked, SIGNED_IN, answers=(302, 404)),
     Route("POST", f"{DOMAIN}/verify-records", domains.verify, SIGNED_IN, answers=CHANGE),
     Route("GET", f"{DOMAIN}/zone", domains.zone, SIGNED_IN, answers=FOUND),
     Route("GET", KEY, webhooks.show, SIGNED_IN, answers=FOUND),
-    Route("DELETE", RESET_KEY, webhooks.replace, SIGNED_IN, answers=(302, 404)),
+    Route("GET", f"{KEY}/replace", webhooks.ask_replace, SIGNED_IN, answers=FOUND),
+    Route("DELETE", RESET_KEY, webhooks.replace, SIGNED_IN, parameters=CONFIRM, answers=CHANGE),
     Route("GET", ALIASES, aliases.index, SIGNED_IN, parameters=(*LIST, "to"), answers=FOUND),
     Route("POST", ALIASES, aliases.add, SIGNED_IN, None, LARGE, aliases.FIELDS, CHANGE),
     Route("GET", NEW_ALIAS, aliases.ask_new, SIGNED_IN, parameters=("name",), answers=FOUND),
     Route("POST", NEW_ALIAS, aliases.add, SIGNED_IN, None, LARGE, aliases.FIELDS, CHANGE),
-    Route("GET", ALIAS, aliases.edit, SIGNED_IN, answers=FOUND),
-    Route("PUT", ALIAS, aliases.change, SIGNED_IN, None, LARGE, aliases.CHANGES, CHANGE),
-    Route("DELETE", ALIAS, aliases.remove, SIGNED_IN, answers=(302, 404)),
+    Route("GET", ALIAS, aliases.edit, SIGNED_IN, parameters=PLACE, answers=FOUND),
+    Route("PUT", ALIAS, alias_acts.change, SIGNED_IN, None, LARGE, aliases.CHANGES, CHANGE),
+    Route("GET", f"{ALIAS}/disable", alias_acts.ask_disable, SIGNED_IN, None, *FROM_PLACE),
+    Route("GET", f"{ALIAS}/remove", alias_acts.ask_remove, SIGNED_IN, None, *FROM_PLACE),
+    Route("DELETE", ALIAS, alias_acts.remove, SIGNED_IN, None, SMALL, REMOVAL, CHANGE),
     Route("POST", f"{ALIAS}/ask-recipient", aliases.ask_recipient, SIGNED_IN,
           parameters=("recipient",), answers=(*CHANGE, 429)),
-    Route("GET", PASSWORD, aliases.ask_password, SIGNED_IN, answers=FOUND),
-    Route("POST", PASSWORD, aliases.new_password, SIGNED_IN, None, SMALL, aliases.SECRETS, CHANGE),
+    Route("GET", PASSWORD, alias_passwords.ask_password, SIGNED_IN, None, *FROM_PLACE),
+    Route("GET", f"{PASSWORD}/anew", alias_passwords.ask_anew, SIGNED_IN, None, *FROM_PLACE),
+    Route("POST", PASSWORD, alias_passwords.new_password, SIGNED_IN, None, SMALL, SECRETS, CHANGE),
 )
 # fmt: on

@@ -70,7 +70,7 @@ async def _register_or_sign_in(visit: Visit, email: str, password: str) -> User:
     """An address that is known, with its right password, signs in."""
     users = visit.services.users
     try:
-        return await users.register(email, password, visit.language)
+        return await users.register(email, password)
     except MailError as error:
         await undo_account(visit.services.counters, visit.network)
         if not isinstance(error, AlreadyExists):
@@ -104,12 +104,10 @@ async def login(visit: Visit) -> Result:
         user = await visit.services.users.sign_in(email, password, visit.remote)
     except AuthenticationFailed as error:
         # A browser shows its own dialogue for 401; the reference answers 400.
-        return visit.refused("login.html", Invalid(error.sentence, "email"), return_to=target)
+        return visit.refused("login.html", Invalid(error.sentence), return_to=target)
     except MailError as error:
         return visit.refused("login.html", error, return_to=target)
     await _start(visit, user)
-    if user.locale in LANGUAGES:
-        visit.language = user.locale
     return Redirect(target)
 
 

@@ -26,8 +26,13 @@ def create_web_resource(
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
     catalogs: Catalogs | None = None,
     app_name: str = "fe-mail",
+    domain: str = "",
 ) -> IResource:
-    """The resource that serves every page; ``app_name`` stands on each."""
+    """
+    The resource that serves every page.
+
+    ``app_name`` stands on each; ``domain`` is offered to who has just set the server up.
+    """
     web = Web(
         services,
         clients=clients,
@@ -36,5 +41,6 @@ def create_web_resource(
         catalogs=catalogs or Catalogs(),
         default_quota_octets=default_quota_octets,
         app_name=app_name,
+        domain=domain,
     )
     return WebResource(web, ROUTES, Gatekeeper(gate, services.users, services.counters))

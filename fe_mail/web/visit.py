@@ -13,9 +13,12 @@ from fe_mail.model.errors import MailError
 from fe_mail.model.network import network_of
 from fe_mail.model.sentence import Paragraph, Sentence
 from fe_mail.web.app import Web
+from fe_mail.web.i18n import LANGUAGES
 from fe_mail.web.results import Page
 
-__all__ = ["Visit", "account_path", "stranger"]
+__all__ = ["LANGUAGE_COOKIE", "Visit", "stranger"]
+
+LANGUAGE_COOKIE = "locale"  # only of who is signed in and has chosen one; a link chooses nothing
 
 
 @attrs.define(kw_only=True)
@@ -83,14 +86,22 @@ class Visit:
         return f"__Host-{name}" if self.is_secure else name
 
     def sign_in(self, user: User, token: str) -> None:
-        """The browser gets the session's token, and keeps the user's language."""
+        """The browser gets the session's token, and the language that the user has chosen."""
         self.user, self.token = user, token
         self.set_cookie("session", token, int(SESSION_SECONDS))
+        self.speak(user.locale)
+
+    def speak(self, locale: str) -> None:
+        """In this language from now on; empty: in the one that the browser asks for."""
+        seconds = int(SESSION_SECONDS) if locale in LANGUAGES else 0
+        self.request.keep(LANGUAGE_COOKIE, locale, seconds, self.is_secure)
+        self.language = locale if seconds else self.language
 
     def sign_out(self) -> None:
         """The browser forgets the session."""
         self.user, self.token = None, ""
         self.set_cookie("session", "", 0)
+        self.request.keep(LANGUAGE_COOKIE, "", 0, self.is_secure)
 
 
 def stranger(web: Web, request: Request) -> Visit:
@@ -104,8 +115,3 @@ def stranger(web: Web, request: Request) -> Visit:
         is_secure=web.proxies.is_secure(request),
         is_script="application/json" in accept and "text/html" not in accept,
     )
-
-
-def account_path(*segments: str) -> str:
-    """A path of encoded segments below ``/my-account``."""
-    return "/my-account/" + "/".join(quote(segment, safe="@") for segment in segments)

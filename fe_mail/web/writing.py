@@ -61,7 +61,7 @@ def _page(visit: Visit, page: Page) -> bytes:
             return _json(visit.request, status, error_object(status, message))
         if page.script is not None:
             return _json(visit.request, status, page.script)
-    values = {**_common(visit), **page.values}
+    values = {**_common(visit, page.path), **page.values}
     values.update(
         status=status,
         reason=reason(status),
@@ -83,7 +83,7 @@ def _message(visit: Visit, status: int, error: MailError | None) -> str:
     return visit.text(_PLAIN_ERRORS.get(status, "")) if status >= 400 else ""
 
 
-def _common(visit: Visit) -> dict[str, object]:
+def _common(visit: Visit, path: str) -> dict[str, object]:
     notice, about = _take_notice(visit)
     page_path = visit.request.page_path or "/"
     return {
@@ -91,7 +91,7 @@ def _common(visit: Visit) -> dict[str, object]:
         "user": visit.user,
         "form": visit.form,
         "language": visit.language,
-        "languages": {code: f"/{code}{page_path}" for code in LANGUAGES},
+        "languages": {code: f"/{code}{path or page_path}" for code in LANGUAGES},
         "language_names": LANGUAGES,
         "url": lambda path: f"/{visit.language}{path}",
         "notice": visit.text(notice),

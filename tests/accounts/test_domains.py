@@ -19,7 +19,7 @@ from fe_mail.model.errors import (
     NotFound,
     PermissionDenied,
 )
-from fe_mail.model.ids import AliasId
+from fe_mail.model.ids import AliasId, DomainId
 from fe_mail.model.page import Query
 from fe_mail.model.vantage import OwnAddresses
 from tests.accounts.fakes import AccountsTestCase
@@ -444,9 +444,17 @@ class VerifyTests(DomainsTestCase):
         self.assertTrue(len(message) < 400 and message.isprintable())
 
     def test_address_literal(self) -> None:
-        """A domain that is an IP address has no records to look up, and says so."""
-        domain = self.create("192.0.2.1", catchall=False)
-        self.assertEqual(len(self.failing(domain)), 6)
+        """A domain that is an IP address, as one could add before, still has its check."""
+        domain = self.create(catchall=False)
+        row = attrs.evolve(domain, id=DomainId("literal"), name="[192.0.2.1]")
+        literal = self.now(self.accounts.add_domain(row))
+        self.assertEqual(len(self.failing(literal)), 6)
+
+    def test_nobodys_domains(self) -> None:
+        """What can never be proven to be somebody's is refused at once, and nothing is stored."""
+        for name in ("192.0.2.1", "[IPv6:2001:db8::1]", "gmail.com", "Outlook.com"):
+            self.fails(Invalid, self.domains.create(self.user, name))
+        self.assertEqual(self.now(self.domains.list(self.user, Query())).total, 0)
 
     def test_recheck(self) -> None:
         """The job checks by id, for nobody in particular."""

@@ -321,7 +321,7 @@ class RecursionTests(RoutingTestCase):
     def test_mildest_refusal(self) -> None:
         """Temporary before silent before permanent."""
         self.add_alias(self.domain, "a", "off@example.org", "drop@example.org")
-        self.add_alias(self.domain, "drop", is_enabled=False)
+        self.add_alias(self.domain, "drop", is_enabled=False, error_code_if_disabled=250)
         off = self.add_alias(self.domain, "off", is_enabled=False, error_code_if_disabled=550)
         self.assertIsNone(self.route("a@example.org").refusal)
         self.change_alias(off, error_code_if_disabled=421)

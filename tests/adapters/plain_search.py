@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fe_mail.adapters.mailbox_rules import day_of, fold
+from fe_mail.adapters.mailbox_rules import day_of, searchable, searchable_lines
 from fe_mail.message.digest import digest
 from fe_mail.model import search
 from fe_mail.model.mailbox import FetchedMessage
@@ -24,18 +24,20 @@ def _digest(message: FetchedMessage) -> Digest:
 
 
 def _header(key: Any, message: FetchedMessage) -> bool:
-    name, needle = fold(key.name), fold(key.text)
-    lines = fold(_digest(message).header).split("\n")
+    name, needle = searchable(key.name), searchable(key.text)
+    lines = searchable_lines(_digest(message).header).split("\n")
     fields = (line.split(":", 1) for line in lines if ":" in line)
     return any(field.strip() == name and needle in value.strip() for field, value in fields)
 
 
 def _body(key: Any, message: FetchedMessage) -> bool:
-    return fold(key.text) in fold(_digest(message).text)
+    return searchable(key.text) in searchable(_digest(message).text)
 
 
 def _text(key: Any, message: FetchedMessage) -> bool:
-    return fold(key.text) in fold(_digest(message).header) or _body(key, message)
+    fields = (_digest(message).header, _digest(message).mime)
+    needle = searchable(key.text)
+    return any(needle in searchable_lines(each) for each in fields) or _body(key, message)
 
 
 _TESTS: dict[type, Callable[[Any, FetchedMessage], bool]] = {

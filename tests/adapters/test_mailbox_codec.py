@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.adapters.mailbox_rules import fold
+from fe_mail.adapters.mailbox_rules import fold, searchable, searchable_lines
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore, sealing
 from fe_mail.adapters.sqlite.mailbox.codec import decode_outline, encode_outline
@@ -98,8 +98,47 @@ class CodecTests(SynchronousTestCase):
             self.assert_same_places(inner, child)
 
 
-class FoldTests(SynchronousTestCase):
+class SearchableTests(SynchronousTestCase):
     """Text as searching compares it."""
+
+    def test_examples(self) -> None:
+        """Case, form, what is invisible and the kind of white space do not matter."""
+        for text, expected in (
+            ("HELLO", "hello"),
+            ("Stra\u00dfe", "strasse"),
+            ("u\u0308", "\u00fc"),
+            ("\u03a3\u03c2", "\u03c3\u03c3"),
+            ("a\u00a0b\u2003c\u3000\td\r\ne", "a b c d e"),
+            (" a  b ", " a b "),
+            ("co\u00adop\u200b\ufeff", "coop"),
+            ("\ufb01\uff21\u00b2", "fia2"),
+            ("a\0b", "a\ufffdb"),
+            ("\ud800", "?"),
+            ("", ""),
+            (" \n ", " "),
+        ):
+            self.assertEqual(searchable(text), expected, text)
+        self.assertEqual(searchable_lines("A:\u00a0B\nC: d\n"), "a: b\nc: d\n")
+
+    @given(st.text(max_size=20) | st.text(" \n\u00a0a\u00ad\u0301", max_size=20))
+    def test_stable(self, text: str) -> None:
+        """Again it changes nothing, can be stored, and has no white space but single spaces."""
+        found = searchable(text)
+        self.assertEqual(searchable(found), found)
+        found.encode()
+        self.assertEqual(" ".join(found.split()), found.strip(" "))
+        self.assertNotIn("  ", found)
+
+    def test_long(self) -> None:
+        """Text that is taken in pieces is the same, wherever they end."""
+        for word in ("na\u00efve \n", "x", "x" * 70_000 + " \u00e5", " "):
+            text = word * (200_000 // len(word))
+            expected = searchable(word) * (200_000 // len(word))
+            self.assertEqual(searchable(text), " " if word == " " else expected, word[:9])
+
+
+class FoldTests(SynchronousTestCase):
+    """Text as lists are sorted by it."""
 
     def test_examples(self) -> None:
         """Case and composition do not matter; NUL and lone surrogates do no harm."""

@@ -740,7 +740,8 @@ class CheckTests(FilesCase):
             ("UPDATE message SET flagset_id = 77 WHERE uid = 1", "flags"),
             ("INSERT INTO vanished VALUES (77, 1, 1)", "refers"),
             ("UPDATE mailbox SET last_content_id = 0", "given again"),
-            ("UPDATE content SET is_digested = 0 WHERE id = 1", "digest"),
+            ("DELETE FROM digest WHERE content_id = 1", "digest"),
+            ("DELETE FROM structure WHERE content_id = 1", "digest"),
             ("UPDATE content SET thread_id = 0 WHERE id = 1", "digest"),
             ("UPDATE collection SET items = 7", "counts are not those of its items"),
             ("UPDATE collection SET highest_modseq = 0", "above the highest"),
@@ -755,6 +756,7 @@ class CheckTests(FilesCase):
         """Do it on a copy of the rows, look, and put them back."""
         tables = ("mailbox", "folder", "message", "vanished", "content", "content_text")
         tables += ("piece", "attachment", "attachment_piece", "collection", "gone")
+        tables += ("digest", "structure")
         for table in tables:
             connection.execute(f"CREATE TEMP TABLE kept_{table} AS SELECT * FROM {table}")
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")

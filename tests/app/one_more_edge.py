@@ -58,8 +58,8 @@ def main() -> None:
         "help": "MANAGESIEVE_LISTEN" in describe(),
         "role_help": "managesieve" in Options().getUsage(),
         "entry": maker.Options.roles,
-        "demo_port": "MANAGESIEVE_PORT" in demo_environment(),
-        "demo_listen": "MANAGESIEVE_LISTEN" in demo_environment(),
+        "demo_port": "MANAGESIEVE_PORT" in demo_environment(Path("nowhere")),
+        "demo_listen": "MANAGESIEVE_LISTEN" in demo_environment(Path("nowhere")),
         "demo_name": demo.LISTENERS["sieve"],
         "files": {
             name: [line for line in text.splitlines() if "sieve" in line.lower()]

@@ -261,7 +261,7 @@ class DemoPortTests(SynchronousTestCase):
                     busy.bind(("127.0.0.1", wish))
                     busy.listen()
             for _ in range(50):
-                chosen = demo_environment()
+                chosen = demo_environment(Path("nowhere"))
                 ports = [value for name, value in chosen.items() if name.endswith("_PORT")]
                 used = [port for port in ports if port != "0"]
                 self.assertEqual(len(set(used)), len(used))

@@ -98,6 +98,60 @@ class MailboxSearchContract(MailboxCase):
         ):
             self.assertEqual(self.found(key), expected, key)
 
+    def test_alike(self: Any) -> None:
+        """What people see alike is alike: spaces, line ends, what is invisible, other forms."""
+        body = search.BodyContains
+        self.append(
+            new(letter("a\u00a0b", "one\u00a0two\u2003three\r\nfour  \tfive\u3000six\r\n")),
+            new(
+                letter("c", "co\u00adop\u200berate \ufb01ne \uff21\uff22\uff23 x\u00b2 \u212b\r\n")
+            ),
+            new(
+                letter("html", "<p>seven&nbsp;eight<br>ni&shy;ne</p>").replace(b"plain", b"html"),
+            ),
+        )
+        for key, expected in (
+            (search.HeaderContains("subject", "a b"), (5,)),
+            (search.HeaderContains("subject", "a\u00a0b"), (5,)),
+            (body("one two three four five six"), (5,)),
+            (body("two\u00a0three"), (5,)),
+            (body("three\nfour"), (5,)),
+            (body("three  four"), (5,)),
+            (body("onetwo"), ()),
+            (body("cooperate fine abc x2 \u00e5"), (6,)),
+            (body("a\u030a"), (6,)),
+            (body("COOPER\u00adATE"), (6,)),
+            (body("seven eight nine"), (7,)),
+        ):
+            self.assertEqual(self.found(key), expected, key)
+
+    def test_parts(self: Any) -> None:
+        """TEXT sees the fields of parts and names of files; BODY and HEADER do not."""
+        raw = (
+            b"Subject: parts\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\n"
+            b"Content-Type: message/delivery-status\r\n\r\n"
+            b"Diagnostic-Code: smtp; 550 no such\r\n user\r\n\r\n"
+            b"--b\r\nContent-Type: application/pdf; name*0*=utf-8''bl%C3%A5; name*1=b.pdf\r\n"
+            b'Content-Disposition: attachment; filename="=?utf-8?b?csO4ZA==?=.pdf"\r\n'
+            b"X-Odd: z\xc3\xb8\r\n\r\nx\r\n--b\r\n"
+            b"Content-Type: text/rfc822-headers\r\n\r\nSubject: =?utf-8?q?gr=C3=B8n?=\r\n--b--"
+        )
+        self.append(new(raw))
+        text, body, header = search.TextContains, search.BodyContains, search.HeaderContains
+        for key, expected in (
+            (text("550 no such user"), (5,)),
+            (body("550 no such user"), (5,)),
+            (body("Subject: gr\u00f8n"), (5,)),
+            (text("bl\u00e5b.pdf"), (5,)),
+            (text("r\u00f8d.pdf"), (5,)),
+            (text("x-odd: z\u00f8"), (5,)),
+            (body("r\u00f8d.pdf"), ()),
+            (header("X-Odd", ""), ()),
+            (header("Content-Type", "pdf"), ()),
+            (header("Content-Type", "report"), (5,)),
+        ):
+            self.assertEqual(self.found(key), expected, key)
+
     def test_header(self: Any) -> None:
         """A field by its name without case, its value unfolded and decoded; empty: present."""
         header = search.HeaderContains

@@ -1,12 +1,15 @@
 """
-The first hour of a newcomer, in a real browser against a real first start.
+The first hour of a newcomer, in a real browser against a real first start; and the daily life of
+somebody with hundreds of aliases, on a desk and on a phone.
 
 twistd runs as in production (no demo): the Basic-auth gate, registration of the first account, a
 domain whose records the test publishes in a name server of its own as the page says, the live
 check, an alias, its password shown once; then mail to that alias, read with IMAP, and answered.
 """
 
+import base64
 import imaplib
+import json
 import os
 import re
 import signal
@@ -18,8 +21,10 @@ import sys
 import tempfile
 import threading
 import unittest
+import urllib.request
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -29,7 +34,7 @@ import dns.rrset
 import dns.zone
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.e2e.support import require, wait_for
+from tests.e2e.support import DemoServer, require, wait_for
 
 ADMIN_PASSWORD = "correct horse battery staple 42"
 WAIT_MILLISECONDS = 15_000
@@ -127,23 +132,18 @@ class FirstRun:
         self.process.wait(20)
 
 
-class OnboardingTests(SynchronousTestCase):
-    """Register, add domain, add alias, generate password, send, receive, reply."""
+class BrowserTestCase(SynchronousTestCase):
+    """A browser."""
 
     timeout = 300
 
-    def setUp(self) -> None:
-        """A browser, a name server, a server in its first run."""
+    def launch(self) -> Any:
+        """Start it; it ends with the test."""
         chromium = require("chromium", "chromium")
         try:
             from playwright.sync_api import sync_playwright
         except ImportError:
             raise unittest.SkipTest("install playwright (make does)") from None
-        self.names = NameServer()
-        self.names.start()
-        self.addCleanup(self.names.socket.close)
-        self.server = FirstRun(self.names)
-        self.addCleanup(self.server.stop)
         playwright = sync_playwright().start()
         self.addCleanup(playwright.stop)
         browser = playwright.chromium.launch(
@@ -151,6 +151,20 @@ class OnboardingTests(SynchronousTestCase):
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         self.addCleanup(browser.close)
+        return browser
+
+
+class OnboardingTests(BrowserTestCase):
+    """Register, add domain, add alias, generate password, send, receive, reply."""
+
+    def setUp(self) -> None:
+        """A browser, a name server, a server in its first run."""
+        browser = self.launch()
+        self.names = NameServer()
+        self.names.start()
+        self.addCleanup(self.names.socket.close)
+        self.server = FirstRun(self.names)
+        self.addCleanup(self.server.stop)
         self.page = browser.new_page(
             ignore_https_errors=True,
             http_credentials={"username": "admin", "password": "gate-password"},
@@ -185,9 +199,9 @@ class OnboardingTests(SynchronousTestCase):
         self.page.wait_for_url("**/my-account/domains**")
 
     def add_domain(self) -> None:
-        """Its set-up page shows the records to publish."""
+        """The server's own is offered; its set-up page shows the records to publish."""
         self.go("/en/my-account/domains/new")
-        self.page.locator("input[name=domain]").fill("first.test")
+        self.assertEqual("first.test", self.page.locator("input[name=domain]").input_value())
         self.page.get_by_role("button", name="Add domain").click()
         self.page.wait_for_url("**/my-account/domains/first.test")
 
@@ -278,3 +292,132 @@ class OnboardingTests(SynchronousTestCase):
 
         wait_for("the answer", answered)
         imap.logout()
+
+
+MANY = 120
+LONG = "an-address-that-somebody-has-really-given-to-a-shop-far-away"
+
+
+class DailyTests(BrowserTestCase):
+    """The demo's admin, with many aliases."""
+
+    def setUp(self) -> None:
+        """The demo, filled by its API."""
+        self.browser = self.launch()
+        self.server = DemoServer()
+        self.addCleanup(self.server.destroy)
+        self.server.start()
+        for number in range(MANY):
+            self.add(f"shop-{number:03}", recipients=[f"{LONG}@example.org", "b@example.org"])
+        self.add(LONG, description="x" * 150, labels=["a-long-label", "another-long-label"])
+        self.base = "/my-account/domains/demo.test"
+
+    def add(self, name: str, **fields: object) -> None:
+        """An alias."""
+        facts = self.server.facts
+        token = base64.b64encode(f"{facts['api_token']}:".encode()).decode()
+        body = json.dumps({"name": name, **fields}).encode()
+        headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        url = f"{facts['api']}/v1/domains/demo.test/aliases"
+        request = urllib.request.Request(url, body, headers)
+        urllib.request.urlopen(request, timeout=20).close()
+
+    def visit(self, **options: Any) -> Any:
+        """A page of somebody who has just signed in."""
+        context = self.browser.new_context(**options)
+        self.addCleanup(context.close)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MILLISECONDS)
+        page.goto(f"{self.server.facts['web']}/login")
+        page.locator("#email").fill(self.server.facts["admin"]["email"])
+        page.locator("#password").fill(self.server.facts["admin"]["password"])
+        page.locator("main form button").click()
+        page.wait_for_url("**/my-account/domains")
+        return page
+
+    def go(self, page: Any, path: str, language: str = "en") -> None:
+        """Open a page."""
+        page.goto(f"{self.server.facts['web']}/{language}{path}")
+
+    def test_no_page_is_too_wide(self) -> None:
+        """On a phone of 360 pixels, and on a small desk, in both languages: nothing is wider."""
+        for width in (360, 740, 1000):
+            page = self.visit(viewport={"width": width, "height": 800})
+            for language in ("en", "da"):
+                for path in (
+                    "/my-account/domains", "/my-account/domains/new", "/my-account/profile",
+                    "/my-account/security", "/my-account/security/new-token", "/my-account/remove",
+                    self.base, f"{self.base}/remove", f"{self.base}/webhook-key",
+                    f"{self.base}/aliases", f"{self.base}/aliases?q={LONG}",
+                    f"{self.base}/aliases?to=alice", f"{self.base}/aliases/new",
+                    f"{self.base}/aliases/{LONG}", f"{self.base}/aliases/{LONG}/disable",
+                    f"{self.base}/aliases/{LONG}/remove",
+                    f"{self.base}/aliases/alice/generate-password",
+                    f"{self.base}/aliases/alice/generate-password/anew",
+                ):  # fmt: skip
+                    self.go(page, path, language)
+                    wide = page.evaluate("document.documentElement.scrollWidth")
+                    self.assertLessEqual(wide, width, (path, language, width))
+
+    def test_one_line_each(self) -> None:
+        """On a desk a row is one line, however long its address; all of it is told to who asks."""
+        page = self.visit(viewport={"width": 1000, "height": 800})
+        self.go(page, f"{self.base}/aliases")
+        heights = page.evaluate(
+            "[...document.querySelectorAll('tbody tr')].map(e => e.getBoundingClientRect().height)"
+        )
+        self.assertEqual(50, len(heights))
+        self.assertLess(max(heights), 60)
+        long = page.locator(f"a[title='{LONG}@demo.test']")
+        self.assertIn(f"{LONG}@demo.test", long.inner_text())
+
+    def test_back_where_one_was(self) -> None:
+        """Without any script: edit on page two of a search, and come back to that row."""
+        page = self.visit(java_script_enabled=False)
+        self.go(page, f"{self.base}/aliases")
+        page.locator("#q").fill("shop-")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("link", name="Next").click()
+        page.get_by_role("link", name="shop-060@demo.test").first.click()
+        page.get_by_label("Description").fill("Found again")
+        page.get_by_role("button", name="Save").click()
+        page.wait_for_url("**/aliases?q=shop-&**page=2#alias-*")
+        self.assertIn("Found again", page.locator("tr:target").inner_text())
+        self.assertIn("The alias was saved.", page.title())
+
+    def test_removal_is_asked(self) -> None:
+        """The browser itself wants the tick; with it the alias goes."""
+        page = self.visit()
+        self.go(page, f"{self.base}/aliases/shop-001")
+        page.get_by_role("link", name="Remove this alias").click()
+        button = page.get_by_role("button", name="Remove this alias")
+        button.click()
+        self.assertIn("/shop-001/remove", page.url)
+        page.get_by_label("I understand").check()
+        button.click()
+        page.wait_for_url("**/aliases")
+        said = page.locator("#said")
+        wait_for("the notice to be announced", lambda: "removed" in said.inner_text())
+
+    def test_errors_are_seen(self) -> None:
+        """Also inside what was closed: it opens, and the field has the focus and the message."""
+        page = self.visit()
+        self.add("paul", has_imap=True)
+        self.go(page, f"{self.base}/aliases/paul/generate-password")
+        page.get_by_text("Choose the password yourself").click()
+        page.get_by_label("New password").fill("abc")
+        page.get_by_role("button", name="Generate password").click()
+        field = page.get_by_label("New password")
+        self.assertTrue(field.is_visible())
+        self.assertEqual("new_password", page.evaluate("document.activeElement.id"))
+        self.assertTrue(page.locator("#new_password-error").is_visible())
+        self.assertTrue(page.title().startswith("Error: "))
+
+    def test_language_of_the_visitor(self) -> None:
+        """A Danish browser gets Danish, also after a link to an English page."""
+        context = self.browser.new_context(locale="da-DK")
+        self.addCleanup(context.close)
+        page = context.new_page()
+        self.go(page, "/login")
+        page.goto(f"{self.server.facts['web']}/login")
+        self.assertEqual("da", page.locator("html").get_attribute("lang"))

@@ -17,17 +17,44 @@ exec {python} "$@"
 """
 
 
+# A Python whose virtual environments have a pip that only says what it was asked.
+TALKING = """#!/bin/sh
+case "$*" in *"-m venv"*) ;; *) exec {python} "$@" ;; esac
+mkdir -p "$3/bin"
+printf '#!/bin/sh\\necho "pip $*"\\n' > "$3/bin/pip"
+chmod +x "$3/bin/pip"
+"""
+
+
 class MakeTests(SynchronousTestCase):
     """The preparations of every target."""
 
+    def test_says_what_it_does(self) -> None:
+        """Before it is silent for a minute: what comes, and then each package as it comes."""
+        done, directory = self.make(TALKING.format(python=sys.executable))
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertTrue((directory / ".venv" / ".ready").exists())
+        lines = done.stdout.splitlines()
+        self.assertIn("Preparing .venv", lines[0])
+        fetching = next(line for line in lines if "requirements.lock" in line)
+        self.assertNotIn("--quiet", fetching)
+        self.assertIn("is ready", lines[-1])
+
     def prepare(self, lacking: str) -> str:
         """What ``make`` says with a Python that lacks something."""
+        done, directory = self.make(LACKING.format(word=lacking, python=sys.executable))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertFalse((directory / ".venv").exists())
+        return done.stdout
+
+    def make(self, script: str) -> tuple["subprocess.CompletedProcess[str]", Path]:
+        """Prepare the environment with this Python, in a directory of its own."""
         directory = Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
         self.addCleanup(shutil.rmtree, directory)
         for name in ("Makefile", "requirements.lock", "setup.cfg"):
             shutil.copy(ROOT / name, directory)
         python = directory / "python"
-        python.write_text(LACKING.format(word=lacking, python=sys.executable))
+        python.write_text(script)
         python.chmod(0o755)
         done = subprocess.run(
             [require("make", "make"), f"PYTHON={python}", ".venv/.ready"],
@@ -38,9 +65,7 @@ class MakeTests(SynchronousTestCase):
             timeout=60,
             check=False,
         )
-        self.assertNotEqual(done.returncode, 0)
-        self.assertFalse((directory / ".venv").exists())
-        return done.stdout
+        return done, directory
 
     def test_without_venv(self) -> None:
         """Debian ships Python without ``venv``: the package is named."""

@@ -32,6 +32,7 @@ from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.memory.bus import MemoryBus
@@ -246,6 +247,7 @@ class HTTPTestCase(SynchronousTestCase):
             router=self.router,
             prospects=Prospects(accounts, self.router),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
+            stakes=Stakes(accounts, self.mailboxes),
             accounts=accounts,
             counters=self.counters,
             clock=clock,

@@ -1,15 +1,28 @@
 """Tests of fe_mail.message.addresses."""
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.message.addresses import MAX_ADDRESSES, parse_mailboxes, sole_author
+from fe_mail.message.addresses import (
+    MAX_ADDRESSES,
+    MAX_FIELD_OCTETS,
+    parse_mailboxes,
+    sole_author,
+)
 from fe_mail.message.headers import header_fields
 from fe_mail.model.errors import Invalid
 from fe_mail.model.structure import Mailbox
 
 PIECES = [b"a", b"@", b"<", b">", b",", b";", b":", b'"', b"(", b")", b"\\", b" ", b"[", b"]", b"."]
+
+
+# No quotes and comments, whose text may be anything, and no routes.
+WRITTEN = [b"a", b"b.c", b"x", b"@", b"@", b"<", b">", b",", b";", b":", b" ", b"  ", b"."]
+_AROUND_DOT = re.compile(rb" \. ")
+_AROUND_AT = re.compile(rb" ?@ ?")
 
 
 def plain(local: bytes, host: bytes, name: bytes | None = None) -> Mailbox:
@@ -57,11 +70,69 @@ class ParseTests(SynchronousTestCase):
         self.check(b"foo bar", plain(b"MISSING_MAILBOX", b"MISSING_DOMAIN", b"foo bar"))
         self.check(b"<a@b", plain(b"a", b"b"))
         self.check(b'"open <a@b>', plain(b"open <a@b>", b"MISSING_DOMAIN"))
-        self.check(b"a@b c@d <e@f>", plain(b"e", b"f", b"a @ b c@d"))
+        self.check(b"a@b c@d <e@f>", plain(b"e", b"f", b"a@b c@d"))
+
+    def test_stands_there(self) -> None:
+        """What is written apart never grows together to an address that nobody wrote."""
+        for value, *expected in (
+            (b"John Smith john@x.y", plain(b"john", b"x.y", b"John Smith")),
+            (b"Dr. john@x.y", plain(b"john", b"x.y", b"Dr.")),
+            (b"john@x.y Smith", plain(b"john", b"x.y")),
+            (b"john@x.y. Call me", plain(b"john", b"x.y.")),
+            (b"John <a@b Jane", plain(b"a", b"b", b"John")),
+            (b"Bob <a@b Jane <c@d>", plain(b"a", b"b", b"Bob"), plain(b"c", b"d")),
+            (b"a@b c@d", plain(b"a", b"b"), plain(b"c", b"d")),
+            (b"a@b:c@d", plain(b"a", b"b"), plain(b"c", b"d")),
+            (b"a@b;c@d", plain(b"a", b"b"), plain(b"c", b"d")),
+            (b"<mailto:a@b>", plain(b"a", b"b")),
+            (b'"a"b@c', plain(b"b", b"c", b"a")),
+            (b"a@[192.0.2.1]b", plain(b"a", b"[192.0.2.1]")),
+            (b"a@b(c)d", plain(b"a", b"b", b"c")),
+            (b"a@b\0c", plain(b"a", b"b\0c")),
+            (b"<a b@c>", plain(b"a b", b"c")),
+            (b"a@b@c", plain(b"a@b", b"c")),
+            (
+                b"alice@example.org(<bob@example.org>",
+                plain(b"alice", b"example.org", b"<bob@example.org>"),
+            ),
+            (
+                b"alice@example.org@<bob@example.org>",
+                plain(b"bob", b"example.org", b"alice@example.org@"),
+            ),
+            (b"=?utf-8?q?a=40b.test?=", plain(b"=?utf-8?q?a=40b.test?=", b"MISSING_DOMAIN")),
+            (b"=?utf-8?q?Z, Bob?= <b@z>", plain(b"b", b"z", b"=?utf-8?q?Z, Bob?=")),
+            (b"=?utf-8?q?a@b,?= <b@z>", plain(b"b", b"z", b"=?utf-8?q?a@b,?=")),
+            (b"john.(x)doe@y", plain(b"john.doe", b"y", b"x")),
+        ):
+            self.check(value, *expected)
+
+    def test_controls(self) -> None:
+        """NUL and line ends that fold nothing part words in the field."""
+        for stray in (b"\0", b"\r", b"\0\0"):
+            (field,) = header_fields(b"From: a@b" + stray + b"c.test\r\n")
+            self.assertEqual(parse_mailboxes(field.value), (plain(b"a", b"b"),), stray)
+
+    def test_cut(self) -> None:
+        """The address that the limit cuts is left out: half of one is another one."""
+        value = b" " * (MAX_FIELD_OCTETS - 7) + b"a@b.test.example"
+        self.assertEqual(parse_mailboxes(value), ())
+
+    @settings(max_examples=500, deadline=None)
+    @given(st.lists(st.sampled_from(WRITTEN), max_size=14).map(b"".join))
+    def test_never_made_up(self, value: bytes) -> None:
+        """Whatever is broken, both halves stand there as they are, with nothing between but @."""
+        written = _AROUND_AT.sub(b"@", _AROUND_DOT.sub(b".", b" ".join(value.split())))
+        for entry in parse_mailboxes(value):
+            if entry.host is None or entry.host == b"MISSING_DOMAIN":
+                continue
+            if entry.mailbox and entry.mailbox != b"MISSING_MAILBOX":
+                self.assertIn(entry.mailbox + b"@" + entry.host, written)
 
     def test_many(self) -> None:
         """A field of a hundred thousand addresses is cut."""
-        self.assertEqual(len(parse_mailboxes(b"a@b," * 100_000)), MAX_ADDRESSES)
+        for between in (b",", b" ", b";", b":"):
+            found = parse_mailboxes(b"a@b%s" % between * 60_000)
+            self.assertEqual(len(found), MAX_ADDRESSES, between)
 
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join))
@@ -90,6 +161,7 @@ class SoleAuthorTests(SynchronousTestCase):
             b'"c@d.example" <a@b.example>',
             b"a@b.example <A@b.example>",
             b"a@b.example (Bob)",
+            b"=?utf-8?q?Bob_(work)?= <a@b.example>",
             b"Bob\r\n <a@b.example>",
         ):
             self.assertEqual(self.author(b"From: " + value + b"\r\n").lower(), "a@b.example")
@@ -117,5 +189,14 @@ class SoleAuthorTests(SynchronousTestCase):
             b"From: a@b.example\r.evil.example\r\n",
             b"From: \r\n",
             b"From: a@\xff.example\r\n",
+            b"From: Dr. a@b.example\r\n",
+            b"From: a@b.example:c@d.example\r\n",
+            b"From: a@b.example> <c@d.example>\r\n",
+            b"From: a@b .example\r\n",
+            b"From: =?utf-8?q?<a@b.example>,?= <c@d.example>\r\n",
+            b"From: =?utf-8?q?Z, Bob?= <c@d.example>\r\n",
+            b"From: <mailto:a@b.example>\r\n",
+            b"From: MISSING_MAILBOX@b.example\r\n",
+            b"From: @b.example\r\n",
         ):
             self.assertRaises(Invalid, self.author, header)

@@ -71,6 +71,43 @@ class DigestTests(SynchronousTestCase):
             self.assertIn(piece, text)
         self.assertNotIn("xxx", text)
 
+    def test_reports(self) -> None:
+        """What reports say for programs, and the header that they return, is text too."""
+        for kind, field in (
+            (b"message/delivery-status", b"Final-Recipient: rfc822; =?utf-8?q?J=C3=B8?="),
+            (b"message/global-delivery-status", b"Diagnostic-Code: smtp; J\xc3\xb8"),
+            (b"message/disposition-notification", b"Disposition: J\xc3\xb8"),
+            (b"message/feedback-report", b"Feedback-Type: J\xc3\xb8"),
+            (b"text/rfc822-headers", b"Subject: =?utf-8?q?J=C3?=\r\n =?utf-8?q?=B8?="),
+            (b"text/rfc822-headers; charset=iso-8859-1", b"Subject: J\xf8"),
+            (b"message/partial; id=x", b"Subject: =?utf-8?q?J=C3=B8?="),
+        ):
+            raw = b"Content-Type: " + kind + b"\r\n\r\nA: b\r\n\r\n" + field + b"\r\n"
+            text = digest(raw).text
+            self.assertIn("A: b\n", text, kind)
+            self.assertIn("J\u00f8", text, kind)
+
+    def test_mime(self) -> None:
+        """The header fields of the parts and the names of files, decoded; not of the message."""
+        raw = (
+            b"Subject: no\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+            b"Content-Type: application/pdf; name*0*=utf-8''bl%C3%A5; name*1=b.pdf\r\n"
+            b"Content-Description: =?utf-8?q?J=C3=B8?=\r\n"
+            b'Content-Disposition: attachment; filename="=?utf-8?q?r=C3=B8d?=.pdf"\r\n\r\n'
+            b"x\r\n--b\r\nContent-Type: multipart/mixed; boundary=c; x=nested\r\n\r\n--c--\r\n--b--"
+        )
+        mime = digest(raw).mime
+        for piece in ("bl\u00e5b.pdf\n", "r\u00f8d.pdf\n", "Description: J\u00f8\n", "nested"):
+            self.assertIn(piece, mime)
+        self.assertNotIn("Subject", mime)
+        alone = b"Content-Type: image/png; name*=utf-8''%C3%A5\r\n\r\nx"
+        self.assertEqual(digest(alone).mime, "\u00e5\n")
+
+    def test_all_of_a_long_field(self) -> None:
+        """Thousands of recipients are all there."""
+        raw = b"To: " + b"a@b.test,\r\n " * 20_000 + b"last@b.test\r\n\r\n"
+        self.assertIn("last@b.test", digest(raw).header)
+
     def test_attachments(self) -> None:
         """Bodies worth storing once, by offsets; names decoded."""
         found = digest(MESSAGE)

@@ -15,11 +15,12 @@ from fe_mail.message.addresses import (
     parse_mailboxes,
     sole_author,
 )
+from fe_mail.message.charsets import decode_octets
 from fe_mail.message.digest import digest
 from fe_mail.message.headers import header_fields
 from fe_mail.message.html import html_to_text
 from fe_mail.message.parameters import parse_parameterized
-from fe_mail.message.words import decode_octets, decode_words
+from fe_mail.message.words import decode_words
 from fe_mail.model.errors import Invalid
 from tests.growth import assert_linear
 
@@ -30,9 +31,41 @@ MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 ADDRESS_FLOODS = (
     b"a@", b"a@b@", b"@a", b"@a:", b'""@', b"<@", b"<@a,@b:", b"a<a@b>", b"a@b,", b"a,",
     b"(", b"()", b'"', b"\\", b'"\\', b"[", b":", b";", b"a:;",
+    b"a ", b"a@b ", b"a. ", b" . ", b"a>", b"<a ", b"=?a?q?", b"=?a?q?x,?= ", b"a@b <",
 )  # fmt: skip
-WORD_FLOODS = (b"=?", b"=?a?q?", b"=?a*b?", b"=?a?q?a?= ", b"=?utf-8?b?YQ==?=", b"=?x?q?=", b"?")
-PARAMETER_FLOODS = (b";", b"; a=b", b";a*0=b", b'; a="', b"; a=b c d", b" ", b";a ", b"(", b'\\"')
+WORD_FLOODS = (
+    b"=?",
+    b"=?a?q?",
+    b"=?a*b?",
+    b"=?a?q?a?= ",
+    b"=?utf-8?b?YQ==?=",
+    b"=?x?q?=",
+    b"?",
+    b"=?a?q?==?",
+    b"?x",
+)
+PARAMETER_FLOODS = (
+    b";",
+    b"; a=b",
+    b";a*0=b",
+    b'; a="',
+    b"; a=b c d",
+    b" ",
+    b";a ",
+    b"(",
+    b'\\"',
+    b"(;",
+    b'";',
+    b'\\";',
+    b"(a)",
+    b"a (x)",
+    b"a =",
+    b"=",
+    b",",
+    b'"a',
+    b"\\(",
+    b"a=b ",
+)
 HTML_FLOODS = (b"<", b"<!--", b"<a ", b"<a b='", b"&", b"&#", b"<![CDATA[", b"</", b"<script>")
 HEADER_FLOODS = (b"a:\n", b"a\n", b" \n", b"\n ", b":\n", b"a:b\n b\n")
 
@@ -51,6 +84,18 @@ def nesting(count: int) -> bytes:
 def cycle(count: int) -> bytes:
     """Every multipart has the boundary of the one around it."""
     return (MIXED + b"--b\r\n") * count
+
+
+def shared(count: int) -> bytes:
+    """Multiparts inside each other with two boundaries in turn, parts between, none closed."""
+    other = MIXED.replace(b"boundary=b", b"boundary=c") + b"--c\r\n"
+    return (MIXED + b"--b\r\n" + other + b"\r\nx\r\n--c\r\n") * count
+
+
+def never_used(count: int) -> bytes:
+    """Multiparts in a row whose own boundary stands nowhere."""
+    one = b"--b\r\nContent-Type: multipart/mixed; boundary=n%d\r\n\r\n"
+    return MIXED + b"".join(one % number for number in range(count // 10)) + b"x\r\n" * count
 
 
 def forwarded(count: int) -> bytes:
@@ -80,7 +125,8 @@ def continuations(count: int) -> bytes:
 
 
 BOMBS: tuple[Callable[[int], bytes], ...] = (
-    parts, nesting, cycle, forwarded, near_delimiters, one_field, recipients, continuations,
+    parts, nesting, cycle, shared, never_used, forwarded, near_delimiters, one_field, recipients,
+    continuations,
 )  # fmt: skip
 
 

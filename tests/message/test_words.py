@@ -1,12 +1,12 @@
 """Tests of fe_mail.message.words and fe_mail.message.parameters."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.message.charsets import decode_octets
 from fe_mail.message.parameters import MAX_PARAMETERS, decoded_parameter, parse_parameterized
 from fe_mail.message.words import (
-    decode_octets,
     decode_words,
     encode_phrase,
     encode_unstructured,
@@ -72,6 +72,7 @@ class EncodeTests(SynchronousTestCase):
 
     @settings(max_examples=300, deadline=None)
     @given(st.text(max_size=200))
+    @example("\ufeff")
     def test_round_trip(self, text: str) -> None:
         """Any text comes back, on short lines of ASCII that cannot end the field."""
         for encode in (encode_unstructured, encode_phrase):

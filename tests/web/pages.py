@@ -65,6 +65,7 @@ class WebTestCase(HTTPTestCase):
     gate: Gate | None = None
     proxies: tuple[str, ...] = ()
     app_name = "fe-mail"
+    domain = ""
 
     def setUp(self) -> None:
         """The site and a browser."""
@@ -78,6 +79,7 @@ class WebTestCase(HTTPTestCase):
             proxies=Proxies(self.proxies),
             catalogs=self.catalogs(),
             app_name=self.app_name,
+            domain=self.domain,
         )
         self.site = HTTPSite(resource, clock=self.clock, work=work, room=room())
         self.browser = self.new_browser()

@@ -79,6 +79,7 @@ class AccessibilityTests(WebTestCase):
         self._check_frame(page, language)
         self._check_headings(page)
         self._check_fields(page)
+        self._check_errors(page)
         self._check_names(page)
         self._check_references(page)
 
@@ -106,6 +107,16 @@ class AccessibilityTests(WebTestCase):
         for field in page.all(*_FIELDS):
             if field.get("type") != "hidden":
                 self.assertIn(field.get("id"), labeled, field)
+
+    def _check_errors(self, page: Outline) -> None:
+        """What is wrong stands at its field, which leads there from the top, and never hides."""
+        wrong = [each for each in page.all(*_FIELDS) if each.get("aria-invalid")]
+        for field in wrong:
+            self.assertIn(f"{field.get('id')}-error", field.get("aria-describedby").split())
+            links = [each.get("href") for each in page.all("a")]
+            self.assertIn(f"#{field.get('id')}", links)
+        if wrong or "bad" in [word for each in page.all("p") for word in each.get("class").split()]:
+            self.assertTrue(page.all("title")[0].text.startswith(("Error: ", "Fejl: ")))
 
     def _check_names(self, page: Outline) -> None:
         for element in page.all(*_NAMED):
@@ -140,6 +151,9 @@ class AccessibilityTests(WebTestCase):
         profile = "/en/my-account/profile"
         self.check(self.browser.submit(profile, _method="PUT", email="x"))
         self.check(self.browser.submit(profile, _method="PUT", change_password="true"))
+        self.check(self.browser.get("/da/my-account/security/new-token"), "da")
+        self.check(self.browser.get("/da/my-account/remove"), "da")
+        self.check(self.browser.submit("/en/my-account/security", _method="DELETE"))
         self.check(self.browser.submit("/en/my-account", _method="DELETE", leave_password="x"))
         self.check(self.browser.submit("/en/my-account/domains/new", domain="x"))
 
@@ -158,7 +172,10 @@ class AccessibilityTests(WebTestCase):
         ready = self.browser.submit(f"{path}/verify-records")
         self.assert_says(ready, "The domain is ready")
         self.check(ready)
+        self.check(self.browser.get(f"{path}/remove"))
         self.check(self.browser.submit(path, _method="DELETE", confirm="x"))
+        self.check(self.browser.get(f"{path}/webhook-key"))
+        self.check(self.browser.get(f"{path}/webhook-key/replace"))
 
     def test_aliases(self) -> None:
         """List, form, password, in every state."""
@@ -171,6 +188,11 @@ class AccessibilityTests(WebTestCase):
         self.browser.submit(path, name="kim", has_imap="true", is_enabled="true", labels="x")
         for page in ("", "?sort=-name", "/kim", "/kim/generate-password"):
             self.check(self.browser.get(f"{path}{page}"))
+        self.check(self.browser.get(f"{path}/kim/disable"))
         self.check(self.browser.submit(f"{path}/kim/generate-password"))
         self.check(self.browser.get(f"{path}/kim/generate-password"))
+        self.check(self.browser.get(f"{path}/kim/generate-password/anew"))
+        self.check(self.browser.get(f"{path}/kim/remove"))
+        self.check(self.browser.submit(f"{path}/kim", _method="DELETE"))
+        self.check(self.browser.submit(f"{path}/kim", _method="PUT", is_enabled="true"))
         self.check(self.browser.submit(f"{path}/kim/generate-password", password=PASSWORD))

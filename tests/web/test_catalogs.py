@@ -97,6 +97,10 @@ class NegotiationTests(SynchronousTestCase):
         for wish, expected in (
             ("", "en"),
             ("da", "da"),
+            ("da;q=0", "en"),
+            ("da;q=0, en;q=0.1", "en"),
+            ("da;q=nan", "en"),
+            ("en;q=1, da;q=7", "en"),
             ("fr, da;q=0.5, en;q=0.4", "da"),
             ("en-GB, da;q=0.9", "en"),
             ("xx;q=nonsense, da;q=, en;q=0.1", "en"),

@@ -5,6 +5,7 @@ from urllib.parse import quote
 import attrs
 
 from fe_mail.model.account import Member
+from fe_mail.model.ids import DomainId
 from fe_mail.model.vantage import OwnAddresses
 from tests.http.world import HOST
 from tests.web.pages import WebTestCase
@@ -47,7 +48,14 @@ class DomainTests(WebTestCase):
 
     def test_refused(self) -> None:
         """Bad names say why; ``www.`` gets advice; a known one leads to its aliases."""
-        for name, says in (("no", "not valid"), ("www.example.org", "Leave out the “www.”")):
+        for name, says in (
+            ("no", "only a part of a domain"),
+            ("a b.org", "not valid"),
+            ("", "Write the name of your domain"),
+            ("gmail.com", "belongs to a mail provider"),
+            ("https://www.gmail.com/", "belongs to a mail provider"),
+            ("1.2.3.4", "1.2.3.4 is an IP address"),
+        ):
             with self.subTest(name=name):
                 answer = self.browser.submit("/en/my-account/domains/new", domain=name)
                 self.assertEqual(400, answer.status)
@@ -56,6 +64,13 @@ class DomainTests(WebTestCase):
         again = self.browser.submit("/en/my-account/domains/new", domain="example.org")
         self.assertEqual("/en/my-account/domains/example.org/aliases", again.location)
         self.assert_says(self.browser.follow(again), "You have this domain already.")
+
+    def test_pasted(self) -> None:
+        """The address of the web site, or of a mailbox, means its domain."""
+        for text in ("https://www.Example.org/contact?x", "Kim <kim@example.org>", "example.org."):
+            answer = self.browser.submit("/en/my-account/domains/new", domain=text)
+            self.assertIn("/en/my-account/domains/example.org", answer.location, text)
+        self.assertEqual("example.org", self.domain().name)
 
     def test_check(self) -> None:
         """A check explains what is wrong, record by record, until all is right."""
@@ -183,11 +198,12 @@ class DomainTests(WebTestCase):
         for number in range(12):
             self.browser.add_domain(f"d{number:02}.example")
         page = self.browser.get("/en/my-account/domains?limit=10&sort=-name")
-        self.assert_says(page, "d11.example", "Set-up needed", "Page 1 of 2")
+        self.assert_says(page, "d11.example", "Set-up needed", "Page 1", "Page 2")
         self.assertNotIn("d00.example", page.text)
         self.assertIn('aria-sort="descending"', page.text)
         second = self.browser.get("/en/my-account/domains?limit=10&sort=-name&page=2")
-        self.assert_says(second, "d00.example", "Page 2 of 2")
+        self.assert_says(second, "d00.example")
+        self.assertIn('aria-current="page"><span class="hidden">Page </span>2', second.text)
         found = self.browser.get("/en/my-account/domains?q=D03")
         self.assert_says(found, "d03.example")
         self.assertNotIn("d04.example", found.text)
@@ -200,15 +216,17 @@ class DomainTests(WebTestCase):
         path = self.browser.add_domain()
         refused = self.browser.submit(path, _method="DELETE", confirm="example.com")
         self.assertEqual(400, refused.status)
-        self.assert_says(refused, "Type the name of the domain to remove it.")
+        self.assert_says(refused, "Type “example.org” to confirm.")
         answer = self.browser.submit(path, _method="DELETE", confirm="Example.org")
         self.assertEqual(302, answer.status)
         self.assertEqual((), self.now(self.accounts.domains_named("example.org")))
 
     def test_address_literal(self) -> None:
-        """An IPv6 address is a domain too; it goes with its name as the page writes it."""
+        """An IPv6 address, as one could add before, goes with its name as the page writes it."""
         domain = "[IPv6:2001:db8::1]"
-        self.browser.add_domain("2001:db8::1")
+        self.browser.add_domain()
+        row = attrs.evolve(self.domain(), id=DomainId("literal"), name=domain)
+        self.now(self.accounts.add_domain(row))
         path = f"/en/my-account/domains/{quote(domain, safe='')}"
         answer = self.browser.submit(path, _method="DELETE", confirm=domain)
         self.assertEqual(302, answer.status)

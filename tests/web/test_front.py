@@ -86,13 +86,38 @@ class LanguageTests(WebTestCase):
     """Prefixes."""
 
     def test_redirect(self) -> None:
-        """A path without a language leads to one: cookie, then Accept-Language, then English."""
+        """A path without a language leads to the one that the browser asks for, then English."""
         self.assertEqual("/en/", self.browser.get("/").location)
         accepted = {"Accept-Language": "fr;q=0.9, da-DK;q=0.8, en;q=0.1"}
         answer = self.browser.request("GET", "/login?a=b", headers=accepted)
         self.assertEqual("/da/login?a=b", answer.location)
-        self.browser.get("/da/")
+
+    def test_link_chooses_nothing(self) -> None:
+        """Who followed a link to another language is not held to it the next time."""
+        self.browser.get("/en/login")
+        self.assertEqual({}, self.browser.cookies)
+        self.browser.headers["Accept-Language"] = "da"
         self.assertEqual("/da/login", self.browser.get("/login").location)
+
+    def test_chosen(self) -> None:
+        """What somebody has chosen holds while they are signed in, in every browser of theirs."""
+        self.browser.headers["Accept-Language"] = "da"
+        answer = self.browser.submit("/da/register", email="kim@example.com", password=PASSWORD)
+        self.assertEqual("/da/my-account/domains/new", answer.location)
+        self.assertEqual("/da/my-account", self.browser.get("/my-account").location)
+        profile = {"_method": "PUT", "email": "kim@example.com"}
+        answer = self.browser.submit("/da/my-account/profile", locale="en", **profile)
+        self.assertEqual("/en/my-account/profile", answer.location)
+        other = self.new_browser()
+        other.headers["Accept-Language"] = "da"
+        answer = other.submit("/da/login", email="kim@example.com", password=PASSWORD)
+        self.assertEqual("/en/my-account/domains", answer.location)
+        self.assertEqual("/en/my-account", other.get("/my-account").location)
+        other.submit("/en/logout")
+        self.assertEqual("/da/login", other.get("/login").location)
+        answer = self.browser.submit("/en/my-account/profile", locale="", **profile)
+        self.assertEqual("/da/my-account/profile", answer.location)
+        self.assertEqual("/da/my-account", self.browser.get("/my-account").location)
 
     def test_pages(self) -> None:
         """The page is in the language of its path, and links to the same page in others."""

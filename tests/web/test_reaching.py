@@ -42,12 +42,15 @@ class WarningTests(AliasTestCase):
 
     def test_removed(self) -> None:
         """After a removal the list tells of what relied on it, on whatever page it stands."""
-        self.browser.submit(f"{self.path}/%2A", _method="DELETE")
+        self.browser.submit(f"{self.path}/%2A", _method="DELETE", confirm="true")
         self.add("box", recipients="a@b.example")
         self.add("sales", recipients="box@example.org")
         for number in range(60):
             self.add(f"n{number}", recipients="a@b.example")
-        answer = self.browser.submit(f"{self.path}/box", _method="DELETE")
+        self.assertIn(
+            "sales@example.org leads to it.", self.browser.get(f"{self.path}/box/remove").text
+        )
+        answer = self.browser.submit(f"{self.path}/box", _method="DELETE", confirm="true")
         told = self.warnings(answer.location)
         self.assertEqual(
             ["sales@example.org leads to box@example.org, which does not exist."], told
@@ -58,7 +61,11 @@ class WarningTests(AliasTestCase):
         self.add("box", recipients="a@b.example")
         self.add("sales", recipients="box@example.org")
         answer = self.browser.submit(
-            f"{self.path}/box", _method="PUT", _section="enabled", is_enabled="false"
+            f"{self.path}/box",
+            _method="PUT",
+            _section="enabled",
+            is_enabled="false",
+            error_code_if_disabled="550",
         )
         told = self.warnings(answer.location)
         self.assertEqual(1, len(told))
@@ -66,7 +73,7 @@ class WarningTests(AliasTestCase):
 
     def test_account(self) -> None:
         """The profile tells when mail to the account's address, or its next, reaches nobody."""
-        self.browser.submit(f"{self.path}/%2A", _method="DELETE")
+        self.browser.submit(f"{self.path}/%2A", _method="DELETE", confirm="true")
         answer = self.browser.submit(
             "/en/my-account/profile", _method="PUT", email="me@example.org"
         )

@@ -265,7 +265,7 @@ class AccountTests(WebTestCase):
         wrong = leaver.submit("/en/my-account", _method="DELETE", leave_password="wrong")
         self.assertEqual(400, wrong.status)
         self.assert_says(wrong, "The current password is not correct.")
-        self.assertIn('<details class="danger" open>', wrong.text)
+        self.assertIn('aria-describedby="leave_password-error"', wrong.text)
         answer = leaver.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
         self.assert_says(leaver.follow(answer), "Your account and everything in it was removed.")
         self.assertFalse(self.is_signed_in(leaver))
@@ -277,11 +277,15 @@ class AccountTests(WebTestCase):
     def test_last_admin_stays(self) -> None:
         """A server without an admin would belong to the next stranger."""
         self.new_browser().sign_up("alex@example.com")
+        asked = self.browser.get("/en/my-account/remove")
+        self.assertEqual(403, asked.status, "no password is asked for in vain")
+        self.assert_says(asked, "You are the only administrator")
         answer = self.browser.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
         self.assertEqual(403, answer.status)
         self.assert_says(answer, "You are the only administrator")
         alex = self.now(self.accounts.user_by_email("alex@example.com"))
         self.now(self.accounts.update_user(alex.id, 1.0, group="admin"))
+        self.assertEqual(200, self.browser.get("/en/my-account/remove").status)
         answer = self.browser.submit("/en/my-account", _method="DELETE", leave_password=PASSWORD)
         self.assertEqual(302, answer.status)
 
@@ -290,7 +294,7 @@ class AccountTests(WebTestCase):
         user = self.now(self.accounts.user_by_email("kim@example.com"))
         token = self.now(self.services.users.api_token(user))
         self.assertIn(token, self.browser.get("/en/my-account/security").text)
-        answer = self.browser.submit("/en/my-account/security", _method="DELETE")
+        answer = self.browser.submit("/en/my-account/security", _method="DELETE", confirm="true")
         page = self.browser.follow(answer)
         self.assert_says(page, "You have a new API token")
         self.assertNotIn(token, page.text)

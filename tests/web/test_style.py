@@ -17,7 +17,8 @@ _TEXT_ON_GROUND = (
     ("muted", "raised"),
     ("on-accent", "accent"),
     ("on-accent", "accent-strong"),
-    ("accent", "accent-soft"),
+    *((text, "accent-soft") for text in ("text", "muted", "accent")),  # badges, the row of a link
+    ("accent", "raised"),
     *((name, f"{name}-soft") for name in ("good", "warn", "bad")),
     *((name, "surface") for name in ("good", "bad")),
     ("bad", "ground"),

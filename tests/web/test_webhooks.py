@@ -29,7 +29,7 @@ class WebhookKeyTests(WebTestCase):
         old = self.key()
         self.assert_says(page, old, "X-Webhook-Signature")
         action = f"{self.path}/advanced-settings/reset-domain-webhook-key"
-        answer = self.browser.submit(action, _method="DELETE")
+        answer = self.browser.submit(action, _method="DELETE", confirm="true")
         again = self.browser.follow(answer)
         self.assert_says(again, "The key of the webhooks was changed.", self.key())
         self.assertNotIn(old, again.text)
@@ -46,6 +46,6 @@ class WebhookKeyTests(WebTestCase):
         page = other.get(f"{self.path}/webhook-key")
         self.assertEqual(403, page.status)
         self.assertIsNone(re.search("[0-9a-f]{64}", page.text))
-        self.assertEqual(403, other.submit(action, _method="DELETE").status)
+        self.assertEqual(403, other.submit(action, _method="DELETE", confirm="true").status)
         self.assertNotIn("Key of the webhooks", other.get(self.path).text)
         self.assertEqual(old, self.key())

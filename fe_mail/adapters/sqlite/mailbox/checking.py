@@ -64,9 +64,11 @@ _QUERIES: tuple[tuple[str, str], ...] = (
     ),
     (
         "Content {}: its digest is not what it should be.",
-        "SELECT id FROM content WHERE (is_digested, is_digested, is_digested) IS NOT"
-        " (EXISTS (SELECT 1 FROM digest WHERE content_id = content.id),"
-        " EXISTS (SELECT 1 FROM structure WHERE content_id = content.id), thread_id > 0)",
+        "SELECT id FROM (SELECT id, is_digested, thread_id,"
+        " EXISTS (SELECT 1 FROM digest WHERE content_id = content.id) AS has_digest,"
+        " EXISTS (SELECT 1 FROM structure WHERE content_id = content.id) AS has_structure"
+        " FROM content) WHERE has_digest <> has_structure OR has_digest <> (thread_id > 0)"
+        " OR is_digested = 1 AND NOT has_digest",
     ),
     (
         "Content {}: its text is missing.",

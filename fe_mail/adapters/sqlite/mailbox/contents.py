@@ -6,6 +6,10 @@ content's *own* octets are the message without its attachments; they and each at
 into pieces of ``PIECE_OCTETS``, so that a part of a big message is read without the rest. The
 layout says how they alternate: ``[own, attachment id, size, own, attachment id, size, own]``.
 A piece is compressed if that saves at least a sixteenth.
+
+What is kept beside the octets is what ``message.digest`` reads out of them. The file remembers the
+number of that reading (``PRAGMA user_version``); when it is not ours, everything is digested again
+in the background, and what cannot be read is left as it is.
 """
 
 import hashlib
@@ -15,13 +19,15 @@ from collections.abc import Sequence
 
 import attrs
 
-from fe_mail.adapters.mailbox_rules import fold
+from fe_mail.adapters.mailbox_rules import searchable, searchable_lines
+from fe_mail.adapters.sqlite.failures import translated
 from fe_mail.adapters.sqlite.mailbox import digests
 from fe_mail.adapters.sqlite.mailbox.digests import Summary, summary
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
-from fe_mail.message.digest import digest
+from fe_mail.message.digest import READING, digest
 from fe_mail.model.errors import Corrupt
 from fe_mail.model.mailbox import NewMessage
+from fe_mail.model.structure import Digest
 from fe_mail.pop3.framing import line_octets
 
 __all__ = [
@@ -29,8 +35,12 @@ __all__ = [
     "Prepared",
     "count_some",
     "counted_lines",
+    "decompressed",
     "digest_some",
     "inflate",
+    "is_outdated",
+    "mark_reading",
+    "outdate",
     "prepare",
     "read_octets",
     "remove_unused",
@@ -47,6 +57,7 @@ REMOVE_OCTETS = 64 * 1024 * 1024
 DIGEST_OCTETS = 1024 * 1024  # of messages in one batch, which other writers wait for
 
 _RAW, _ZLIB = 0, 1
+_UNREADABLE = 2  # content.is_digested of one whose octets are damaged; ``verify`` names it
 
 Piece = tuple[int, bytes]  # codec and octets
 
@@ -103,7 +114,7 @@ def prepare(message: NewMessage) -> Prepared:
         has_attachment=made.has_attachment,
         subject=_storable(made.subject),
         summary=summary(raw, made),
-        text=_compressed_text(made.header, made.text),
+        text=_compressed_text(made),
         own_lengths=lengths,
         own=_pieces(memoryview(own)),
         attachments=[_attachment(view[start:end]) for start, end in made.attachments],
@@ -114,8 +125,10 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _compressed_text(header: str, text: str) -> bytes:
-    return zlib.compress(f"{fold(header)}\0{fold(text)}".encode(), COMPRESSION_LEVEL)
+def _compressed_text(made: Digest) -> bytes:
+    """What searching compares: header, text, and the header fields of the parts."""
+    texts = (searchable_lines(made.header), searchable(made.text), searchable_lines(made.mime))
+    return zlib.compress("\0".join(texts).encode(), COMPRESSION_LEVEL)
 
 
 def _attachment(octets: memoryview) -> PreparedAttachment:
@@ -219,8 +232,22 @@ def _read(tx: Transaction, table: str, owner: int, low: int, high: int) -> bytes
 
 
 def inflate(codec: int, octets: bytes) -> bytes:
-    """A piece as it was."""
-    return zlib.decompress(octets) if codec == _ZLIB else octets
+    """A piece as it was. ``Corrupt``."""
+    return decompressed(octets) if codec == _ZLIB else octets
+
+
+def decompressed(octets: bytes) -> bytes:
+    """What zlib compressed. ``Corrupt``."""
+    try:
+        return zlib.decompress(octets)
+    except zlib.error:
+        raise Corrupt("What is compressed in a mailbox is damaged.") from None
+
+
+def summarized(tx: Transaction, content_id: int) -> Summary:
+    """What is not kept of a content yet, from its octets."""
+    raw = _whole(tx, content_id)
+    return summary(raw, digest(raw))
 
 
 def _whole(tx: Transaction, content_id: int) -> bytes:
@@ -230,10 +257,21 @@ def _whole(tx: Transaction, content_id: int) -> bytes:
     return read_octets(tx, content_id, row[0], 0, row[1])
 
 
-def summarized(tx: Transaction, content_id: int) -> Summary:
-    """What is not kept of a content yet, from its octets."""
-    raw = _whole(tx, content_id)
-    return summary(raw, digest(raw))
+def is_outdated(tx: Transaction) -> bool:
+    """Was what is kept of the messages read in another way than ours?"""
+    return bool(tx.value("PRAGMA user_version") != READING)
+
+
+def outdate(tx: Transaction) -> int:
+    """Have every content digested again; until then what is kept of it stays."""
+    tx.run("UPDATE content SET is_digested = 0")
+    mark_reading(tx)
+    return 1
+
+
+def mark_reading(tx: Transaction) -> None:
+    """The number is in the file's header: it needs no table, and changes with the transaction."""
+    tx.run(f"PRAGMA user_version = {READING}")
 
 
 def counted_lines(tx: Transaction, content_id: int) -> int:
@@ -249,12 +287,22 @@ def count_some(tx: Transaction) -> int:
     )
     octets = count = 0
     for content_id, size in rows:
-        counted = counted_lines(tx, content_id)
+        counted = _counted_or_size(tx, content_id, size)
         tx.run("UPDATE content SET line_octets = ? WHERE id = ?", counted, content_id)
         octets, count = octets + size, count + 1
         if octets > DIGEST_OCTETS:
             break
     return count
+
+
+def _counted_or_size(tx: Transaction, content_id: int, size_octets: int) -> int:
+    """Nobody will ever be sent the octets of one that is damaged."""
+    try:
+        with translated():
+            return counted_lines(tx, content_id)
+    except Corrupt:
+        tx.damaged.add(content_id)
+        return size_octets
 
 
 def digest_some(tx: Transaction) -> int:
@@ -265,17 +313,47 @@ def digest_some(tx: Transaction) -> int:
     )
     octets = count = 0
     for content_id, size in rows:
-        made = summarized(tx, content_id)
-        tx.run(
-            "UPDATE content SET thread_id = ?, is_digested = 1 WHERE id = ?",
-            digests.thread_of(tx, content_id, made),
-            content_id,
-        )
-        digests.store(tx, content_id, made)
+        try:
+            with translated():
+                _digest_again(tx, content_id)
+        except Corrupt:
+            tx.damaged.add(content_id)
+            tx.run("UPDATE content SET is_digested = ? WHERE id = ?", _UNREADABLE, content_id)
         octets, count = octets + size, count + 1
         if octets > DIGEST_OCTETS:
             break
     return count
+
+
+def _digest_again(tx: Transaction, content_id: int) -> None:
+    """Its octets, its number and the thread that it was given stay; what they say may not."""
+    raw = _whole(tx, content_id)
+    made = digest(raw)
+    sums = summary(raw, made)
+    thread = tx.value("SELECT thread_id FROM content WHERE id = ?", content_id)
+    tx.run(
+        "UPDATE content SET header_octets = ?, sent_at = ?, sent_day = ?, has_attachment = ?,"
+        " subject = ?, thread_id = ?, is_digested = 1 WHERE id = ?",
+        made.structure.body_start,
+        float(made.sent_at),
+        made.sent_day,
+        int(made.has_attachment),
+        _storable(made.subject),
+        thread or digests.thread_of(tx, content_id, sums),
+        content_id,
+    )
+    digests.remove(tx, content_id)
+    digests.store(tx, content_id, sums)
+    _replace_text(tx, content_id, _compressed_text(made))
+
+
+def _replace_text(tx: Transaction, content_id: int, text: bytes) -> None:
+    """What is indexed is indexed again, if it is another text."""
+    if text == tx.value("SELECT text FROM content_text WHERE content_id = ?", content_id):
+        return
+    tx.run("DELETE FROM trigram WHERE rowid = ?", content_id)
+    tx.run("UPDATE content SET is_indexed = 0 WHERE id = ?", content_id)
+    tx.run("INSERT OR REPLACE INTO content_text VALUES (?, ?)", content_id, text)
 
 
 def remove_unused(tx: Transaction) -> int:

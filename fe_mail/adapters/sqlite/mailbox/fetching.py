@@ -2,7 +2,8 @@
 Reading messages: the columns that are asked for come as one row, the octets of small ones too.
 
 What a content of version 1 has no digest for yet is made here for this once; the background
-makes it for good. RFC 9051 §6.4.5.
+makes it for good. A message that is damaged is left out of what needs its octets, noted, and keeps
+nobody from the others. RFC 9051 §6.4.5.
 """
 
 import json
@@ -10,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
+from fe_mail.adapters.sqlite.failures import translated
 from fe_mail.adapters.sqlite.mailbox import folders
 from fe_mail.adapters.sqlite.mailbox.codec import decode_outline
 from fe_mail.adapters.sqlite.mailbox.contents import counted_lines, inflate, read_octets, summarized
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
-from fe_mail.model.errors import NotFound
+from fe_mail.model.errors import Corrupt, NotFound
 from fe_mail.model.mailbox import INLINE_BODY_OCTETS, FetchedMessage, Want
 
 __all__ = ["fetch", "read"]
@@ -52,10 +54,40 @@ _JOINS = {
 def fetch(
     tx: Transaction, folder_id: int, uids: Sequence[int], want: Want, flagsets: FlagSets
 ) -> tuple[FetchedMessage, ...]:
-    """The messages that exist, in UID order."""
+    """The messages that exist and can be read, in UID order."""
     asked = sorted(set(uids))
     if not asked or folders.by_id(tx, folder_id) is None:
         return ()
+    return _fetch(tx, folder_id, asked, want, flagsets)
+
+
+def _fetch(
+    tx: Transaction, folder_id: int, asked: list[int], want: Want, flagsets: FlagSets
+) -> tuple[FetchedMessage, ...]:
+    """If one of them is damaged, each half for itself, so that it spoils nothing but itself."""
+    try:
+        with translated():
+            return _read_rows(tx, folder_id, asked, want, flagsets)
+    except Corrupt:
+        if len(asked) == 1:
+            _note_damage(tx, folder_id, asked[0])
+            return ()
+    middle = len(asked) // 2
+    halves = (asked[:middle], asked[middle:])
+    return tuple(row for half in halves for row in _fetch(tx, folder_id, half, want, flagsets))
+
+
+def _note_damage(tx: Transaction, folder_id: int, uid: int) -> None:
+    content_id = tx.value(
+        "SELECT content_id FROM message WHERE folder_id = ? AND uid = ?", folder_id, uid
+    )
+    if content_id is not None:
+        tx.damaged.add(content_id)
+
+
+def _read_rows(
+    tx: Transaction, folder_id: int, asked: list[int], want: Want, flagsets: FlagSets
+) -> tuple[FetchedMessage, ...]:
     found = _Columns(tx, folder_id, asked, want)
     rows = list(map(FetchedMessage._make, found.rows(flagsets)))
     if found[_UID] == asked:

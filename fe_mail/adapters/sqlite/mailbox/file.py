@@ -26,7 +26,7 @@ from fe_mail.adapters.batch import Batch, Results
 from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.mailbox import folders, messages
-from fe_mail.adapters.sqlite.mailbox.contents import Prepared, prepare
+from fe_mail.adapters.sqlite.mailbox.contents import Prepared, mark_reading, prepare
 from fe_mail.adapters.sqlite.mailbox.dream import Dream, Folders, known_folders
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.sealing import new_key_pair, open_sealed
@@ -77,6 +77,7 @@ class MailboxFile:
         self.handles = 0
         self.close_timer: IDelayedCall | None = None  # of the store
         self.limit_octets = 0
+        self._damaged: set[int] = set()  # contents that were told of
         self.used_octets = 0
         self._spool = spool
         self._bus = bus
@@ -220,28 +221,35 @@ class MailboxFile:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a snapshot."""
         now = self._clock.seconds()
+
+        def run(cursor: Cursor) -> tuple[T, set[int]]:
+            tx = Transaction(cursor, now, self.limit_octets)
+            return work(tx), tx.damaged
+
         try:
             await self._enter()
-            return await self._database.read(
-                lambda cursor: work(Transaction(cursor, now, self.limit_octets))
-            )
+            result, damaged = await self._database.read(run)
         finally:
             self._leave()
+        self._note_damage(damaged)
+        return result
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Call ``work`` in a transaction; when it is durable, say which folders changed."""
         now, limit = self._clock.seconds(), self.limit_octets
 
-        def run(cursor: Cursor) -> tuple[T, int, tuple[Change, ...]]:
+        def run(cursor: Cursor) -> tuple[T, int, tuple[Change, ...], set[int]]:
             tx = Transaction(cursor, now, limit)
             result = work(tx)
-            return result, tx.value("SELECT used_octets FROM mailbox"), self._changes(tx)
+            used = tx.value("SELECT used_octets FROM mailbox")
+            return result, used, self._changes(tx), tx.damaged
 
         try:
             await self._enter()
-            result, used, changes = await self._database.write(run)
+            result, used, changes, damaged = await self._database.write(run)
         finally:
             self._leave()
+        self._note_damage(damaged)
         if used != self.used_octets:
             self.used_octets = used
             self._spool.note_used(self.alias_id, used, self.epoch)
@@ -250,6 +258,18 @@ class MailboxFile:
         for change in changes:
             self._bus.publish(Change.topic(self.alias_id), change.payload())
         return result
+
+    def _note_damage(self, contents: set[int]) -> None:
+        """Once for each content; the others were answered."""
+        new = contents - self._damaged
+        self._damaged |= new
+        if new:
+            self._log.error(
+                "messages of mailbox {alias_id} are damaged: contents {contents}; restore the"
+                " mailbox, 'fe-mail verify' says what else is broken",
+                alias_id=self.alias_id,
+                contents=sorted(new),
+            )
 
     def _changes(self, tx: Transaction) -> tuple[Change, ...]:
         return tuple(
@@ -388,5 +408,6 @@ def fill_new(connection: apsw.Connection, now: float) -> bytes:
     tx.run("INSERT INTO mailbox VALUES (1, 0, 0, 0, ?, ?, ?, 0)", public, private, prefix)
     for name, use in DEFAULT_FOLDERS:
         folders.add(tx, name, special_use=use)
+    mark_reading(tx)
     connection.execute("COMMIT")
     return public

@@ -3,21 +3,23 @@ SEARCH: sets of rows for what columns answer, text for the rest.
 
 A key narrows a list of rows; And hands what its cheap keys leave to its costly ones. For text of
 three characters and more the trigram index says which contents can match; contents that are not
-indexed yet always can. What can match is decompressed and compared: the text itself decides.
+indexed yet always can. What can match is decompressed and compared: the text itself decides. A
+text that is damaged matches nothing, and does not keep the others from being found.
 RFC 9051 §6.4.4; RFC 7162 §3.1.5.
 """
 
 import json
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from fe_mail.adapters.mailbox_rules import day_of, fold
+from fe_mail.adapters.mailbox_rules import day_of, searchable
 from fe_mail.adapters.sqlite.mailbox import folders
+from fe_mail.adapters.sqlite.mailbox.contents import decompressed
 from fe_mail.adapters.sqlite.mailbox.flags import FlagSets
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.model import search as keys
+from fe_mail.model.errors import Corrupt
 from fe_mail.model.search import Key
 
 __all__ = ["INDEX_BATCH", "index_some", "search"]
@@ -53,14 +55,23 @@ def index_some(tx: Transaction) -> int:
     )
     octets = count = 0
     for content_id in ids:
-        text = tx.value("SELECT text FROM content_text WHERE content_id = ?", content_id)
-        plain = zlib.decompress(text).replace(b"\0", b"\n")
+        plain = _text_of(tx, content_id).replace(b"\0", b"\n")
         tx.run("INSERT INTO trigram (rowid, text) VALUES (?, ?)", content_id, plain.decode())
         tx.run("UPDATE content SET is_indexed = 1 WHERE id = ?", content_id)
         octets, count = octets + len(plain), count + 1
         if octets > INDEX_OCTETS:
             break
     return count
+
+
+def _text_of(tx: Transaction, content_id: int) -> bytes:
+    """Nothing for one that is damaged, which must not keep the others out of the index."""
+    text = tx.value("SELECT text FROM content_text WHERE content_id = ?", content_id)
+    try:
+        return decompressed(text or b"")
+    except Corrupt:
+        tx.damaged.add(content_id)
+        return b""
 
 
 class _Search:
@@ -142,28 +153,27 @@ class _Search:
         return int(number) if is_ours and len(number) < NUMBER_DIGITS_MAX else 0
 
     def header(self, key: keys.HeaderContains, rows: list[Row]) -> list[Row]:
-        name, needle = fold(key.name), fold(key.text)
+        name, needle = searchable(key.name), searchable(key.text)
         return self._with_text(
-            rows, [name, needle], lambda header, _: _header_has(header, name, needle)
+            rows, [name, needle], lambda texts: _header_has(texts[0], name, needle)
         )
 
     def body(self, key: keys.BodyContains, rows: list[Row]) -> list[Row]:
-        needle = fold(key.text)
-        return self._with_text(rows, [needle], lambda _, text: needle in text)
+        needle = searchable(key.text)
+        return self._with_text(rows, [needle], lambda texts: needle in texts[1])
 
     def text(self, key: keys.TextContains, rows: list[Row]) -> list[Row]:
-        needle = fold(key.text)
-        return self._with_text(rows, [needle], lambda head, text: needle in head or needle in text)
+        needle = searchable(key.text)
+        return self._with_text(rows, [needle], lambda texts: any(needle in text for text in texts))
 
     def _with_text(
-        self, rows: list[Row], needles: list[str], test: Callable[[str, str], bool]
+        self, rows: list[Row], needles: list[str], test: Callable[[list[str]], bool]
     ) -> list[Row]:
         candidates = {row[_CONTENT] for row in rows}
         candidates &= self._possible(needles)
         matching = set()
         for content_id, octets in self._texts(candidates):
-            header, _, text = octets.decode().partition("\0")
-            if test(header, text):
+            if test(octets.decode().split("\0")):  # header, text, fields of the parts
                 matching.add(content_id)
         return [row for row in rows if row[_CONTENT] in matching]
 
@@ -195,8 +205,11 @@ class _Search:
             )
             if row is None or row[1] is None:
                 continue
-            texts = (zlib.decompress(bytes.fromhex(text)) for text in row[1].split(" "))
-            yield from zip(json.loads(row[0]), texts, strict=True)
+            for content_id, text in zip(json.loads(row[0]), row[1].split(" "), strict=True):
+                try:
+                    yield content_id, decompressed(bytes.fromhex(text))
+                except Corrupt:
+                    self._tx.damaged.add(content_id)
 
     def _groups(self, content_ids: Iterable[int]) -> Iterator[list[int]]:
         ids, lengths = self._tx.columns(

@@ -26,6 +26,7 @@ class Transaction:
     now: float = 0.0
     limit_octets: int = 0  # the quota; 0: none
     touched: set[tuple[ChangeKind, int]] = attrs.field(factory=set)  # what changed
+    damaged: set[int] = attrs.field(factory=set)  # contents that could not be read
     _modseq: int = 0
 
     def run(self, sql: str, *values: Any) -> None:

@@ -118,6 +118,7 @@ def _forget_flag_sets(tx: Transaction) -> int:
 
 CHORES: Final = (
     Chore(_exists("content WHERE refs = 0"), contents.remove_unused),
+    Chore(contents.is_outdated, contents.outdate),
     Chore(_exists("content WHERE is_digested = 0"), contents.digest_some),
     Chore(_exists("content WHERE line_octets IS NULL"), contents.count_some),
     Chore(_exists("content WHERE is_indexed = 0"), searching.index_some),
