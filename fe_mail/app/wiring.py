@@ -28,6 +28,7 @@ from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.sending_requests import SendingRequests
 from fe_mail.accounts.site import ServerHost, Site
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
@@ -374,6 +375,7 @@ class Inside:
             ask_recipients=self.recipient_links.ask_new,
         )
         self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
+        self.stakes = Stakes(accounts, stores.mailboxes)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)

@@ -8,9 +8,9 @@ from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.api.objects import alias_object
 from fe_mail.app.cli.command import DONE, JSON, USER, YES, Argument, Command, Options, argument
 from fe_mail.app.cli.finding import alias_at, domain_named, owner_of, place
-from fe_mail.app.cli.losses import loss_of_alias
+from fe_mail.app.cli.losses import text_of
 from fe_mail.app.cli.routes import print_warnings
-from fe_mail.app.cli.terminal import ask_password, confirm, print_json, print_table, say
+from fe_mail.app.cli.terminal import FOR_GOOD, ask_password, confirm, print_json, print_table, say
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Alias
 from fe_mail.model.address import display_address
@@ -18,6 +18,7 @@ from fe_mail.model.page import every
 
 __all__ = ["COMMANDS", "print_password"]
 
+ACCEPTED = 250  # what a disabled address may answer, as if it took the mail
 _HEADS = ("ADDRESS", "ENABLED", "MAILBOX", "FORWARDS TO")
 
 
@@ -38,11 +39,31 @@ async def _add(services: Inside, options: Options) -> int:
 
 async def _set(services: Inside, options: Options) -> int:
     owner, of, alias = await alias_at(services, options.address, options.user)
+    closing = await _closing(services, alias, options)
+    if closing:
+        confirm(options, *closing)
     kept = {"description": alias.description, "labels": list(alias.labels)}
     changed = await services.aliases.update(owner, of, alias, {**kept, **_fields(options)})
     say(f"Changed {display_address(changed.address)}.")
     print_warnings(await services.prospects.of_change(None, of, alias, changed))
     return DONE
+
+
+async def _closing(services: Inside, alias: Alias, options: Options) -> list[str]:
+    """What a change takes away from somebody."""
+    shown = display_address(alias.address)
+    sentences = []
+    if options.mailbox is False and alias.has_imap and alias.sealing_key:
+        stake = await services.stakes.of_mailbox(alias)
+        sentences.append(
+            f"Nobody can read the mail of {shown} any more until --mailbox is set again: "
+            f"{text_of(stake)}."
+        )
+    if options.enabled is False and alias.is_enabled and alias.error_code_if_disabled == ACCEPTED:
+        sentences.append(
+            f"While {shown} is off, its mail is accepted and lost, and senders are not told."
+        )
+    return sentences
 
 
 def _fields(options: Options) -> dict[str, object]:
@@ -83,10 +104,10 @@ async def _rows(aliases: AsyncIterator[Alias]) -> AsyncIterator[tuple[str, ...]]
 async def _remove(services: Inside, options: Options) -> int:
     owner, of, alias = await alias_at(services, options.address, options.user)
     shown = display_address(alias.address)
-    loss = await loss_of_alias(services, alias)
-    confirm(options, f"Removing {shown} destroys: {loss.text}.")
+    stake = await services.stakes.of_alias(alias)
+    confirm(options, f"Removing {shown} destroys: {text_of(stake)}.", FOR_GOOD)
     await services.aliases.delete(owner, of, alias)
-    say(f"Removed {shown}{' with its mailbox' if loss.mailboxes else ''}.")
+    say(f"Removed {shown}{' with its mailbox' if stake.mailboxes else ''}.")
     print_warnings(await services.prospects.of_loss(None, alias.address))
     return DONE
 
@@ -94,12 +115,13 @@ async def _remove(services: Inside, options: Options) -> int:
 async def _password(services: Inside, options: Options) -> int:
     owner, of, alias = await alias_at(services, options.address, options.user)
     if options.override and alias.sealing_key:
-        loss = await loss_of_alias(services, alias)
+        stake = await services.stakes.of_mailbox(alias)
         confirm(
             options,
             f"{display_address(alias.address)} gets a new, EMPTY mailbox. Of the old one goes: "
-            f"{loss.text_of_mailboxes}.",
+            f"{text_of(stake)}.",
             "With --current and the recovery code all of it would stay.",
+            FOR_GOOD,
         )
     current = ask_password("Current password or recovery code") if options.current else ""
     print_password(
@@ -142,7 +164,7 @@ COMMANDS = (
         words="alias set",
         text="change it; what is not named stays",
         run=_set,
-        arguments=(_ADDRESS, *_FIELDS),
+        arguments=(_ADDRESS, *_FIELDS, YES),
     ),
     Command(
         words="alias list",

@@ -20,9 +20,9 @@ from fe_mail.app.cli.command import (
     argument,
 )
 from fe_mail.app.cli.finding import domain_named, operator, owner_of
-from fe_mail.app.cli.losses import loss_of_domain
+from fe_mail.app.cli.losses import stake_of_domain, text_of
 from fe_mail.app.cli.routes import print_warnings
-from fe_mail.app.cli.terminal import confirm, print_json, print_rows, print_table, say
+from fe_mail.app.cli.terminal import FOR_GOOD, confirm, print_json, print_rows, print_table, say
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain
 from fe_mail.model.address import display_address, display_domain
@@ -212,8 +212,8 @@ async def _count_of_hooked(services: Inside, of: Domain) -> int:
 async def _remove(services: Inside, options: Options) -> int:
     of = await domain_named(services, options.name, options.user)
     shown = display_domain(of.name)
-    loss = await loss_of_domain(services, of)
-    confirm(options, f"Removing {shown} destroys: {loss.text}.")
+    stake = await stake_of_domain(services, of)
+    confirm(options, f"Removing {shown} destroys: {text_of(stake)}.", FOR_GOOD)
     await services.domains.delete(await owner_of(services, of), of)
     say(f"Removed {shown} with its aliases and mailboxes.")
     print_warnings(await services.prospects.of_lost_domain(None, of.name))

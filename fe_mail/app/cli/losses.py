@@ -1,74 +1,39 @@
-"""What goes for good with an alias, a domain or an account: in numbers, before anybody says yes."""
+"""What goes for good, in numbers, before anybody says yes: as of now, however long it takes."""
 
 from collections.abc import AsyncIterator
 from functools import partial
 
-import attrs
-
+from fe_mail.accounts.stakes import Stake
 from fe_mail.app.cli.terminal import counted
 from fe_mail.app.wiring import Inside
-from fe_mail.model.account import Alias, Domain, User
+from fe_mail.model.account import Domain, User
 from fe_mail.model.page import every
 
-__all__ = ["Loss", "domains_that_go", "loss_of_alias", "loss_of_domain", "loss_of_user"]
+__all__ = ["domains_that_go", "stake_of_domain", "stake_of_user", "text_of"]
 
 
-@attrs.frozen(kw_only=True)
-class Loss:
-    """``sign_ins`` are the passwords with which mail programs sign in."""
-
-    domains: int = 0
-    aliases: int = 0
-    mailboxes: int = 0
-    octets: int = 0
-    sign_ins: int = 0
-
-    def __add__(self, other: "Loss") -> "Loss":
-        return Loss(
-            domains=self.domains + other.domains,
-            aliases=self.aliases + other.aliases,
-            mailboxes=self.mailboxes + other.mailboxes,
-            octets=self.octets + other.octets,
-            sign_ins=self.sign_ins + other.sign_ins,
-        )
-
-    @property
-    def text(self) -> str:
-        """Without what there is none of; messages are encrypted, so nobody can count them."""
-        parts = [
-            counted(self.domains, "domain") if self.domains else "",
-            counted(self.aliases, "alias", "aliases") if self.aliases else "",
-            self.text_of_mailboxes if self.mailboxes else "",
-        ]
-        return ", ".join(filter(None, parts)) or "nothing else"
-
-    @property
-    def text_of_mailboxes(self) -> str:
-        """Only what is in them, and who comes in."""
-        mailboxes = counted(self.mailboxes, "mailbox", "mailboxes")
-        octets, sign_ins = counted(self.octets, "octet"), counted(self.sign_ins, "sign-in")
-        return f"{mailboxes} with {octets} of mail, {sign_ins} of mail programs"
+def text_of(stake: Stake) -> str:
+    """Without what there is none of, but an empty mailbox is said to be empty."""
+    parts = [
+        counted(stake.domains, "domain") if stake.domains else "",
+        counted(stake.aliases, "alias", "aliases") if stake.aliases else "",
+        _mailboxes(stake) if stake.mailboxes else "",
+    ]
+    return ", ".join(filter(None, parts)) or "nothing else"
 
 
-async def loss_of_alias(services: Inside, alias: Alias) -> Loss:
-    """It, its mailbox, and its passwords."""
-    if not alias.sealing_key:
-        return Loss(aliases=1)
-    credentials = await services.stores.accounts.credentials(alias.id)
-    return Loss(
-        aliases=1,
-        mailboxes=1,
-        octets=await services.stores.mailboxes.used_octets(alias.id),
-        sign_ins=sum(each.kind == "password" for each in credentials),
-    )
+def _mailboxes(stake: Stake) -> str:
+    mailboxes = counted(stake.mailboxes, "mailbox", "mailboxes")
+    mail = f"{counted(stake.octets, 'octet')} of mail"
+    return f"{mailboxes} with {mail}, {counted(stake.passwords, 'sign-in')} of mail programs"
 
 
-async def loss_of_domain(services: Inside, domain: Domain) -> Loss:
+async def stake_of_domain(services: Inside, domain: Domain) -> Stake:
     """It, and everything at it."""
-    loss = Loss(domains=1)
+    stake = Stake(domains=1)
     async for alias in every(partial(services.stores.accounts.aliases, domain.id)):
-        loss += await loss_of_alias(services, alias)
-    return loss
+        stake += await services.stakes.of_alias(alias)
+    return stake
 
 
 async def domains_that_go(services: Inside, user: User) -> AsyncIterator[Domain]:
@@ -79,9 +44,9 @@ async def domains_that_go(services: Inside, user: User) -> AsyncIterator[Domain]
             yield domain
 
 
-async def loss_of_user(services: Inside, user: User) -> Loss:
+async def stake_of_user(services: Inside, user: User) -> Stake:
     """The domains that go with the account; its aliases in others pass to their admins."""
-    loss = Loss()
+    stake = Stake()
     async for domain in domains_that_go(services, user):
-        loss += await loss_of_domain(services, domain)
-    return loss
+        stake += await stake_of_domain(services, domain)
+    return stake

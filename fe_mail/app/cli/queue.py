@@ -6,7 +6,15 @@ import attrs
 
 from fe_mail.api.objects import timestamp
 from fe_mail.app.cli.command import DONE, JSON, YES, Command, Options, argument
-from fe_mail.app.cli.terminal import confirm, counted, moment, print_json, print_table, say
+from fe_mail.app.cli.terminal import (
+    FOR_GOOD,
+    confirm,
+    counted,
+    moment,
+    print_json,
+    print_table,
+    say,
+)
 from fe_mail.app.wiring import Inside
 from fe_mail.model.address import display_address
 from fe_mail.model.errors import NotFound
@@ -172,6 +180,7 @@ async def _drop(services: Inside, options: Options) -> int:
         f"Dropping destroys {counted(len(entries), 'message')} of {counted(octets, 'octet')}, "
         f"not delivered to {counted(len(people), 'recipient')} yet: {_some(people)}. "
         "Nobody is told.",
+        FOR_GOOD,
     )
     for entry in entries:
         await services.stores.queue.drop(entry.message.id)

@@ -18,6 +18,7 @@ from fe_mail.app.log import escape
 from fe_mail.model.errors import Invalid
 
 __all__ = [
+    "FOR_GOOD",
     "Unconfirmed",
     "ask_new_password",
     "ask_password",
@@ -31,6 +32,7 @@ __all__ = [
     "say",
 ]
 
+FOR_GOOD = "This cannot be undone."
 MEASURED_ROWS = 500
 INDENT = "    "
 GAP = "  "
@@ -167,8 +169,8 @@ def confirm(options: Options, *losses: str) -> None:
     if options.yes:
         return
     if not sys.stdin.isatty():
-        raise Unconfirmed(f"{' '.join(losses)} This cannot be undone. To do it, add --yes.", USAGE)
-    say(*losses, "This cannot be undone.")
+        raise Unconfirmed(f"{' '.join(losses)} To do it, add --yes.", USAGE)
+    say(*losses)
     try:
         answer = input("Go on? [y/N] ")
     except EOFError:

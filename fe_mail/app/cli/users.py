@@ -6,9 +6,10 @@ from fe_mail.accounts.registration import STATES
 from fe_mail.api.objects import user_object
 from fe_mail.app.cli.command import DONE, JSON, YES, Command, Options, argument
 from fe_mail.app.cli.finding import account
-from fe_mail.app.cli.losses import domains_that_go, loss_of_user
+from fe_mail.app.cli.losses import domains_that_go, stake_of_user, text_of
 from fe_mail.app.cli.routes import print_warnings, unheard
 from fe_mail.app.cli.terminal import (
+    FOR_GOOD,
     ask_new_password,
     confirm,
     moment,
@@ -72,10 +73,11 @@ async def _remove(services: Inside, options: Options) -> int:
     accounts = services.stores.accounts
     person = await account(services, options.email)
     mine = [each async for each in domains_that_go(services, person)]
-    loss = await loss_of_user(services, person)
-    confirm(options, f"With the account {display_address(person.email)} goes: {loss.text}.")
+    stake = await stake_of_user(services, person)
+    shown = display_address(person.email)
+    confirm(options, f"With the account {shown} goes: {text_of(stake)}.", FOR_GOOD)
     await services.departure.remove(person)
-    say(f"Removed {display_address(person.email)}.")
+    say(f"Removed {shown}.")
     for each in mine:
         if not await accounts.domains_named(each.name):
             print_warnings(await services.prospects.of_lost_domain(None, each.name))
