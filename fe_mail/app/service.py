@@ -192,12 +192,13 @@ class FeMailService(Service):
         is_owned = await self.inside.users.has_admin()
         if is_owned and not web.auth_basic_always:
             return
+        env_file = str(self.config.directory / ".env")
         self.log.info(
             "{when} it asks for the user {username} and for the password that "
-            "AUTH_BASIC_PASSWORD has in {path}.",
+            "AUTH_BASIC_PASSWORD has in {place}.",
             when="Always" if web.auth_basic_always else "Until the first account exists",
             username=web.auth_basic_username,
-            path=str(self.config.directory / ".env"),
+            place="the environment" if "AUTH_BASIC_PASSWORD" in os.environ else env_file,
         )
 
     @staticmethod
