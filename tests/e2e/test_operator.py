@@ -351,6 +351,8 @@ class QueueTests(CommandCase):
         (copy,) = entry["deliveries"]
         self.assertEqual((copy["state"], copy["hold_reason"]), ("held", "demo"))
         self.assertIsNone(copy["last_attempt_at"])
+        self.assertIn(identifier, self.command("queue", "list", "--from", "ALICE@demo"))
+        self.assertNotIn(identifier, self.command("queue", "list", "--from", "bob@"))
         said = self.command("queue", "list", "--to", "drop@else", "--state", "waiting")
         self.assertEqual(said, "Nothing in the queue is like that.\n")
         self.assertNotIn("To the world", shown)

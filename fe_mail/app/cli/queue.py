@@ -36,11 +36,11 @@ _HEADS = ("ID", "SINCE", "FROM", "TO", "STATE", "LAST STATUS")
 async def _list(services: Inside, options: Options) -> int:
     state = DeliveryState(options.state) if options.state else None
     which = QueueFilter(recipient=options.to or "", state=state, limit=PAGE_MESSAGES)
-    entries = _every(services.stores.queue, which)
+    entries = _every(services.stores.queue, which, sender=options.sender or "")
     if options.json:
         await print_json(_object(entry) async for entry in entries)
     else:
-        is_all = which.state is None and not which.recipient
+        is_all = which.state is None and not (which.recipient or options.sender)
         await print_table(
             _HEADS,
             _rows(entries),
@@ -49,10 +49,12 @@ async def _list(services: Inside, options: Options) -> int:
     return DONE
 
 
-async def _every(queue: Queue, which: QueueFilter) -> AsyncIterator[QueueEntry]:
+async def _every(queue: Queue, which: QueueFilter, sender: str) -> AsyncIterator[QueueEntry]:
     """Page by page, so that a long queue needs no memory; of each the deliveries that match."""
     while entries := await queue.find(which):
         for entry in entries:
+            if sender.casefold() not in entry.message.reverse_path.casefold():
+                continue
             matching = tuple(each for each in entry.deliveries if _matches(each, which))
             yield attrs.evolve(entry, deliveries=matching)
         last = entries[-1].message
@@ -201,6 +203,9 @@ COMMANDS = (
         text="what waits, oldest first, a row for each delivery",
         run=_list,
         arguments=(
+            argument(
+                "--from", dest="sender", metavar="TEXT", help="only senders that contain this"
+            ),
             argument("--to", metavar="TEXT", help="only recipients that contain this"),
             argument(
                 "--state",
