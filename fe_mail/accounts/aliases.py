@@ -137,7 +137,7 @@ class Aliases:
     async def update(
         self, user: User, domain: Domain, alias: Alias, fields: Mapping[str, object]
     ) -> Alias:
-        """Change it; absent description and labels become empty, what else is absent stays."""
+        """Change it; what is absent stays as it is."""
         self._require_owner(user, domain, alias)
         changes = self._editing(user, domain, alias).changes(fields)
         candidate = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing

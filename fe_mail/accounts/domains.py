@@ -12,7 +12,6 @@ import secrets
 import string
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Protocol
 
 import attrs
@@ -22,6 +21,7 @@ from fe_mail.accounts import validation
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
+from fe_mail.accounts.domain_fields import domain_changes
 from fe_mail.accounts.hosted_names import hosted_name
 from fe_mail.accounts.sending_requests import mark_as_decided
 from fe_mail.accounts.site import Site, quota_of
@@ -29,7 +29,7 @@ from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verif
 from fe_mail.accounts.zone_file import zone_file
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
-from fe_mail.model.address import display_address, folded, parse_address
+from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
 from fe_mail.model.ids import AliasId, DomainId, new_id
 from fe_mail.model.page import Page, Query, every
@@ -49,7 +49,6 @@ from fe_mail.ports import (
 __all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "Verification", "is_admin"]
 
 DKIM_PURPOSE = "dkim"
-MAX_RETENTION_DAYS = 30
 _SELECTOR_HEX_DIGITS = 10
 _VERIFICATION_LENGTH = 10
 _ALPHANUMERICS = string.ascii_letters + string.digits
@@ -248,14 +247,7 @@ class Domains:
                 await self._mailboxes.set_quota(alias.id, limit)
 
     def _checked(self, settings: Mapping[str, object]) -> dict[str, object]:
-        checks = {**_CHECKS, "max_quota_per_alias": self._quota}
-        unknown = sorted(set(settings) - set(checks))
-        if unknown:
-            raise Invalid("This setting does not exist.", field=unknown[0])
-        return {name: checks[name](value) for name, value in settings.items()}
-
-    def _quota(self, value: object) -> int:
-        return validation.octets(value, "max_quota_per_alias", self._site.max_quota_octets)
+        return domain_changes(settings, max_quota_octets=self._site.max_quota_octets)
 
     async def delete(self, user: User, domain: Domain) -> None:
         """Remove with its aliases, their passwords and mailboxes."""
@@ -315,47 +307,3 @@ def _own_name(user: User, domain_name: str, recipients: tuple[str, ...]) -> str:
         return found and validation.alias_name(found, domain_name)
     except Invalid as error:
         raise Invalid(error.sentence, field="catchall", code=error.code) from None
-
-
-def _entries(field: str) -> Callable[[object], object]:
-    return lambda value: validation.entry_list(value, field)
-
-
-def _restricted(value: object) -> tuple[str, ...]:
-    return tuple(folded(name) for name in validation.split_list(value, "restricted_alias_names"))[
-        : validation.MAX_LIST_ENTRIES
-    ]
-
-
-def _webhook(value: object) -> str:
-    """A URL; empty or ``false``, as JSON or as text, clears it."""
-    is_cleared = not value or value == "false"
-    return "" if is_cleared else validation.web_url(value, "bounce_webhook")
-
-
-def _number(field: str, low: int, high: int, code: str = "") -> Callable[[object], object]:
-    return lambda value: validation.whole_number(value, field, low, high, code)
-
-
-_CHECKS: Mapping[str, Callable[[object], object]] = MappingProxyType(
-    {
-        "plan": validation.plan,
-        "has_adult_content_protection": validation.boolean,
-        "has_phishing_protection": validation.boolean,
-        "has_executable_protection": validation.boolean,
-        "has_virus_protection": validation.boolean,
-        "has_recipient_verification": validation.boolean,
-        "ignore_mx_check": validation.boolean,
-        "is_catchall_regex_disabled": validation.boolean,
-        "has_newsletter": validation.boolean,
-        "smtp_port": _number("smtp_port", 1, 65535, "INVALID_PORT"),
-        "retention_days": _number("retention_days", 0, MAX_RETENTION_DAYS),
-        "max_recipients_per_alias": _number(
-            "max_recipients_per_alias", 0, validation.MAX_RECIPIENTS
-        ),
-        "bounce_webhook": _webhook,
-        "allowlist": _entries("allowlist"),
-        "denylist": _entries("denylist"),
-        "restricted_alias_names": _restricted,
-    }
-)

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from fe_mail.accounts.effects import refuse_idle
 from fe_mail.api.call import Call
 from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
@@ -53,7 +54,7 @@ async def change(call: Call) -> object:
     if call.identity is not None:
         return await _change_settings(call, call.identity)
     fields = {name: _text(call, name) for name in _TEXTS if name in call.fields}
-    fields.pop("avatar_url", None)
+    refuse_idle("user.avatar_url", fields.pop("avatar_url", "").strip())
     email = fields.pop("email", call.owner.email).strip().lower()
     user = await call.services.users.update(call.owner, **fields)
     if email != user.email:  # it counts when the link that is mailed there is opened

@@ -1,12 +1,12 @@
 """``/v1/domains/:domain/aliases``: list, add, read, change, remove, and generate passwords."""
 
 from fe_mail.accounts.aliases import GeneratedPassword
+from fe_mail.accounts.validation import boolean
 from fe_mail.api.call import Answer, Call
 from fe_mail.api.domains import shape as domain_shape
 from fe_mail.api.objects import alias_object
 from fe_mail.api.paging import page_of, read_query
 from fe_mail.api.warnings import with_warnings
-from fe_mail.http.bodies import as_boolean
 from fe_mail.model.account import Alias, Domain
 from fe_mail.model.errors import AuthenticationFailed, Invalid, RateLimited
 
@@ -40,6 +40,8 @@ FIELDS = (
     # These are refused, with the reason.
     "has_pgp",
     "public_key",
+    "has_smime",
+    "smime_certificate",
     "password",
     "new_password",
 )
@@ -112,7 +114,7 @@ async def generate_password(call: Call, domain_id: str, alias_id: str) -> object
             alias,
             new_password=_secret(call, "new_password"),
             password=_secret(call, "password"),
-            is_override=as_boolean(call.fields.get("is_override", False)),
+            is_override=boolean(call.fields.get("is_override", False), "is_override"),
         )
     except AuthenticationFailed:
         raise Invalid("The password is not correct.", "password", "WRONG_PASSWORD") from None

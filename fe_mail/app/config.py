@@ -27,6 +27,7 @@ from fe_mail.app.variables import (
     Operation,
     Storage,
     Web,
+    Webhooks,
     variables,
 )
 
@@ -35,6 +36,7 @@ __all__ = ["Config", "ConfigError", "describe", "example", "load"]
 _REFERENCE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 MAX_INTERPOLATION_DEPTH = 10
 _PLACEHOLDER = "?" * 32
+_ANY_DOMAIN = "example.org"
 
 
 class ConfigError(Exception):
@@ -55,6 +57,7 @@ class Config:
     web: Web
     keys: Keys
     limits: Limits
+    webhooks: Webhooks
     storage: Storage
     operation: Operation
     generated: tuple[str, ...] = ()  # names of the secrets that were made just now
@@ -139,19 +142,19 @@ def _missing_secrets(
 
 def _read_areas(given: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     values: dict[str, dict[str, object]] = {area: {} for area in AREAS}
+    # Without it, what refers to it would be wrong too; that is said once, for DOMAIN itself.
+    filled = {**given, "DOMAIN": given.get("DOMAIN") or _ANY_DOMAIN}
     for name, (area, attribute, variable) in variables().items():
         raw = given.get(name) or variable.default
         if not raw and variable.secret is not None:
             raw = _PLACEHOLDER  # a missing secret was reported by name already
         try:
-            text = _interpolate(raw, given)
-            if name == "DOMAIN" and not text:
+            text = _interpolate(raw, filled)
+            if name == "DOMAIN" and not raw:
                 raise ValueError("be set, for example DOMAIN=example.org")
             values[area][attribute] = variable.read(text)
         except ValueError as problem:
             shown = "" if variable.secret or not raw else f" (it is {raw!r})"
-            if "{{DOMAIN}}" in raw and not given.get("DOMAIN"):
-                continue  # said once, for DOMAIN itself
             problems.append(f"{name} must {problem}{shown}.")
     if problems:
         return {}

@@ -229,6 +229,7 @@ class Edges:
     def _web_resource(self, work: Work) -> Any:
         return create_web_resource(
             self._services(),
+            web_url=self._config.web.url,
             clients=self.client_settings(),
             work=work,
             gate=self._gate(),
@@ -253,6 +254,7 @@ class Edges:
         return create_api_resource(
             self._services(),
             web_url=self._config.web.url,
+            api_url=self._config.web.api_url,
             mail_host=self._config.names.domain,
             work=work,
             gate=self._gate(),
@@ -308,7 +310,7 @@ class Edges:
         webhook = WebhookCourier(
             stores.accounts,
             stores.queue,
-            inside.http_client(allow_private=self._demo),
+            inside.http_client(),
             inside.webhook_keys,
             inside.clock,
             stores.run,

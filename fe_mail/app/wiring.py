@@ -58,6 +58,7 @@ from fe_mail.errands import Errands
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.errors import AuthenticationFailed, MailError, NoSpace, Unavailable
 from fe_mail.model.ids import AliasId
+from fe_mail.model.web import Reach
 from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.signing import Signer
@@ -415,9 +416,9 @@ class Inside:
         """Close the stores."""
         await self.stores.stop()
 
-    def http_client(self, *, allow_private: bool = False) -> HTTPPost:
-        """For URLs that users chose: it goes to public addresses only, unless allowed."""
-        return HTTPClient(self.clock, self.resolver, allow_private=allow_private)
+    def http_client(self) -> HTTPPost:
+        """For URLs that users chose."""
+        return HTTPClient(self.clock, self.resolver, reach=self.site.webhooks)
 
 
 def _resolver(reactor: Any, config: Config, max_cached: int = MAX_CACHED) -> DNSResolver:
@@ -447,6 +448,12 @@ def make_site(config: Config, *, is_demo: bool = False) -> Site:
         is_demo=is_demo,
         default_quota_octets=config.limits.quota_octets,
         max_forwarded=config.limits.forwarded,
+        webhooks=Reach(
+            ports=config.webhooks.ports,
+            networks=config.webhooks.networks,
+            own_addresses=config.operation.server_addresses,
+            own_hosts=(names.mx_host,),
+        ),
     )
 
 

@@ -116,8 +116,80 @@ class LoadTests(SynchronousTestCase):
         )
         named = self.load(DOMAIN="a.test", TRUSTED_PROXIES="10.1.0.0/16, 192.0.2.1")
         self.assertEqual(named.web.trusted_proxies, ("10.1.0.0/16", "192.0.2.1/32"))
-        self.env("DOMAIN=a.test\nTRUSTED_PROXIES=::/0\n")
-        self.assertEqual(len(self.problems()), 1)
+
+    def test_nobody_trusts_the_world(self) -> None:
+        """In no spelling: halves, parts, IPv4 inside IPv6, everything that is handed out."""
+        eighths = ", ".join(f"{first}.0.0.0/3" for first in range(0, 256, 32))
+        networks = ", ".join(f"{first}.0.0.0/8" for first in range(256))
+        for spelling in (
+            "::/0",
+            "0.0.0.0/0",
+            "0.0.0.0/0.0.0.0",
+            "192.0.2.1/0",
+            "0.0.0.0/1, 128.0.0.0/1",
+            eighths,
+            networks,
+            "::ffff:0:0/96",
+            "::ffff:0.0.0.0/97 ::ffff:128.0.0.0/97",
+            "::/1, 8000::/1",
+            "2000::/3",
+            "64:ff9b::/96",
+            "2002::/16",
+            "10.0.0.0/8, ::/0",
+        ):
+            for name in ("TRUSTED_PROXIES", "PROXY_PROTOCOL_FROM", "WEBHOOK_NETWORKS"):
+                with self.subTest(name=name, spelling=spelling):
+                    (problem,) = self.problems(**{"DOMAIN": "a.test", name: spelling})
+                    self.assertIn("whole internet", problem)
+
+    def test_own_networks(self) -> None:
+        """The widest that people have; IPv4 inside IPv6 is IPv4, as peers are compared."""
+        for spelling, read in (
+            ("10.0.0.0/8, 10.1.0.0/16", ("10.0.0.0/8", "10.1.0.0/16")),
+            ("::ffff:10.0.0.0/104", ("10.0.0.0/8",)),
+            ("::ffff:192.0.2.1", ("192.0.2.1/32",)),
+            ("fc00::/7 fe80::/10", ("fc00::/7", "fe80::/10")),
+            ("2001:db8::/32", ("2001:db8::/32",)),
+            ("", ()),
+        ):
+            config = self.load(DOMAIN="a.test", PROXY_PROTOCOL_FROM=spelling)
+            self.assertEqual(config.listen.proxy_networks, read)
+
+    def test_addresses_of_ours(self) -> None:
+        """WEB_URL and API_URL are origins; a path could not be honored, so it is refused."""
+        for url in ("https://mail.a.test", "https://mail.a.test/", "http://127.0.0.1:3000"):
+            config = self.load(DOMAIN="a.test", WEB_URL=url)
+            self.assertEqual(config.web.url, url.rstrip("/"))
+        for name in ("WEB_URL", "API_URL"):
+            for url in ("https://a.test/mail", "https://a.test/?x", "https://me@a.test"):
+                (problem,) = self.problems(**{"DOMAIN": "a.test", name: url})
+                self.assertIn("at the top of a host", problem)
+            for url in (
+                "a.test",
+                "ftp://a.test",
+                "https://",
+                "https://a.test:99999",
+                "https://a b",
+            ):
+                (problem,) = self.problems(**{"DOMAIN": "a.test", name: url})
+                self.assertIn("https://mail.example.org", problem)
+
+    def test_resolvers(self) -> None:
+        """IP addresses, each with a port if need be; a name would need a resolver."""
+        config = self.load(DOMAIN="a.test", DNS_SERVERS="192.0.2.53, 127.0.0.1#5353 ::1#53")
+        servers = ("192.0.2.53", "127.0.0.1#5353", "::1#53")
+        self.assertEqual(config.operation.dns_servers, servers)
+        for wrong in ("dns.example", "192.0.2.53:53", "127.0.0.1#", "127.0.0.1#0", "1.1.1.1#70000"):
+            (problem,) = self.problems(DOMAIN="a.test", DNS_SERVERS=wrong)
+            self.assertIn("127.0.0.1#5353", problem)
+
+    def test_webhook_ports(self) -> None:
+        """A list of ports."""
+        self.assertEqual(self.load(DOMAIN="a.test").webhooks.ports, (80, 443, 8080, 8443))
+        named = self.load(DOMAIN="a.test", WEBHOOK_PORTS="443 5678")
+        self.assertEqual(named.webhooks.ports, (443, 5678))
+        for wrong in ("x", "0", "443, 70000"):
+            self.assertEqual(len(self.problems(DOMAIN="a.test", WEBHOOK_PORTS=wrong)), 1)
 
     def test_server_addresses(self) -> None:
         """Addresses in their usual spelling, private ones too, and nothing else."""
