@@ -5,12 +5,14 @@ import imaplib
 import json
 import os
 import pty
+import pwd
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest import SkipTest
 
 import apsw
 from twisted.trial.unittest import SynchronousTestCase
@@ -265,6 +267,19 @@ class FirstStepsTests(CommandCase):
         )  # fmt: skip
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertIn(b"bl\\xe5b\\xe6r.example", done.stdout)
+
+    def test_another_user(self) -> None:
+        """Root would leave files that the server cannot open; it is told how to become its user."""
+        if os.geteuid():
+            raise SkipTest("only root can be somebody else")
+        self.furnish()
+        data = self.directory / "sqlite-data"
+        os.chown(data, pwd.getpwnam("nobody").pw_uid, -1)
+        before = sorted(self.directory.rglob("*"))
+        said = self.command("password", "alice@example.org", expect=2)
+        self.assertIn(f"{data} belongs to nobody", said)
+        self.assertIn("sudo -u 'nobody' fe-mail", said)
+        self.assertEqual(sorted(self.directory.rglob("*")), before)
 
     def test_interrupted(self) -> None:
         """By a key or a signal: that is no success."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fe_mail.app.cli.command import Command, Printout
 from fe_mail.app.cli.table import AREAS, COMMANDS
 
-__all__ = ["make_parser", "usage_of"]
+__all__ = ["EXIT_CODES", "make_parser", "sentence", "usage_of"]
 
 PROGRAM: Final = "fe-mail"
 DESCRIPTION: Final = """\
@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _area(words: Any, name: str) -> Any:
-    parser = words.add_parser(name, description=_sentence(AREAS[name]), allow_abbrev=False)
+    parser = words.add_parser(name, description=sentence(AREAS[name]), allow_abbrev=False)
     return parser.add_subparsers(required=True, metavar="ACTION", title="actions")
 
 
@@ -59,7 +59,7 @@ def _add_command(words: Any, word: str, command: Command | Printout) -> None:
     # Only areas list their commands; those of one word stand in the epilog.
     listed = {"help": command.text} if " " in command.words else {}
     parser = words.add_parser(
-        word, description=_sentence(command.text), allow_abbrev=False, **listed
+        word, description=sentence(command.text), allow_abbrev=False, **listed
     )
     for argument in command.arguments:
         argument.add_to(parser)
@@ -67,7 +67,8 @@ def _add_command(words: Any, word: str, command: Command | Printout) -> None:
     parser.set_defaults(command=command)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """What a command does, with a capital and an end."""
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
 
 

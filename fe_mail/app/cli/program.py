@@ -7,6 +7,7 @@ nothing is wrong, but not everything can be told; 130 interrupted, by a key or a
 """
 
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,9 @@ async def _run(reactor: Any, options: Options) -> None:
     directory = find_directory(options.directory, dict(os.environ))
     if not directory.is_dir():
         _refuse(f"{directory} does not exist; --directory names the server's directory.")
-    services = _inside(reactor, _config(directory, options.command))
+    config = _config(directory, options.command)
+    _refuse_a_stranger(config.data_path)
+    services = _inside(reactor, config)
     try:
         code = await _outcome(services, options)
         sys.stdout.flush()
@@ -128,6 +131,17 @@ def _config(directory: Path, command: Command) -> Config:
         _refuse(*error.problems)
     except OSError as error:
         _refuse(f"The configuration cannot be read or written: {error}.")
+
+
+def _refuse_a_stranger(data: Path) -> None:
+    """What root makes here, the server could not open afterwards."""
+    owner = data.stat().st_uid if data.exists() else 0
+    if owner and not os.geteuid():
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
+        _refuse(f"{data} belongs to {name}, so root would spoil it: sudo -u '{name}' fe-mail ...")
 
 
 def _inside(reactor: Any, config: Config) -> Inside:

@@ -3,8 +3,8 @@
 from fe_mail.app.cli import aliases, domains, logs, queue, routes, stores, users
 from fe_mail.app.cli.command import Command, Printout
 from fe_mail.app.config import example
-from fe_mail.app.reference import variables_page
 from fe_mail.app.routes_page import routes_page
+from fe_mail.app.variables_page import variables_page
 
 __all__ = ["AREAS", "COMMANDS"]
 
