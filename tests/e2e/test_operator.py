@@ -372,7 +372,8 @@ class QueueTests(CommandCase):
         self.assertEqual(said, "Nothing in the queue is like that.\n")
         self.assertNotIn("To the world", shown)
         said = self.command("queue", "drop", identifier, stdin="y\n", expect=2)
-        self.assertRegex(said, r"1 message of [\d,]+ octets, not delivered to 1 recipient yet: drop@")
+        lost = r"1 message of [\d,]+ octets, not delivered to 1 recipient yet: drop@"
+        self.assertRegex(said, lost)
         self.command("queue", "show", identifier)
         self.command("queue", "drop", identifier, "0" * 24, "--yes", expect=1)
         self.command("queue", "show", identifier)
