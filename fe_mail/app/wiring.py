@@ -26,7 +26,9 @@ from fe_mail.accounts.notices import MailLimits
 from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.sending_requests import SendingRequests
 from fe_mail.accounts.site import ServerHost, Site
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
@@ -347,6 +349,11 @@ class Inside:
             self.failed_logins,
             run=stores.run_costly,
         )
+        self.intake = Intake(stores.queue, stores.bus)
+        self.signer = Signer(keyring, reactor, stores.run)
+        self.own_domain = OwnDomain(names.domain, accounts, self.signer)
+        self.catalogs = Catalogs()
+        self._write_to_people(hold)
         self.domains = Domains(
             accounts,
             keyring,
@@ -357,12 +364,8 @@ class Inside:
             stores.keygen,
             stores.bus,
             vantage or HostVantage(reactor, config.operation.server_addresses),
+            ask_to_send=self.sending_requests.ask,
         )
-        self.intake = Intake(stores.queue, stores.bus)
-        self.signer = Signer(keyring, reactor, stores.run)
-        self.own_domain = OwnDomain(names.domain, accounts, self.signer)
-        self.catalogs = Catalogs()
-        self._write_to_people(hold)
         self.aliases = Aliases(
             accounts,
             keyring,
@@ -375,6 +378,7 @@ class Inside:
             ask_recipients=self.recipient_links.ask_new,
         )
         self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
+        self.stakes = Stakes(accounts, stores.mailboxes)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
@@ -402,6 +406,7 @@ class Inside:
         self.recipient_links = RecipientLinks(
             accounts, stores.counters, keyring, links, mailer, limits, clock, **place
         )
+        self.sending_requests = SendingRequests(accounts, mailer, stores.counters, **place)
 
     async def start(self) -> None:
         """Open the stores."""
