@@ -14,20 +14,20 @@ from collections.abc import Sequence
 
 from fe_mail.message.headers import HeaderField
 
-__all__ = ["BodyHash", "header_hash", "relaxed_field", "simple_field"]
+__all__ = ["BodyHash", "header_hash"]
 
 _CHUNK_OCTETS = 1 << 16
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
-def relaxed_field(raw: bytes) -> bytes:
+def _relaxed(raw: bytes) -> bytes:
     """A field in relaxed form, with CRLF (RFC 6376 §3.4.2)."""
     name, _, body = raw.partition(b":")
     value = _squeeze(body.replace(b"\r\n", b"")).strip(b" \r\n")
     return name.strip(b" \t").lower() + b":" + value + b"\r\n"
 
 
-def simple_field(raw: bytes) -> bytes:
+def _simple(raw: bytes) -> bytes:
     """A field as it is, ending in CRLF."""
     return raw if raw.endswith(b"\r\n") else raw.rstrip(b"\r\n") + b"\r\n"
 
@@ -51,8 +51,8 @@ def header_hash(
     for name in names:
         if instances := by_name.get(name):
             raw = instances.pop()
-            digest.update(relaxed_field(raw) if relaxed else simple_field(raw))
-    own = relaxed_field(signature_field) if relaxed else simple_field(signature_field)
+            digest.update(_relaxed(raw) if relaxed else _simple(raw))
+    own = _relaxed(signature_field) if relaxed else _simple(signature_field)
     digest.update(own.removesuffix(b"\r\n"))
     return digest.digest()
 

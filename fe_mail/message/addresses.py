@@ -13,6 +13,7 @@ RFC 5322 §3.4, §4.4 (obsolete forms); RFC 9051 §7.5.2 (address structure); RF
 import re
 from collections.abc import Iterator, Sequence
 
+from fe_mail.message.comments import comment_end
 from fe_mail.message.headers import HeaderField, unfold
 from fe_mail.message.words import ENCODED_WORD
 from fe_mail.model.address import Address, parse_address
@@ -52,7 +53,6 @@ _TOKEN = re.compile(
 )
 # In an encoded word, where others may see an address or the end of one.
 _SPECIALS = re.compile(rb'["\[<>@,;:]')
-_PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 # Line ends that are no folding, and NUL.
 _STRAY = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t]|\Z)")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
@@ -79,7 +79,7 @@ def _tokens(value: bytes) -> Iterator[_Token]:
         text = match[kind]
         position = match.end()
         if text == b"(" and kind == "special":
-            position, text = _comment(value, position)
+            position, text = _comment(value, position - 1)
             kind = "comment"
         elif kind == "quoted":
             text = _ESCAPE.sub(rb"\1", text)
@@ -87,13 +87,11 @@ def _tokens(value: bytes) -> Iterator[_Token]:
 
 
 def _comment(value: bytes, start: int) -> tuple[int, bytes]:
-    """The end of a nested comment and what it says."""
-    depth = 1
-    for match in _PARENTHESES.finditer(value, start):
-        depth += {b"(": 1, b")": -1}.get(match[0], 0)
-        if not depth:
-            return match.end(), _ESCAPE.sub(rb"\1", value[start : match.start()]).strip()
-    return len(value), value[start:].strip()
+    """The end of the comment that begins there, and what it says."""
+    end = comment_end(value, start)
+    if end < 0:
+        return len(value), value[start + 1 :].strip()
+    return end, _ESCAPE.sub(rb"\1", value[start + 1 : end - 1]).strip()
 
 
 class _Half:

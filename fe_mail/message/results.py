@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection
 from itertools import count
 
+from fe_mail.message.comments import comment_end
 from fe_mail.model.address import normalize_domain
 from fe_mail.model.errors import Invalid
 
@@ -24,7 +25,6 @@ _FIELD = re.compile(
     rb"^authentication-results[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
-_PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 _ID = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^\s()<>@,;:\\"/\[\]?=]+)', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -62,17 +62,13 @@ def _server(body: bytes) -> str | None:
 
 
 def _behind_comments(body: bytes) -> int:
-    """The position behind white space, folding and (nested) comments."""
-    position = depth = 0
+    """The position behind white space, folding and comments."""
+    position = 0
     while True:
         while position < len(body) and body[position] in b" \t\r\n":
             position += 1
         if body[position : position + 1] != b"(":
             return position
-        for match in _PARENTHESES.finditer(body, position):
-            depth += {b"(": 1, b")": -1}.get(match[0], 0)
-            if not depth:
-                position = match.end()
-                break
-        else:
+        position = comment_end(body, position)
+        if position < 0:
             return len(body)
