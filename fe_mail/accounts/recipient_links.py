@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.links import Links
-from fe_mail.accounts.notices import MailLimits, Notice, Notices
+from fe_mail.accounts.notices import RECIPIENTS, MailLimits, Notice, Notices
 from fe_mail.model.account import Alias
 from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.errors import Conflict, Invalid, MailError, NotFound
@@ -147,7 +147,7 @@ class RecipientLinks:
 
     async def _ask(self, alias: Alias, recipient: str) -> None:
         owner = await self._accounts.user(alias.user_id)
-        await self._limits.take(recipient, owner.id)
+        await self._limits.take(RECIPIENTS, recipient, owner.id)
         token = self._links.make("recipient", alias.id, recipient, seconds=LINK_SECONDS)
         await self._notices.send(
             Notice(

@@ -72,8 +72,9 @@ class Catalogs:
         return self._translations[language]
 
     def text(self, language: str, message: str | Sentence | Paragraph) -> str:
-        """A text in a language; English if it has no translation."""
-        return translated(message, self._translations[language].gettext)
+        """A text in a language; English if it has no translation, or nobody knows the language."""
+        known = language if language in LANGUAGES else DEFAULT_LANGUAGE
+        return translated(message, self._translations[known].gettext)
 
     def negotiated(self, accept_language: str, message: str | Sentence | Paragraph) -> str:
         """A text in the best language for an Accept-Language header."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.links import Links
-from fe_mail.accounts.notices import MAX_MAILS_TO, MailLimits
+from fe_mail.accounts.notices import RECIPIENTS, MailLimits
 from fe_mail.accounts.recipient_links import LINK_SECONDS, YOUNG_SECONDS, RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
@@ -107,7 +107,7 @@ class RecipientLinksTests(AccountsTestCase):
     def test_again(self) -> None:
         """The owner may have a mail sent again, to those who wait, and not without end."""
         sales = self.sales(BOB)
-        for _ in range(MAX_MAILS_TO - 1):
+        for _ in range(RECIPIENTS.to - 1):
             self.now(self.recipient_links.ask_again(sales, BOB))
         self.fails(RateLimited, self.recipient_links.ask_again(sales, BOB))
         self.fails(Invalid, self.recipient_links.ask_again(sales, CARL))
