@@ -2,8 +2,8 @@
 What is done after the answer, because nobody waits for it or must notice that it is done.
 
 An answer that came later for addresses that exist would tell strangers which do. The transport
-writes at the end of a turn of the reactor, and TLS a turn later; so an errand begins when the answer
-that it must not hold up has left.
+writes at the end of a turn of the reactor, and TLS a turn later; so an errand begins when the
+answer that it must not hold up has left.
 """
 
 from collections.abc import Callable, Coroutine

@@ -31,6 +31,7 @@ __all__ = ["ADDRESS_SECONDS", "PASSWORD_SECONDS", "AddressLinks"]
 
 ADDRESS_SECONDS = 86_400.0
 PASSWORD_SECONDS = float(PASSWORDS.window)
+MARK_OCTETS = 16
 _USED = "This link was used already, or the account has changed since."
 _OF_ANOTHER = "This link is for another account. Sign out, and sign in to that one."
 
@@ -162,8 +163,8 @@ class AddressLinks:
             after.locale or language,
             Sentence("Your account at %(name)s has another address", name=self._name),
             Sentence(
-                "The account %(old)s at %(name)s has the address %(new)s now. One signs in with "
-                "that, and mail about the account goes there.",
+                "The account %(old)s at %(name)s has the address %(new)s now. That is its name "
+                "at the sign-in, and mail about the account goes there.",
                 old=before.email,
                 name=self._name,
                 new=after.email,
@@ -237,8 +238,8 @@ class AddressLinks:
 
     def _mark(self, user: User) -> str:
         """Of the password and the address that the account has; so a link ends with either."""
-        text = f"{user.id}\0{user.email}\0{user.password_hash}"
-        return self._keyring.mac(text.encode("utf-8", "backslashreplace"), "account links").hex()
+        text = f"{user.id}\0{user.email}\0{user.password_hash}".encode("utf-8", "backslashreplace")
+        return self._keyring.mac(text, "account links")[:MARK_OCTETS].hex()
 
     async def _known(self, email: str) -> User | None:
         try:

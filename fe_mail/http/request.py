@@ -21,7 +21,7 @@ from werkzeug.routing import UnicodeConverter, ValidationError
 from fe_mail.http.bodies import Fields, parse_body, parse_query
 from fe_mail.http.body import Body
 
-__all__ = ["Request", "Segment", "header"]
+__all__ = ["MAX_SHOWN_SEGMENT", "Request", "Segment", "header"]
 
 # Chunks of an octet or two (RFC 9112 §7.1) cost a thousand times more than they carry.
 MAX_SMALL_PIECES = 1000

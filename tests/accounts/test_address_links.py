@@ -13,7 +13,6 @@ from fe_mail.model.account import User
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
-    Conflict,
     Invalid,
     NotFound,
     RateLimited,

@@ -104,6 +104,18 @@ class RecipientLinksTests(AccountsTestCase):
         self.assertEqual(self.letters.sent, [])
         self.assertEqual(self.targets(), [BOB])
 
+    def test_domain_of_nobody(self) -> None:
+        """Whoever only says that a domain is his makes the server write to nobody about it."""
+        changes = {"has_txt_record": False}
+        domain = self.now(self.accounts.update_domain(self.domain.id, 1.0, **changes))
+        sales = self.sales(BOB)
+        self.fails(Invalid, self.recipient_links.ask_again(sales, BOB))
+        self.now(self.recipient_links.ask_held_back())
+        self.assertEqual(self.letters.sent, [])
+        self.now(self.accounts.update_domain(domain.id, 1.0, has_txt_record=True))
+        self.now(self.recipient_links.ask_held_back())
+        self.assertEqual([notice.to for notice in self.letters.sent], [BOB])
+
     def test_again(self) -> None:
         """The owner may have a mail sent again, to those who wait, and not without end."""
         sales = self.sales(BOB)
