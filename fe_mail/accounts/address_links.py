@@ -140,13 +140,16 @@ class AddressLinks:
         self._require_same(user, user_id, mark)
         return email
 
-    async def take_new(self, user: User, token: str, language: str = "") -> User:
+    async def take_new(self, user: User, token: str, password: str, language: str = "") -> User:
         """
-        The account with its new address, which is proven. ``Invalid``, ``AlreadyExists``.
+        The account with its new address, which is proven.
 
-        The old address is told: who took over a browser must not take the account in silence.
+        Whoever took over a browser must not take the account: the password is asked for, and the
+        old address is told. ``Invalid``, ``AuthenticationFailed``, ``RateLimited``,
+        ``AlreadyExists``.
         """
         email = await self.check_new(user, token)
+        await self._users.confirm(user, password)
         try:
             changed = await self._users.take_address(user, email)
         except (Conflict, NotFound):

@@ -5,12 +5,14 @@ Reading a page changes nothing, because programs that look for bad links read th
 first, and a button does it. A link that is none any more has no button, and says what to do.
 """
 
-from fe_mail.model.errors import Invalid, MailError
+from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.web.i18n import N_
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit
 
 __all__ = [
+    "NEW_ADDRESS_FIELDS",
+    "PASSWORD_FIELDS",
     "ask_forgotten",
     "ask_new_address",
     "ask_new_password",
@@ -27,6 +29,7 @@ __all__ = [
 
 HOME = "/my-account/domains"
 PASSWORD_FIELDS = ("password", "confirm_password")
+NEW_ADDRESS_FIELDS = ("password",)
 
 
 # The address of an account
@@ -52,13 +55,11 @@ async def send_verification(visit: Visit) -> Result:
 
 async def ask_verify(visit: Visit, token: str) -> Result:
     """The link was opened by whoever is signed in."""
-    if visit.owner.has_verified_email:
-        return Redirect(HOME)
     try:
         await visit.services.address_links.check_verify(visit.owner, token)
     except MailError as error:
         return Page("links/verify.html", error=error)
-    return Page("links/verify.html")
+    return Redirect(HOME) if visit.owner.has_verified_email else Page("links/verify.html")
 
 
 async def verify(visit: Visit, token: str) -> Result:
@@ -87,7 +88,11 @@ async def _new_address(visit: Visit, token: str, error: MailError | None = None)
 async def take_new_address(visit: Visit, token: str) -> Result:
     """The button was pressed."""
     try:
-        await visit.services.address_links.take_new(visit.owner, token, visit.language)
+        await visit.services.address_links.take_new(
+            visit.owner, token, visit.secret("password"), visit.language
+        )
+    except AuthenticationFailed as error:
+        return await _new_address(visit, token, Invalid(error.sentence, "password"))
     except MailError as error:
         return await _new_address(visit, token, error)
     return Redirect("/my-account/profile", "address-changed")

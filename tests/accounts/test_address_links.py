@@ -1,7 +1,7 @@
 """Tests of fe_mail.accounts.address_links."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -9,6 +9,7 @@ from fe_mail.accounts.address_links import ADDRESS_SECONDS, PASSWORD_SECONDS, Ad
 from fe_mail.accounts.links import Links
 from fe_mail.accounts.notices import ADDRESSES, PASSWORDS, RECIPIENTS, MailLimits
 from fe_mail.accounts.users import Users
+from fe_mail.adapters.sqlite.accounts import SQLiteAccountStore
 from fe_mail.model.account import User
 from fe_mail.model.errors import (
     AlreadyExists,
@@ -18,6 +19,9 @@ from fe_mail.model.errors import (
     RateLimited,
 )
 from tests.accounts.fakes import AccountsTestCase, Letterbox
+from tests.adapters.later import LaterThreads
+
+T = TypeVar("T")
 
 PASSWORD = "mulled otter 84 quay"
 NEW = "another fine 77 quilt"
@@ -84,7 +88,7 @@ class AddressTests(AddressLinksTestCase):
         self.proven()
         self.now(self.address_links.ask_new(self.eva, "eva@new.example"))
         token = self.letters.token("/my-account/change-email/")
-        self.fails(Invalid, self.address_links.take_new(self.user, token))
+        self.fails(Invalid, self.address_links.take_new(self.user, token, PASSWORD))
 
     def test_in_which_language(self) -> None:
         """The one that the reader chose, else the one of whoever asks, else none."""
@@ -108,7 +112,7 @@ class AddressTests(AddressLinksTestCase):
         token = self.letters.token("/verify/")
         for wrong in ("", "x", "=" * 9, "\x00", "\u00e6", token[:-2], "B" + token[1:], token * 99):
             self.fails(Invalid, self.address_links.verify(self.eva, wrong))
-        self.fails(Invalid, self.address_links.take_new(self.eva, token))
+        self.fails(Invalid, self.address_links.take_new(self.eva, token, PASSWORD))
         self.fails(Invalid, self.address_links.set_password(token, NEW))
         self.clock.advance(ADDRESS_SECONDS)
         self.fails(Invalid, self.address_links.verify(self.eva, token))
@@ -122,15 +126,16 @@ class AddressTests(AddressLinksTestCase):
         self.assertEqual(self.letters.sent[-1].to, "eva@new.example")
         self.assertEqual(self.now(self.accounts.user(self.eva.id)).email, "eva@example.net")
         token = self.letters.token("/my-account/change-email/")
-        changed = self.now(self.address_links.take_new(self.eva, token))
+        self.fails(AuthenticationFailed, self.address_links.take_new(self.eva, token, "wrong"))
+        changed = self.now(self.address_links.take_new(self.eva, token, PASSWORD))
         self.assertEqual((changed.email, changed.has_verified_email), ("eva@new.example", True))
-        self.fails(Invalid, self.address_links.take_new(changed, token))
+        self.fails(Invalid, self.address_links.take_new(changed, token, PASSWORD))
 
     def test_old_address_is_told(self) -> None:
         """Whoever took over a browser does not take the account in silence."""
         self.now(self.address_links.ask_new(self.eva, "eva@new.example"))
         token = self.letters.token("/my-account/change-email/")
-        self.now(self.address_links.take_new(self.eva, token))
+        self.now(self.address_links.take_new(self.eva, token, PASSWORD))
         self.clock.advance(0)
         notice = self.letters.sent[-1]
         self.assertEqual((notice.to, notice.language), ("eva@example.net", "da"))
@@ -145,7 +150,7 @@ class AddressTests(AddressLinksTestCase):
         self.now(self.users.set_password(self.eva, NEW))
         links, eva = self.address_links, self.stored()
         self.fails(Invalid, links.verify(eva, first.split("/verify/")[1].split()[0]))
-        self.fails(Invalid, links.take_new(eva, second.split("/change-email/")[1].split()[0]))
+        self.fails(Invalid, links.take_new(eva, second.split("/change-email/")[1].split()[0], NEW))
         self.fails(Invalid, links.set_password(third.split("/reset-password/")[1].split()[0], NEW))
 
     def test_changed_meanwhile(self) -> None:
@@ -155,7 +160,7 @@ class AddressTests(AddressLinksTestCase):
         self.now(self.address_links.ask(self.eva))
         verify = self.letters.token("/verify/")
         self.change_user(self.eva, email="eva@third.example")
-        self.fails(Invalid, self.address_links.take_new(self.eva, token))
+        self.fails(Invalid, self.address_links.take_new(self.eva, token, PASSWORD))
         self.fails(Invalid, self.address_links.verify(self.eva, verify))
         stored = self.stored()
         self.assertEqual((stored.email, stored.has_verified_email), ("eva@third.example", False))
@@ -167,7 +172,7 @@ class AddressTests(AddressLinksTestCase):
         self.now(self.address_links.ask_new(self.eva, "eva@new.example"))
         self.add_user("eva@new.example")
         token = self.letters.token("/my-account/change-email/")
-        self.fails(AlreadyExists, self.address_links.take_new(self.eva, token))
+        self.fails(AlreadyExists, self.address_links.take_new(self.eva, token, PASSWORD))
 
     def test_limits(self) -> None:
         """Nobody's mailbox is filled by the server, nor is it made to fill many."""
@@ -315,6 +320,75 @@ class PasswordTests(AddressLinksTestCase):
         for n in range(ADDRESSES.to):
             self.now(self.limits.take(ADDRESSES, f"eva+{n}@example.net", f"by{n}"))
         self.fails(RateLimited, self.limits.take(ADDRESSES, "EVA@example.net", "x"))
+
+
+class ProcessesTests(AccountsTestCase):
+    """Two processes on one file, each with its own idea of what it read."""
+
+    def process(self) -> AddressLinks:
+        """One of them; its work waits for ``step``."""
+        accounts = SQLiteAccountStore(self.path, self.threads)
+        self.settled(accounts.start())
+        self.addCleanup(lambda: self.settled(accounts.stop()))
+        users = Users(accounts, self.keyring, self.counters, self.clock, self.failed_logins)
+        return AddressLinks(
+            accounts,
+            users,
+            self.keyring,
+            Links(self.keyring, self.clock),
+            self.letters,
+            MailLimits(self.counters, self.keyring),
+            self.errands,
+            url="https://mail.example.com",
+            name="fe-mail",
+        )
+
+    def setUp(self) -> None:
+        """Eva is known to both."""
+        super().setUp()
+        self.path, self.threads, self.letters = self.mktemp(), LaterThreads(), Letterbox()
+        self.here, self.there = self.process(), self.process()
+        self.eva = self.settled(
+            self.here._users.register("eva@example.net", PASSWORD, is_by_operator=True)
+        )
+
+    def settled(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
+        """The result, after as many steps as it takes."""
+        done = Deferred.fromCoroutine(work)
+        self.steps()
+        return self.successResultOf(done)
+
+    def steps(self) -> None:
+        """Everything that waits, and what comes of it, in turns."""
+        while self.threads.calls:
+            self.threads.next()
+
+    def test_one_link_in_both(self) -> None:
+        """Opened in both at once it sets one password; the other is told that it is used."""
+        self.settled(self.here.ask_password("eva@example.net", "192.0.2.1"))
+        self.clock.advance(0)
+        token = self.letters.token("/reset-password/")
+        setting = [
+            Deferred.fromCoroutine(links.set_password(token, new))
+            for links, new in ((self.here, NEW), (self.there, "yet one more 55 lamp"))
+        ]
+        self.steps()
+        self.successResultOf(setting[0])
+        self.failureResultOf(setting[1], Invalid)
+        self.settled(self.there._users.sign_in("eva@example.net", NEW, "192.0.2.1"))
+
+    def test_password_while_the_address_changes(self) -> None:
+        """A link to the old address is worth nothing once the account has the new one."""
+        self.settled(self.here.ask_new(self.eva, "eva@new.example"))
+        change = self.letters.token("/my-account/change-email/")
+        self.settled(self.here.ask_password("eva@example.net", "192.0.2.1"))
+        self.clock.advance(0)
+        token = self.letters.token("/reset-password/")
+        taking = Deferred.fromCoroutine(self.there.take_new(self.eva, change, PASSWORD))
+        setting = Deferred.fromCoroutine(self.here.set_password(token, NEW))
+        self.steps()
+        self.assertEqual(self.successResultOf(taking).email, "eva@new.example")
+        self.failureResultOf(setting, Invalid)
 
 
 class LinksTests(AccountsTestCase):

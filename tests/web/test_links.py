@@ -76,6 +76,7 @@ class AddressTests(LinksTestCase):
         page = self.link("/verify/")
         self.new_browser().submit(page)
         self.browser.submit(page)
+        self.assert_says(self.browser.get(page), "This link is for another account.")
         self.assertFalse(self.user().has_verified_email)
 
     def test_wrong_address(self) -> None:
@@ -96,6 +97,16 @@ class AddressTests(LinksTestCase):
         bare = f"/verify/{self.letters.token('/verify/')}"
         self.assertEqual(f"/da{bare}", danish.get(bare).location)
         self.assertEqual(f"/da{bare}", danish.request("HEAD", bare).location)
+
+    def test_leads_to_the_configured_host(self) -> None:
+        """Whoever asks under another name makes no link to that."""
+        stranger = self.new_browser("http://evil.example")
+        stranger.submit("/en/forgot-password", email="kim@example.com")
+        self.clock.advance(0)
+        self.assertIn(
+            "\n\nhttp://mail.example.net/reset-password/", str(self.letters.sent[-1].text)
+        )
+        self.assertNotIn("evil", str(self.letters.sent[-1].text))
 
     def test_kept_by_nobody(self) -> None:
         """A page with a token in its address is stored, indexed and told to other sites nowhere."""
@@ -120,7 +131,11 @@ class AddressTests(LinksTestCase):
         self.assertEqual("Kim", self.user("kim@example.com").given_name)
         page = self.link("/my-account/change-email/")
         self.assert_says(self.browser.get(page), "Use the new address")
-        self.assertEqual("/en/my-account/profile", self.browser.submit(page).location)
+        wrong = self.browser.submit(page, password="wrong")
+        self.assertEqual(400, wrong.status)
+        self.assert_says(wrong, "The current password is not correct.", "Use the new address")
+        taken = self.browser.submit(page, password=PASSWORD)
+        self.assertEqual("/en/my-account/profile", taken.location)
         self.assertEqual("kim@new.example", self.user("kim@new.example").email)
 
 
