@@ -56,12 +56,12 @@ async def register(visit: Visit) -> Result:
 
 
 async def _verify_first(visit: Visit, user: User) -> Result:
-    """A mail that cannot be sent now is sent when the person asks for it."""
+    """A mail that cannot be sent now is sent when the person asks for it, and hears why."""
     try:
         await visit.services.address_links.ask(user, visit.language)
     except MailError as error:
         visit.web.log.info("No mail to a new account: {reason}", reason=error.message)
-        return Redirect("/verify")
+        return Page("links/waiting.html", error=error, path="/verify")
     return Redirect("/verify", "verification-sent")
 
 

@@ -1,6 +1,7 @@
 """Where mailed links lead, and what an account may do before its address is proven."""
 
 from fe_mail.model.account import Alias, User
+from fe_mail.model.errors import Invalid
 from tests.http.world import PASSWORD
 from tests.web.pages import Browser, WebTestCase
 
@@ -41,6 +42,18 @@ class AddressTests(LinksTestCase):
         headers = {"Accept": "application/json"}
         script = self.alex.request("GET", "/en/my-account/domains", headers=headers)
         self.assertEqual(403, script.status)
+
+    def test_not_mailed(self) -> None:
+        """Where the mail could not be written the page says so, and why; not that it was sent."""
+        self.letters.error = Invalid("Nobody would get this mail.")
+        robin = self.new_browser()
+        answer = robin.submit("/en/register", email="robin@example.com", password=PASSWORD)
+        self.assertEqual(400, answer.status)
+        said = ("Nobody would get this mail.", "No link was mailed to robin@example.com now.")
+        self.assert_says(answer, *said)
+        self.assert_says(robin.submit("/en/verify"), *said)
+        self.letters.error = None
+        self.assert_says(robin.follow(robin.submit("/en/verify")), "The mail was sent.")
 
     def test_verified(self) -> None:
         """Opening the link changes nothing, its button does."""
