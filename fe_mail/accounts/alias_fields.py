@@ -1,9 +1,8 @@
 """
 What the fields of a form or a request mean for an alias, and whether the caller may have it so.
 
-Pure: fields, the domain and the caller in, attributes to store out, or ``Invalid``. As in the
-reference, an absent description or list of labels is an empty one, and other fields that are
-absent stay as they are. Fields that are nobody's business here are ignored.
+Pure: fields, the domain and the caller in, attributes to store out, or ``Invalid``. What is absent
+stays as it is, and what is empty becomes empty. Fields that are nobody's business here are ignored.
 """
 
 import secrets
@@ -14,7 +13,10 @@ from typing import Any
 import attrs
 
 from fe_mail.accounts import validation
+from fe_mail.accounts.alias_names import normalized_name
+from fe_mail.accounts.effects import refuse_idle
 from fe_mail.accounts.site import Site
+from fe_mail.mailauth.srs import is_srs
 from fe_mail.model.account import Alias, Domain, User, VacationResponder
 from fe_mail.model.errors import Invalid
 
@@ -45,26 +47,26 @@ class Editing:
                 "The password of an alias is changed with generate-password.", field="password"
             )
         name = self._name(fields)
+        labels = self.alias.labels if self.alias else ()
         found: dict[str, object] = {
             "name": name,
-            "description": validation.description(fields.get("description")),
-            "labels": validation.labels(fields.get("labels"), name),
+            "labels": validation.labels(fields.get("labels", labels), name),
         }
+        if "description" in fields:
+            found["description"] = validation.description(fields["description"])
         for field in ("is_enabled", "has_imap"):
             if field in fields:
-                found[field] = validation.boolean(fields[field])
+                found[field] = validation.boolean(fields[field], field)
         if "error_code_if_disabled" in fields:
             found["error_code_if_disabled"] = validation.error_code(
                 fields["error_code_if_disabled"]
             )
         if "retention" in fields:
-            found["retention"] = validation.whole_number(
-                fields["retention"] or 0, "retention", 0, MAX_RETENTION_DAYS
-            )
+            found["retention"] = _retention(fields["retention"])
         found.update(self._recipients(fields, bool(self._now("has_imap", found))))
         found.update(self._quota(fields))
-        found.update(self._vacation(fields, name))
-        self._refuse_pgp(fields)
+        found.update(self._vacation(fields))
+        _refuse_encryption(fields)
         self._check_wildcard(name, found)
         return found
 
@@ -76,10 +78,16 @@ class Editing:
     def _name(self, fields: Mapping[str, object]) -> str:
         if not fields.get("name"):
             if self.alias is not None:
-                return self.alias.name
+                return normalized_name(self.alias.name)
             return "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_NAME_LENGTH))
         name = validation.alias_name(fields["name"], self.domain.name)
         is_new = self.alias is None or self.alias.name != name
+        if is_new and is_srs(name) and self.domain.name == self.site.web_host:
+            raise Invalid(
+                "Names that begin like this belong to reports about forwarded mail.",
+                field="name",
+                code="INVALID_ALIAS_NAME",
+            )
         if is_new and not self.is_admin:
             if _is_wildcard(name):
                 raise Invalid(
@@ -94,12 +102,14 @@ class Editing:
         default = self.domain.has_recipient_verification
         must_verify = self.alias.has_recipient_verification if self.alias else default
         if "has_recipient_verification" in fields:
-            must_verify = validation.boolean(fields["has_recipient_verification"])
+            field = "has_recipient_verification"
+            must_verify = validation.boolean(fields[field], field)
         limit = self.domain.max_recipients_per_alias or self.site.max_forwarded
         given: object = self.alias.recipients if self.alias else (self._owner_email,)
         if fields.get("recipients") is not None:
             given = fields["recipients"]
-        found = validation.recipients(given, limit, emails_only=must_verify)
+        reach = self.site.webhooks if fields.get("recipients") is not None else None
+        found = validation.recipients(given, limit, emails_only=must_verify, webhooks=reach)
         if not found and not has_imap:
             found = (self._owner_email,)
         return {
@@ -132,7 +142,7 @@ class Editing:
             )
         return {"max_quota": size}
 
-    def _vacation(self, fields: Mapping[str, object], name: str) -> dict[str, object]:
+    def _vacation(self, fields: Mapping[str, object]) -> dict[str, object]:
         given = {
             key.removeprefix(_VACATION): value
             for key, value in fields.items()
@@ -148,21 +158,9 @@ class Editing:
                 field=f"{_VACATION}start_date",
                 code="INVALID_DATE",
             )
-        if after.is_enabled and (_is_wildcard(name) or not self.domain.has_smtp):
-            raise Invalid(
-                "An automatic answer needs a named alias of a domain that may send.",
-                field=f"{_VACATION}is_enabled",
-            )
+        if "is_enabled" in given:
+            refuse_idle(f"alias.{_VACATION}is_enabled", after.is_enabled)
         return {"vacation_responder": after}
-
-    def _refuse_pgp(self, fields: Mapping[str, object]) -> None:
-        # A key that is stored and not used would promise a secrecy that nobody keeps.
-        if validation.boolean(fields.get("has_pgp")) or fields.get("public_key"):
-            raise Invalid(
-                "OpenPGP encryption is not available on this server. Mailboxes are encrypted "
-                "without it.",
-                field="public_key",
-            )
 
     def _check_wildcard(self, name: str, found: Mapping[str, object]) -> None:
         if not _is_wildcard(name):
@@ -182,6 +180,23 @@ class Editing:
             raise Invalid("A catch-all cannot be disabled. Delete it instead.", field="is_enabled")
 
 
+def _retention(value: object) -> int:
+    """Days; empty: none."""
+    is_empty = isinstance(value, str) and not value.strip()
+    days = validation.whole_number(0 if is_empty else value, "retention", 0, MAX_RETENTION_DAYS)
+    refuse_idle("alias.retention", days)
+    return days
+
+
+def _refuse_encryption(fields: Mapping[str, object]) -> None:
+    """A key that is stored and not used would promise a secrecy that nobody keeps."""
+    for name in ("has_pgp", "has_smime"):
+        if name in fields:
+            refuse_idle(f"alias.{name}", validation.boolean(fields[name], name))
+    for name in ("public_key", "smime_certificate"):
+        refuse_idle(f"alias.{name}", fields.get(name) or "")
+
+
 def _is_wildcard(name: str) -> bool:
     return name == "*" or validation.is_pattern(name)
 
@@ -191,7 +206,7 @@ def _vacation_fields(given: Mapping[str, object]) -> dict[str, Any]:
     for field, value in given.items():
         label = f"{_VACATION}{field}"
         if field == "is_enabled":
-            found[field] = validation.boolean(value)
+            found[field] = validation.boolean(value, label)
         elif field in ("start_date", "end_date"):
             found[field] = validation.date(value, label)
         elif field == "subject":

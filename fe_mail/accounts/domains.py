@@ -2,14 +2,16 @@
 Domains of an account: add, change, remove, and check what the DNS says of them (``verifying``).
 
 Several accounts may claim one name; the TXT record decides (see ``claims``).
+
+Mail of a new domain goes to the address of its account. If that is an address of this very domain,
+it becomes a mailbox of it: a catch-all that leads to what only the catch-all takes is a circle.
 """
 
 import re
 import secrets
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Protocol
 
 import attrs
@@ -19,12 +21,14 @@ from fe_mail.accounts import validation
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
+from fe_mail.accounts.domain_fields import domain_changes
 from fe_mail.accounts.hosted_names import hosted_name
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
 from fe_mail.accounts.zone_file import zone_file
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
+from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
 from fe_mail.model.ids import AliasId, DomainId, new_id
 from fe_mail.model.page import Page, Query, every
@@ -43,7 +47,6 @@ from fe_mail.ports import (
 __all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "Verification", "is_admin"]
 
 DKIM_PURPOSE = "dkim"
-MAX_RETENTION_DAYS = 30
 _SELECTOR_HEX_DIGITS = 10
 _VERIFICATION_LENGTH = 10
 _ALPHANUMERICS = string.ascii_letters + string.digits
@@ -100,16 +103,21 @@ class Domains:
         A new domain of the user with a DKIM key of its own.
 
         ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
+        Among these the user's own address may be one of the domain; it gets a mailbox.
         """
         domain_name = hosted_name(name)
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):
             recipients = validation.catchall_recipients(catchall)
+        own_name = _own_name(user, domain_name, recipients)
         await self._refuse_more(user, domain_name)
         domain = await self._add(user, domain_name, changes)
+        if own_name:
+            await self._accounts.add_alias(self._alias(user, domain, own_name, has_imap=True))
         if recipients and not domain.is_catchall_regex_disabled:
-            await self._accounts.add_alias(self._catchall(user, domain, recipients))
+            catch_all = self._alias(user, domain, "*", recipients=recipients)
+            await self._accounts.add_alias(catch_all)
         return await self._accounts.domain(domain.id)
 
     async def _refuse_more(self, user: User, name: str) -> None:
@@ -140,15 +148,24 @@ class Domains:
         domain = attrs.evolve(domain, **changes)  # type: ignore[arg-type]  # names were checked
         return await self._accounts.add_domain(domain)
 
-    def _catchall(self, user: User, domain: Domain, recipients: tuple[str, ...]) -> Alias:
+    def _alias(
+        self,
+        user: User,
+        domain: Domain,
+        name: str,
+        *,
+        recipients: tuple[str, ...] = (),
+        has_imap: bool = False,
+    ) -> Alias:
         now = self._clock.seconds()
         return Alias(
             id=AliasId(new_id(now)),
             domain_id=domain.id,
             user_id=user.id,
-            name="*",
-            labels=validation.labels((), "*"),
+            name=name,
+            labels=validation.labels((), name),
             recipients=recipients[: self._site.max_forwarded],
+            has_imap=has_imap,
             created_at=now,
             updated_at=now,
         )
@@ -222,14 +239,7 @@ class Domains:
                 await self._mailboxes.set_quota(alias.id, limit)
 
     def _checked(self, settings: Mapping[str, object]) -> dict[str, object]:
-        checks = {**_CHECKS, "max_quota_per_alias": self._quota}
-        unknown = sorted(set(settings) - set(checks))
-        if unknown:
-            raise Invalid("This setting does not exist.", field=unknown[0])
-        return {name: checks[name](value) for name, value in settings.items()}
-
-    def _quota(self, value: object) -> int:
-        return validation.octets(value, "max_quota_per_alias", self._site.max_quota_octets)
+        return domain_changes(settings, max_quota_octets=self._site.max_quota_octets)
 
     async def delete(self, user: User, domain: Domain) -> None:
         """Remove with its aliases, their passwords and mailboxes."""
@@ -263,45 +273,29 @@ class Domains:
         return await self._verifier.verify(domain_id, SERVER_CHECK_SECONDS)
 
 
-def _entries(field: str) -> Callable[[object], object]:
-    return lambda value: validation.entry_list(value, field)
+def _own_name(user: User, domain_name: str, recipients: tuple[str, ...]) -> str:
+    """
+    The alias that a catch-all of a new domain needs: the user's own address, if it leads there.
 
-
-def _restricted(value: object) -> tuple[str, ...]:
-    return tuple(name.lower() for name in validation.split_list(value, "restricted_alias_names"))[
-        : validation.MAX_LIST_ENTRIES
-    ]
-
-
-def _webhook(value: object) -> str:
-    """A URL; empty or ``false``, as JSON or as text, clears it."""
-    is_cleared = not value or value == "false"
-    return "" if is_cleared else validation.web_url(value, "bounce_webhook")
-
-
-def _number(field: str, low: int, high: int, code: str = "") -> Callable[[object], object]:
-    return lambda value: validation.whole_number(value, field, low, high, code)
-
-
-_CHECKS: Mapping[str, Callable[[object], object]] = MappingProxyType(
-    {
-        "plan": validation.plan,
-        "has_adult_content_protection": validation.boolean,
-        "has_phishing_protection": validation.boolean,
-        "has_executable_protection": validation.boolean,
-        "has_virus_protection": validation.boolean,
-        "has_recipient_verification": validation.boolean,
-        "ignore_mx_check": validation.boolean,
-        "is_catchall_regex_disabled": validation.boolean,
-        "has_newsletter": validation.boolean,
-        "smtp_port": _number("smtp_port", 1, 65535, "INVALID_PORT"),
-        "retention_days": _number("retention_days", 0, MAX_RETENTION_DAYS),
-        "max_recipients_per_alias": _number(
-            "max_recipients_per_alias", 0, validation.MAX_RECIPIENTS
-        ),
-        "bounce_webhook": _webhook,
-        "allowlist": _entries("allowlist"),
-        "denylist": _entries("denylist"),
-        "restricted_alias_names": _restricted,
-    }
-)
+    ``Invalid`` for other addresses of the domain: only the catch-all itself would take them.
+    """
+    found = ""
+    for recipient in map(parse_address, recipients):
+        if recipient.domain != domain_name:
+            continue
+        own = parse_address(user.email)
+        if (recipient.base, recipient.domain) != (own.base, own.domain):
+            raise Invalid(
+                Sentence(
+                    "%(address)s does not exist yet, so the catch-all would lead to itself. "
+                    "Give an address elsewhere, or add the domain without a catch-all first.",
+                    address=display_address(str(recipient)),
+                ),
+                field="catchall",
+                code="ALIAS_LEADS_NOWHERE",
+            )
+        found = own.base
+    try:
+        return found and validation.alias_name(found, domain_name)
+    except Invalid as error:
+        raise Invalid(error.sentence, field="catchall", code=error.code) from None

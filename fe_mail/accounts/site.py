@@ -7,6 +7,7 @@ A frozen value that the application fills from its configuration; nothing here r
 import attrs
 
 from fe_mail.model.account import Alias, Domain
+from fe_mail.model.web import Reach
 
 __all__ = [
     "DEFAULT_QUOTA_OCTETS",
@@ -49,6 +50,7 @@ class Site:
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS
     max_quota_octets: int = MAX_QUOTA_OCTETS
     max_forwarded: int = 10  # recipients of an alias, unless its domain says otherwise
+    webhooks: Reach = Reach()  # where messages may be posted to
     max_domains: int = 50  # of one account
     max_aliases: int = 10_000  # of one domain
 

@@ -14,9 +14,11 @@ import urllib.parse
 from collections.abc import Sequence
 
 from fe_mail.accounts.alias_names import alias_name, is_pattern, refuse_reserved
-from fe_mail.model.address import Address, normalize_domain, parse_address
+from fe_mail.model.address import Address, folded, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid
+from fe_mail.model.network import parse_ip
 from fe_mail.model.sentence import Sentence
+from fe_mail.model.web import Reach
 
 __all__ = [
     "MAX_DESCRIPTION_LENGTH",
@@ -57,6 +59,8 @@ MAX_RECIPIENTS = 1000  # of any alias, whatever its domain allows
 MAX_TEXT_LENGTH = 200_000  # of a list before it is split
 MAX_URL_LENGTH = 2000
 PLANS = ("free", "enhanced_protection", "team")
+_YES = frozenset({"true", "t", "yes", "y", "on", "1"})
+_NO = frozenset({"false", "f", "no", "n", "off", "0"})
 CATCHALL_LABEL = "catch-all"
 
 _TAG = re.compile(r"<[^<>]{0,1000}>")
@@ -126,8 +130,13 @@ def split_list(value: object, field: str) -> tuple[str, ...]:
     return found
 
 
-def recipients(value: object, limit: int, *, emails_only: bool = False) -> tuple[str, ...]:
-    """E-mail addresses, hosts, IP addresses and URLs; at most ``limit`` different ones."""
+def recipients(
+    value: object, limit: int, *, emails_only: bool = False, webhooks: Reach | None = None
+) -> tuple[str, ...]:
+    """
+    E-mail addresses, hosts, IP addresses and URLs; at most ``limit`` different ones. A URL where
+    ``webhooks`` may not go is refused now, since its mail would be.
+    """
     found = tuple(dict.fromkeys(_recipient(text) for text in split_list(value, "recipients")))
     if len(found) > min(limit, MAX_RECIPIENTS):
         raise Invalid(
@@ -141,7 +150,31 @@ def recipients(value: object, limit: int, *, emails_only: bool = False) -> tuple
             field="recipients",
             code="INVALID_RECIPIENT",
         )
+    for text in found:
+        if "://" in text and webhooks is not None:
+            _refuse_out_of_reach(text, webhooks)
     return found
+
+
+def _refuse_out_of_reach(url: str, webhooks: Reach) -> None:
+    """What a name leads to is seen when mail comes."""
+    parts = urllib.parse.urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    is_address = parse_ip(host) is not None
+    if is_address and webhooks.is_excepted(host):
+        return
+    if is_address and not webhooks.allows(host):
+        raise Invalid(
+            Sentence("“%(text)s” leads to no public address of another host.", text=url[:100]),
+            field="recipients",
+            code="INVALID_RECIPIENT",
+        )
+    if port not in webhooks.ports and not webhooks.networks:
+        raise Invalid(
+            Sentence("“%(text)s” leads to a port that webhooks may not use.", text=url[:100]),
+            field="recipients",
+            code="INVALID_RECIPIENT",
+        )
 
 
 def _recipient(text: str) -> str:
@@ -162,7 +195,7 @@ def _recipient(text: str) -> str:
 
 
 def _address_text(address: Address) -> str:
-    return f"{address.local.lower()}@{address.domain}"
+    return f"{folded(address.local)}@{address.domain}"
 
 
 def _bad_recipient(text: str) -> Invalid:
@@ -251,18 +284,26 @@ def _slug(text: str) -> str:
     return re.sub(r"[^\w]+", "-", text.lower()).strip("-_")
 
 
-def boolean(value: object) -> bool:
-    """What forms and JSON mean by yes; everything else is no."""
-    if isinstance(value, str):
-        return value.strip().lower() in ("true", "t", "yes", "y", "on", "1")
-    return value is True or (isinstance(value, int) and value == 1)
+def boolean(value: object, field: str) -> bool:
+    """Yes or no, as JSON and forms say it; anything else is neither."""
+    text = str(value).strip().lower() if isinstance(value, str | int) else ""
+    if text in _YES:
+        return True
+    if text in _NO:
+        return False
+    raise Invalid(Sentence("The field %(name)s must be true or false.", name=field), field=field)
 
 
 def whole_number(value: object, field: str, low: int, high: int, code: str = "") -> int:
     """A number between two others, both included."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-        wrong = Sentence("This must be a number from %(low)s to %(high)s.", low=low, high=high)
+        wrong = Sentence(
+            "The field %(name)s must be a number from %(low)s to %(high)s.",
+            name=field,
+            low=low,
+            high=high,
+        )
         raise Invalid(wrong, field=field, code=code)
     return int(text)
 
@@ -329,7 +370,7 @@ def _entry(text: str, field: str) -> str:
 
 def date(value: object, field: str) -> str:
     """A date or a moment (RFC 3339); empty: none."""
-    text = value.strip() if isinstance(value, str) else ""
+    text = "" if value is None else value.strip() if isinstance(value, str) else "?"
     if not text:
         return ""
     try:

@@ -30,8 +30,11 @@ from fe_mail.adapters.blob_file import (
     remove_abandoned,
 )
 from fe_mail.adapters.durability import sync
+from fe_mail.adapters.opening import Opening
+from fe_mail.adapters.system import of_system
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import Conflict, Corrupt, NotFound, Unavailable
+from fe_mail.adapters.troubles import Troubles
+from fe_mail.model.errors import Conflict, Corrupt, MailError, Missing, NotFound, Unavailable
 from fe_mail.model.ids import BlobId, new_id
 from fe_mail.ports import BlobReader, BlobWriter
 
@@ -39,6 +42,8 @@ __all__ = ["CHUNK_OCTETS", "KEY_OCTETS", "SPILL_OCTETS", "FileBlobs"]
 
 KEY_OCTETS = 32
 SPILL_OCTETS = 4 * CHUNK_OCTETS  # more than this of a blob is not kept in memory
+STORE = "spool"  # what operators call it
+PROBE_OCTETS = CHUNK_OCTETS  # as much as the smallest large body
 MAX_GROUP_FILES = 100  # open at the same time in one group of commits
 _NAME = re.compile(r"[0-9a-f]{24}\Z")
 
@@ -49,17 +54,25 @@ log = Logger()
 class FileBlobs:
     """Blobs in ``directory``, encrypted with ``key``; several processes may share it."""
 
-    def __init__(self, directory: str | Path, key: bytes, threads: Threads) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        key: bytes,
+        threads: Threads,
+        troubles: Troubles | None = None,
+    ) -> None:
         if len(key) != KEY_OCTETS:
             raise ValueError(f"The key has {KEY_OCTETS} octets.")
         self._directory = Path(directory)
         self._key = key
         self._threads = threads
+        self._troubles = troubles or Troubles()
+        self._watch = self._troubles.watch(STORE, self._directory)
         self._commits: Batch[UnfinishedBlob] = Batch(threads, self._commit_group, MAX_GROUP_FILES)
 
-    async def start(self) -> None:
+    async def start(self, opening: Opening = Opening.NEW) -> None:
         """Make the directory, remove what a killed process did not finish."""
-        await self._run(self._start)
+        await self._run(lambda: self._start(opening))
 
     async def stop(self) -> None:
         """Finish the commits that run."""
@@ -76,7 +89,8 @@ class FileBlobs:
 
     async def open(self, blob: BlobId) -> BlobReader:
         """Begin to read. ``NotFound``, ``Corrupt``."""
-        return _Reader(await self._run(lambda: self._open(blob)), self._run)
+        content = await self._run(lambda: self._open(blob), blob)
+        return _Reader(content, lambda work: self._run(work, blob))
 
     async def read(self, blob: BlobId) -> bytes:
         """All of it. ``NotFound``, ``Corrupt``."""
@@ -88,7 +102,7 @@ class FileBlobs:
             finally:
                 content.close()
 
-        return await self._run(work)
+        return await self._run(work, blob)
 
     async def delete(self, blob: BlobId) -> None:
         """Gone from the disk; an unknown blob is ignored."""
@@ -123,11 +137,43 @@ class FileBlobs:
         finally:
             await reader.close()
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await self._threads.run(lambda: _translated(work))
+    async def probe(self) -> None:
+        """Write a file and remove it, so that a full disk shows before a large message comes."""
+        await self._run(self._probe)
+        self._watch.written()
 
-    def _start(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def _probe(self) -> None:
+        path = self._directory / f"{secrets.token_hex(8)}{UNFINISHED_SUFFIX}"
+        try:
+            with path.open("xb") as file:
+                file.write(bytes(PROBE_OCTETS))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _run(self, work: Callable[[], T], blob: BlobId | None = None) -> T:
+        return await self._threads.run(lambda: self._watched(work, blob))
+
+    def _watched(self, work: Callable[[], T], blob: BlobId | None = None) -> T:
+        """Call it; the operator hears of what the disk did, and of a blob that is damaged."""
+        try:
+            return _translated(work)
+        except Corrupt as error:
+            path = self._directory / blob if blob else self._directory
+            self._troubles.watch(STORE, path, is_wide=blob is None).failed(error)
+            raise
+        except MailError as error:
+            self._watch.failed(error)
+            raise
+
+    def _start(self, opening: Opening) -> None:
+        if opening is Opening.NEW:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        elif not self._directory.is_dir():
+            raise Missing("It is missing.")
+        if opening is Opening.LOOK:
+            return
         for path in self._directory.glob(f"*{UNFINISHED_SUFFIX}"):
             remove_abandoned(path)
 
@@ -145,9 +191,20 @@ class FileBlobs:
         for step in (UnfinishedBlob.finish, UnfinishedBlob.sync, UnfinishedBlob.publish):
             for index, unfinished in enumerate(group):
                 if results[index] is None:
-                    results[index] = _failure_of(step, unfinished)
-        _translated(lambda: sync(self._directory))
+                    results[index] = self._failure_of(step, unfinished)
+        self._watched(lambda: sync(self._directory))
+        if None in results:
+            self._watch.written()
         return results
+
+    def _failure_of(
+        self, step: Callable[[UnfinishedBlob], None], unfinished: UnfinishedBlob
+    ) -> Failure | None:
+        try:
+            self._watched(lambda: step(unfinished))
+        except Unavailable:
+            return Failure()
+        return None
 
 
 class _Writer:
@@ -263,21 +320,11 @@ class _Reader:
         return self._kept[1]
 
 
-def _failure_of(
-    step: Callable[[UnfinishedBlob], None], unfinished: UnfinishedBlob
-) -> Failure | None:
-    try:
-        _translated(lambda: step(unfinished))
-    except Unavailable:
-        return Failure()
-    return None
-
-
 def _translated(work: Callable[[], T]) -> T:
     """Call it, with our errors instead of the system's."""
     try:
         return work()
     except OSError as error:
-        raise Unavailable from error
+        raise of_system(error.errno) from error
     except InvalidTag as error:
         raise Corrupt("A blob is damaged.") from error

@@ -5,6 +5,8 @@ A URL of a user must not become a way into our own network. Invariants:
 
 - a name is resolved once, its addresses are checked, and the connection goes to the very
   addresses that were checked: an answer that changes in between (DNS rebinding) changes nothing;
+- it goes to public addresses, none of which is this server's (also where a connection shows it to
+  be: both its ends have one address), and to the ports of the web;
 - redirects are not followed, connections are not kept, proxies of the environment not used;
 - TLS is verified for the host of the URL, with SNI, against the system's authorities;
 - whatever comes back, no more than ``MAX_RESPONSE_OCTETS`` of it are read, and no longer than
@@ -46,7 +48,7 @@ from fe_mail.model.address import normalize_domain
 from fe_mail.model.dns import HostAddress
 from fe_mail.model.errors import Invalid, NotFound, PermissionDenied, Unavailable
 from fe_mail.model.network import is_public
-from fe_mail.model.web import Posting, WebAnswer
+from fe_mail.model.web import Posting, Reach, WebAnswer
 from fe_mail.ports import Resolver
 from fe_mail.ports.http import MAX_ANSWER_OCTETS
 
@@ -60,6 +62,7 @@ MAX_RESPONSE_OCTETS = 128 * 1024  # everything that a server says: TLS, header a
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 _QUERY_SAFE = _PATH_SAFE + "?[]{}|^"
 _PORTS = {"http": 80, "https": 443}
+_OWN = "The host of the URL is this server itself."
 
 
 @attrs.frozen(kw_only=True)
@@ -128,8 +131,8 @@ def _is_ip(host: str) -> bool:
 
 class HTTPClient:
     """
-    Posts. ``reactor`` provides time too. ``allow_private`` is for the demo and for tests;
-    ``trust_root`` takes the place of the system's authorities.
+    Posts. ``reactor`` provides time too. ``trust_root`` takes the place of the system's
+    authorities.
     """
 
     def __init__(
@@ -137,14 +140,14 @@ class HTTPClient:
         reactor: IReactorTCP,
         resolver: Resolver,
         *,
-        allow_private: bool = False,
+        reach: Reach | None = None,
         trust_root: Certificate | None = None,
         connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
         self._reactor = reactor
         self._clock = IReactorTime(reactor)
         self._resolver = resolver
-        self._allow_private = allow_private
+        self._reach = reach or Reach()
         self._trust_root = trust_root
         self._connect_seconds = connect_seconds
         self._cooperator = Cooperator(scheduler=lambda work: self._clock.callLater(0, work))
@@ -160,8 +163,8 @@ class HTTPClient:
             raise Unavailable("The web service does not answer in time.") from None
 
     async def _post(self, place: _Place, posting: Posting) -> WebAnswer:
-        for ip in await self._addresses(place.host):
-            connection = _Connection(self._endpoint(ip, place.port))
+        for ip in await self._addresses(place):
+            connection = _Connection(self._endpoint(ip, place.port), self._reach.is_excepted(ip))
             try:
                 return await self._ask(place, connection, posting, ip)
             except (ConnectError, OSError):  # nothing was sent: another address may do
@@ -170,19 +173,28 @@ class HTTPClient:
                 connection.abort()
         raise Unavailable("The web service does not answer.")
 
-    async def _addresses(self, host: str) -> Sequence[str]:
+    async def _addresses(self, place: _Place) -> Sequence[str]:
         """Where we may connect to."""
-        if _is_ip(host):
-            found: Sequence[str] = (host,)
-        else:
-            answer = await self._resolver.query(host, HostAddress)
-            found = answer.records
+        found = (place.host,) if _is_ip(place.host) else await self._look_up(place.host)
         if not found:
             raise NotFound("The host of the URL does not exist.")
-        allowed = [ip for ip in found if self._allow_private or is_public(ip)]
-        if not allowed:
+        excepted = [ip for ip in found if self._reach.is_excepted(ip)]
+        if not excepted and place.port not in self._reach.ports:
+            raise PermissionDenied("The port of the URL is none of the web's.")
+        return (excepted or await self._public(found))[:MAX_ADDRESSES]
+
+    async def _look_up(self, host: str) -> Sequence[str]:
+        return (await self._resolver.query(host, HostAddress)).records
+
+    async def _public(self, found: Sequence[str]) -> list[str]:
+        public = [ip for ip in found if is_public(ip)]
+        if not public:
             raise PermissionDenied("The host of the URL has no public address.")
-        return allowed[:MAX_ADDRESSES]
+        own = [ip for host in self._reach.own_hosts for ip in await self._look_up(host)]
+        others = [ip for ip in public if not self._reach.is_own(ip, *own)]
+        if not others:
+            raise PermissionDenied(_OWN)
+        return others
 
     async def _ask(
         self, place: _Place, connection: "_Connection", posting: Posting, ip: str
@@ -196,7 +208,7 @@ class HTTPClient:
             start = _Start()
             response.deliverBody(start)
             return WebAnswer(status=response.code, body=await start.collected, ip=ip)
-        except (ConnectError, OSError):
+        except (ConnectError, OSError, PermissionDenied):
             raise
         except Exception as error:
             if _is_cancelled(error):
@@ -260,10 +272,11 @@ class _Counted(ProtocolWrapper):
 
 @implementer(IStreamClientEndpoint)
 class _Connection:
-    """An endpoint for one connection, which can be ended from here."""
+    """An endpoint for one connection, which can be ended from here, and must not end here."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, may_be_own: bool) -> None:
         self._endpoint = endpoint
+        self._may_be_own = may_be_own
         self._counted: Any = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[Any]":
@@ -275,6 +288,9 @@ class _Connection:
 
     def _connected(self, counted: ProtocolWrapper) -> object:
         self._counted = counted
+        ends: Any = counted.transport
+        if not self._may_be_own and ends.getHost().host == ends.getPeer().host:
+            raise PermissionDenied(_OWN)
         return counted.wrappedProtocol
 
     def abort(self) -> None:

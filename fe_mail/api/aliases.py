@@ -1,11 +1,12 @@
 """``/v1/domains/:domain/aliases``: list, add, read, change, remove, and generate passwords."""
 
 from fe_mail.accounts.aliases import GeneratedPassword
+from fe_mail.accounts.validation import boolean
 from fe_mail.api.call import Answer, Call
 from fe_mail.api.domains import shape as domain_shape
 from fe_mail.api.objects import alias_object
 from fe_mail.api.paging import page_of, read_query
-from fe_mail.http.bodies import as_boolean
+from fe_mail.api.warnings import with_warnings
 from fe_mail.model.account import Alias, Domain
 from fe_mail.model.errors import AuthenticationFailed, Invalid, RateLimited
 
@@ -39,6 +40,8 @@ FIELDS = (
     # These are refused, with the reason.
     "has_pgp",
     "public_key",
+    "has_smime",
+    "smime_certificate",
     "password",
     "new_password",
 )
@@ -66,13 +69,18 @@ async def add(call: Call, domain_id: str) -> object:
     domain = await call.services.domains.get(call.owner, domain_id)
     alias = await call.services.aliases.create(call.owner, domain, call.fields)
     domain = await call.services.domains.get(call.owner, domain.id)
-    return {**_shape(call, alias, domain), "domain": domain_shape(call, domain)}
+    shown = {**_shape(call, alias, domain), "domain": domain_shape(call, domain)}
+    return with_warnings(
+        call, shown, await call.services.prospects.of_alias(call.owner, domain, alias)
+    )
 
 
 async def show(call: Call, domain_id: str, alias_id: str) -> object:
     """One alias, by id or name."""
     domain = await call.services.domains.get(call.owner, domain_id)
-    return _shape(call, await call.services.aliases.get(call.owner, domain, alias_id), domain)
+    alias = await call.services.aliases.get(call.owner, domain, alias_id)
+    found = await call.services.prospects.of_alias(call.owner, domain, alias)
+    return with_warnings(call, _shape(call, alias, domain), found)
 
 
 async def change(call: Call, domain_id: str, alias_id: str) -> object:
@@ -80,7 +88,8 @@ async def change(call: Call, domain_id: str, alias_id: str) -> object:
     domain = await call.services.domains.get(call.owner, domain_id)
     alias = await call.services.aliases.get(call.owner, domain, alias_id)
     changed = await call.services.aliases.update(call.owner, domain, alias, call.fields)
-    return _shape(call, changed, domain)
+    found = await call.services.prospects.of_change(call.owner, domain, alias, changed)
+    return with_warnings(call, _shape(call, changed, domain), found)
 
 
 async def remove(call: Call, domain_id: str, alias_id: str) -> object:
@@ -88,7 +97,8 @@ async def remove(call: Call, domain_id: str, alias_id: str) -> object:
     domain = await call.services.domains.get(call.owner, domain_id)
     alias = await call.services.aliases.get(call.owner, domain, alias_id)
     await call.services.aliases.delete(call.owner, domain, alias)
-    return _shape(call, alias, domain)
+    found = await call.services.prospects.of_loss(call.owner, alias.address)
+    return with_warnings(call, _shape(call, alias, domain), found)
 
 
 async def generate_password(call: Call, domain_id: str, alias_id: str) -> object:
@@ -104,7 +114,7 @@ async def generate_password(call: Call, domain_id: str, alias_id: str) -> object
             alias,
             new_password=_secret(call, "new_password"),
             password=_secret(call, "password"),
-            is_override=as_boolean(call.fields.get("is_override", False)),
+            is_override=boolean(call.fields.get("is_override", False), "is_override"),
         )
     except AuthenticationFailed:
         raise Invalid("The password is not correct.", "password", "WRONG_PASSWORD") from None

@@ -1,12 +1,12 @@
 """The API as a value: the services that its routes use, and how it speaks to its callers."""
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from twisted.logger import Logger
 
 from fe_mail.connection.repeated import RepeatedLog
 from fe_mail.http.gate import Gatekeeper
+from fe_mail.http.origins import origin_of
 from fe_mail.http.proxies import Proxies
 from fe_mail.http.request import Request, header
 from fe_mail.http.services import Services
@@ -30,6 +30,7 @@ class API:
         services: Services,
         *,
         web_url: str,
+        api_url: str,
         mail_host: str,
         work: Work,
         proxies: Proxies,
@@ -40,7 +41,9 @@ class API:
         self.services = services
         self.gatekeeper = gatekeeper
         self.web_url = web_url.rstrip("/")
-        self.web_origin = "{0.scheme}://{0.netloc}".format(urlsplit(web_url))
+        self.api_url = api_url.rstrip("/")
+        self.web_origin = origin_of(web_url)
+        self.own_origins = frozenset({self.web_origin, origin_of(api_url)})
         self.mail_host = mail_host
         self.work = work
         self.proxies = proxies

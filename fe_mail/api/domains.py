@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping
 
 from fe_mail.accounts.dns_findings import Verdict
 from fe_mail.accounts.dns_records import RECEIVING, SENDING
-from fe_mail.accounts.validation import boolean
+from fe_mail.accounts.validation import boolean, split_list
 from fe_mail.api.call import Answer, Call, Text
 from fe_mail.api.objects import domain_object
 from fe_mail.api.paging import page_of, read_query
+from fe_mail.api.warnings import with_warnings
 from fe_mail.http.bodies import Fields
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import Invalid
@@ -43,6 +44,14 @@ SETTINGS = (
     "bounce_webhook",
     "max_quota_per_alias",
     "max_recipients_per_alias",
+    # Only their empty values are taken.
+    "has_custom_verification",
+    "has_custom_s3",
+    "s3_endpoint",
+    "s3_access_key_id",
+    "s3_secret_access_key",
+    "s3_region",
+    "s3_bucket",
 )
 NEW = ("domain", "name", "catchall", *SETTINGS)
 
@@ -59,20 +68,25 @@ def shape(call: Call, domain: Domain) -> dict[str, object]:
 
 
 def _settings(fields: Fields) -> dict[str, object]:
-    """The settings among the fields; anything else is ignored, and null is as good as absent."""
-    return {name: fields[name] for name in SETTINGS if fields.get(name) is not None}
+    """The settings among the fields; anything else is ignored."""
+    return {name: fields[name] for name in SETTINGS if name in fields}
 
 
 def catchall_of(fields: Mapping[str, object]) -> bool | str:
     """
-    Whether a new domain gets a catch-all, and to whom: text is a list of addresses.
+    Whether a new domain gets a catch-all, and to whom: a list of addresses, or a text with some.
 
-    Absent means yes. The number 0 does too: the reference knows only the other forms.
+    Absent means yes.
     """
     value = fields.get("catchall", True)
-    if value is False or value in ("false", "0"):
-        return False
-    return value if isinstance(value, str) and value != "true" else True
+    if isinstance(value, list):
+        return ",".join(split_list(value, "catchall"))
+    try:
+        return boolean(value, "catchall")
+    except Invalid:
+        if not isinstance(value, str):
+            raise
+        return value
 
 
 async def index(call: Call) -> Answer:
@@ -89,7 +103,9 @@ async def add(call: Call) -> object:
     domain = await call.services.domains.create(
         call.owner, name, catchall=catchall_of(call.fields), **_settings(call.fields)
     )
-    return shape(call, domain)
+    return with_warnings(
+        call, shape(call, domain), await call.services.prospects.of_new_domain(call.owner, domain)
+    )
 
 
 async def show(call: Call, domain_id: str) -> object:
@@ -102,12 +118,14 @@ async def change(call: Call, domain_id: str) -> object:
     domains = call.services.domains
     domain = await domains.get(call.owner, domain_id)
     domains.require_admin(call.owner, domain)
-    return shape(call, await domains.update(call.owner, domain, **_settings(call.fields)))
+    changed = await domains.update(call.owner, domain, **_settings(call.fields))
+    found = await call.services.prospects.of_changed_domain(call.owner, changed)
+    return with_warnings(call, shape(call, changed), found)
 
 
 async def allow(call: Call, domain_id: str) -> object:
     """An admin of the server lets any domain send, or not any longer."""
-    is_allowed = boolean(call.fields.get("has_smtp", True))
+    is_allowed = boolean(call.fields.get("has_smtp", True), "has_smtp")
     domain = await call.services.domains.allow_sending(call.owner, domain_id, is_allowed)
     return shape(call, domain)
 
@@ -118,7 +136,8 @@ async def remove(call: Call, domain_id: str) -> object:
     domain = await domains.get(call.owner, domain_id)
     domains.require_admin(call.owner, domain)
     await domains.delete(call.owner, domain)
-    return shape(call, domain)
+    found = await call.services.prospects.of_lost_domain(call.owner, domain.name)
+    return with_warnings(call, shape(call, domain), found)
 
 
 async def verify(call: Call, domain_id: str) -> Text:

@@ -2,7 +2,8 @@
 Users, domains and aliases as the clients of the API know them.
 
 Every object has ``id``, ``object``, ``created_at`` and ``updated_at``. Secrets never appear:
-no hashes, tokens, private or sealing keys.
+no hashes, tokens, private or sealing keys. Settings that do nothing yet look off, or are named in
+``settings_without_effect`` (``accounts/effects.py``).
 """
 
 import datetime
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import idna
 
 from fe_mail.accounts.dns_records import DNSRecord
+from fe_mail.accounts.effects import off, without_effect
 from fe_mail.accounts.site import quota_within
 from fe_mail.model.account import Alias, Domain, Member, User, VacationResponder
 
@@ -29,7 +31,6 @@ DEFAULT_LOCALE = "en"  # for clients that know no "none chosen"
 
 _SENDING = ("dkim", "return_path", "dmarc")
 _ADMIN_ONLY = (
-    "bounce_webhook",
     "custom_verification",
     "allowlist",
     "denylist",
@@ -116,8 +117,8 @@ def domain_object(
             if record.purpose in _SENDING
         },
         "custom_verification": {},
-        "allowlist": list(domain.allowlist),
-        "denylist": list(domain.denylist),
+        "allowlist": [],
+        "denylist": [],
         "restricted_alias_names": list(domain.restricted_alias_names),
         "max_recipients_per_alias": domain.max_recipients_per_alias or DEFAULT_MAX_RECIPIENTS,
         "max_quota_per_alias": domain.max_quota_per_alias or default_quota_octets,
@@ -128,8 +129,7 @@ def domain_object(
         "members": [_member(member, domain) for member in members],
         "invites": [],
     }
-    if domain.bounce_webhook:
-        shown["bounce_webhook"] = domain.bounce_webhook
+    shown["settings_without_effect"] = without_effect("domain", shown)
     if domain.smtp_verified_at:
         shown["smtp_verified_at"] = timestamp(domain.smtp_verified_at)
     return shown if is_admin else {k: v for k, v in shown.items() if k not in _ADMIN_ONLY}
@@ -145,8 +145,8 @@ def _domain_head(domain: Domain, web_url: str) -> dict[str, object]:
         "name": display_name(domain.name),
         "plan": domain.plan,
         "verification_record": domain.verification_record,
-        "smtp_port": str(domain.smtp_port),
-        "retention_days": domain.retention_days,
+        "smtp_port": str(off("domain.smtp_port", domain.smtp_port)),
+        "retention_days": off("domain.retention_days", domain.retention_days),
     }
 
 
@@ -166,7 +166,7 @@ def _domain_flags(domain: Domain) -> dict[str, object]:
         "has_virus_protection": domain.has_virus_protection,
         "has_recipient_verification": domain.has_recipient_verification,
         "has_custom_verification": False,
-        "has_newsletter": domain.has_newsletter,
+        "has_newsletter": off("domain.has_newsletter", domain.has_newsletter),
         "has_custom_s3": False,
         "ignore_mx_check": domain.ignore_mx_check,
         "is_catchall_regex_disabled": domain.is_catchall_regex_disabled,
@@ -199,13 +199,13 @@ def alias_object(
         "verified_recipients": list(alias.verified_recipients),
         "pending_recipients": list(alias.pending_recipients),
         "has_imap": alias.has_imap,
-        "has_pgp": alias.has_pgp,
-        "public_key": alias.public_key,
+        "has_pgp": off("alias.has_pgp", alias.has_pgp),
+        "public_key": off("alias.public_key", alias.public_key),
         "has_smime": False,
         "storage_used": alias.storage_used,
         "storage_location": "local",
         "max_quota": quota_within(alias, domain, default_quota_octets),
-        "retention": alias.retention,
+        "retention": off("alias.retention", alias.retention),
         "vacation_responder": _vacation(alias.vacation_responder),
     }
     if alias.description:
@@ -216,7 +216,7 @@ def alias_object(
 def _vacation(responder: VacationResponder) -> dict[str, object]:
     dates = {"start_date": responder.start_date, "end_date": responder.end_date}
     return {
-        "is_enabled": responder.is_enabled,
+        "is_enabled": off("alias.vacation_responder_is_enabled", responder.is_enabled),
         **{name: date for name, date in dates.items() if date},
         "subject": responder.subject,
         "message": responder.message,
@@ -257,8 +257,8 @@ def alias_account_object(
         "storage_used": alias.storage_used,
         "storage_quota": quota_within(alias, domain, default_quota_octets),
         "has_imap": alias.has_imap,
-        "has_pgp": alias.has_pgp,
-        "public_key": alias.public_key,
+        "has_pgp": off("alias.has_pgp", alias.has_pgp),
+        "public_key": off("alias.public_key", alias.public_key),
         "locale": DEFAULT_LOCALE,
         "settings": settings_object(alias.settings),
     }

@@ -9,6 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from fe_mail.api.call import Answer, Call
+from fe_mail.http.origins import origin_of
 from fe_mail.http.request import header
 from fe_mail.model.page import Page, Query
 
@@ -46,8 +47,12 @@ def page_of(call: Call, page: Page[T], shape: Callable[[T], object]) -> Answer:
 
 
 def _base(call: Call) -> str:
-    scheme = "https" if call.api.proxies.is_secure(call.request) else "http"
-    return f"{scheme}://{header(call.request, b'Host')}"
+    """The address that the caller used; where a proxy hides it, the one that is configured."""
+    api, request = call.api, call.request
+    scheme = "https" if api.proxies.is_secure(request) else "http"
+    used = f"{scheme}://{header(request, b'Host')}"
+    is_hidden = origin_of(used) not in api.own_origins and api.proxies.is_proxied(request)
+    return api.api_url if is_hidden and api.api_url else used
 
 
 def page_headers(url: str, query: Mapping[str, str], page: Page[T]) -> dict[str, str]:

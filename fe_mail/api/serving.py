@@ -16,7 +16,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from fe_mail.api.access import Access, admit, count
 from fe_mail.api.app import API
 from fe_mail.api.call import Answer, Call, Text
+from fe_mail.http.bodies import Fields
 from fe_mail.http.body import ClientLeft
+from fe_mail.http.origins import origin_of
 from fe_mail.http.request import Request, header
 from fe_mail.http.routes import Route, router
 from fe_mail.http.statuses import UNEXPECTED, error_object, status_of
@@ -30,13 +32,17 @@ REALM = b'Basic realm="fe-mail/api"'
 
 _NOT_ALLOWED = Sentence("This method is not allowed here.")
 _NOT_FOUND = Sentence("There is nothing at this address.")
+_NOT_BUILT = Sentence("This server does not have this yet.")
 _PREFLIGHT = {
     b"Access-Control-Allow-Methods": b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-    b"Access-Control-Allow-Headers": b"Authorization, Content-Type, Accept, Accept-Language",
+    b"Access-Control-Allow-Headers": (
+        b"Authorization, Content-Type, Accept, Accept-Language, If-Match, If-None-Match, "
+        b"X-Requested-With"
+    ),
     b"Access-Control-Max-Age": b"%d" % PREFLIGHT_SECONDS,
 }
 _EXPOSED = (
-    b"Link, Retry-After, X-Page-Count, X-Page-Current, X-Page-Size, X-Item-Count, "
+    b"ETag, Link, Retry-After, X-Page-Count, X-Page-Current, X-Page-Size, X-Item-Count, "
     b"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 )
 
@@ -66,6 +72,7 @@ class APIResource(Resource):
         if origin:
             request.setHeader(b"Access-Control-Allow-Origin", origin.encode("utf-8"))
             request.setHeader(b"Access-Control-Expose-Headers", _EXPOSED)
+        request.ignore_last_slash()
         if request.method != b"OPTIONS":
             return self._routes.render(request)
         for name, value in _PREFLIGHT.items():
@@ -91,9 +98,11 @@ async def _run(api: API, request: Request, route: Route[Access], names: Mapping[
         call = Call(api=api, request=request, remote=api.proxies.remote(request))
         await admit(call, route.access)
         await count(call, route.limit)
+        if not route.is_built:
+            raise Invalid(_NOT_BUILT, code="NOT_BUILT")
         _refuse_own_pages(api, request)
         call.query = request.query  # all of it: the links of a list keep what was asked
-        call.fields = route.known(await request.fields(route.max_octets))
+        call.fields = _given(route.known(await request.fields(route.max_octets)))
         return _write(api, request, await _perform(route, call, names))
     except ClientLeft:
         return b""
@@ -104,9 +113,15 @@ async def _run(api: API, request: Request, route: Route[Access], names: Mapping[
         return _error(request, 500, api.translate(request, UNEXPECTED))
 
 
+def _given(fields: Fields) -> Fields:
+    """Null says nothing, so it is as good as absent."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _refuse_own_pages(api: API, request: Request) -> None:
     """The web UI deletes nothing through the API, so a script in it that tries is not ours."""
-    if request.method == b"DELETE" and header(request, b"Origin") == api.web_origin:
+    origin = header(request, b"Origin")
+    if request.method == b"DELETE" and origin and origin_of(origin) == api.web_origin:
         raise Invalid("This cannot be deleted from a page of the web UI.")
 
 
@@ -141,7 +156,7 @@ def _refuse(api: API, request: Request, error: MailError) -> bytes:
         request.setHeader(b"WWW-Authenticate", REALM)
     if isinstance(error, RateLimited):
         request.setHeader(b"Retry-After", b"%d" % error.retry_after_seconds)
-    if status >= 500:
+    if status >= 500 and status != 501:
         name = type(error).__name__
         api.log.error("The API answered {status}: {error}", status=status, error=name)
     message = UNEXPECTED if status == 500 else error.sentence

@@ -6,6 +6,7 @@ from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
 from fe_mail.api.app import API
 from fe_mail.api.routes import ROUTES
 from fe_mail.api.serving import APIResource
+from fe_mail.api.unbuilt import UNBUILT
 from fe_mail.http.gate import Gate, Gatekeeper
 from fe_mail.http.proxies import Proxies
 from fe_mail.http.services import Services
@@ -22,6 +23,7 @@ def create_api_resource(
     services: Services,
     *,
     web_url: str,
+    api_url: str = "",
     mail_host: str,
     work: Work,
     proxies: Proxies,
@@ -32,13 +34,15 @@ def create_api_resource(
     """
     The resource that serves ``/v1``.
 
-    ``web_url`` is where the web UI is found, for the links in objects; ``mail_host`` the
+    ``web_url`` is where the web UI is found, for the links in objects, ``api_url`` where this is
+    found, for those of lists that a proxy passes on; ``mail_host`` the
     domain of test addresses. ``gate`` guards the registration of the first account.
     ``translate`` takes an Accept-Language header and the template of an English sentence.
     """
     api = API(
         services,
         web_url=web_url,
+        api_url=api_url,
         mail_host=mail_host,
         work=work,
         proxies=proxies,
@@ -46,4 +50,4 @@ def create_api_resource(
         translate_to=translate,
         gatekeeper=Gatekeeper(gate, services.users, services.counters),
     )
-    return APIResource(api, ROUTES)
+    return APIResource(api, (*ROUTES, *UNBUILT))

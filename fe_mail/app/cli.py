@@ -1,7 +1,7 @@
 """
 ``fe-mail``: the operator's command line, on the stores directly, also while the server runs.
 
-Exit codes: 0 done; 1 refused or, for ``verify``, something is broken; 2 wrong usage or
+Exit codes: 0 done; 1 refused or, for ``verify``, something is missing or broken; 2 wrong usage or
 configuration; 3, for ``domain verify``: nothing is wrong, but not everything can be told.
 """
 
@@ -15,10 +15,12 @@ from typing import Any, NoReturn
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
+from fe_mail.app import cli_stores
 from fe_mail.app.cli_commands import COMMANDS
 from fe_mail.app.config import Config, ConfigError, example, load
 from fe_mail.app.demo_names import pretend
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, DEMO_DOMAIN
+from fe_mail.app.manifest import STORES
 from fe_mail.app.options import find_directory
 from fe_mail.app.reference import variables_page
 from fe_mail.app.routes_page import routes_page
@@ -46,9 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     password.add_argument(
         "--override", action="store_true", help="begin with an EMPTY mailbox; the old mail is gone"
     )
-    route = areas.add_parser("route", help="where does this address go?")
-    route.add_argument("address")
-    verify = areas.add_parser("verify", help="check every invariant of the stores")
+    route = areas.add_parser("route", help="where does this address go? Or: what leads nowhere?")
+    route.add_argument("address", nargs="?", help="without it, everything that leads nowhere")
+    verify = areas.add_parser(
+        "verify", help="check that every store is there and whole; changes nothing"
+    )
     verify.add_argument(
         "--mailbox",
         action="append",
@@ -56,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="look inside this mailbox too; its password is asked for",
     )
+    anew = areas.add_parser(
+        "begin-anew", help="let the next start make a store that is lost, without its content"
+    )
+    anew.add_argument("store", nargs="+", choices=[*STORES, "all"], help=", ".join(STORES))
+    anew.add_argument("--yes", action="store_true", help="without it, only say what is lost")
     log = areas.add_parser("log", help="deliveries and failed logins of a domain, newest first")
     log.add_argument("domain")
     log.add_argument("--kind", default="", help="only these, for example login-failed")
@@ -89,6 +98,11 @@ def _domain(areas: Any) -> None:
     add = actions.add_parser("add")
     add.add_argument("name")
     add.add_argument("--user", help="e-mail of the account; the first admin by default")
+    add.add_argument(
+        "--catchall",
+        metavar="ADDRESS",
+        help="where every other address goes, or none; the account's address by default",
+    )
     actions.add_parser("list")
     records = actions.add_parser("records", help="DNS records to publish")
     records.add_argument("name")
@@ -143,16 +157,21 @@ async def _run(reactor: Any, options: argparse.Namespace) -> None:
     directory = find_directory(options.directory, dict(os.environ))
     if not directory.is_dir():
         _refuse(f"{directory} does not exist; --directory names the server's directory.")
+    at_rest = cli_stores.COMMANDS.get(options.area)
+    environ = {**_demo_defaults(directory), **os.environ}
     try:
-        config = load(directory, {**_demo_defaults(directory), **os.environ})
+        config = load(directory, environ, write=at_rest is None)
     except ConfigError as error:
         _refuse(*error.problems)
     except OSError as error:
         _refuse(f"The configuration cannot be read or written: {error}.")
     services = _inside(reactor, config)
     try:
-        await services.start()
-        code = await COMMANDS[options.area](services, options)
+        if at_rest is not None:
+            code = await at_rest(services, options)
+        else:
+            await services.start()
+            code = await COMMANDS[options.area](services, options)
     except MailError as error:
         print(f"fe-mail: {error.message}", file=sys.stderr)
         code = 1
@@ -186,3 +205,7 @@ def _refuse(*problems: str) -> NoReturn:
 def _demo_defaults(directory: Path) -> dict[str, str]:
     """A demo's directory has no DOMAIN in its ``.env``: the demo sets it by itself."""
     return {"DOMAIN": DEMO_DOMAIN} if _is_demo(directory) else {}
+
+
+if __name__ == "__main__":
+    main()

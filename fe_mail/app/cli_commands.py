@@ -5,21 +5,23 @@ import getpass
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
+from fe_mail.accounts.aliases import GeneratedPassword
 from fe_mail.accounts.dns_findings import Verdict, unknown_addresses
 from fe_mail.accounts.dns_records import DNSRecord
+from fe_mail.accounts.in_charge import server_admins
+from fe_mail.app.cli_routes import print_warnings, route, unheard
 from fe_mail.app.log import escape
-from fe_mail.app.verify import broken_invariants
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Domain, User
-from fe_mail.model.address import normalize_domain, parse_address
-from fe_mail.model.envelope import Peer
+from fe_mail.model.address import display_address, display_domain, normalize_domain
 from fe_mail.model.errors import NotFound
-from fe_mail.model.page import Query
+from fe_mail.model.page import Query, every
 from fe_mail.model.queue import DUE_TOPIC, QueueEntry, QueueFilter
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "ask_password"]
 
 Options = argparse.Namespace
 UNTOLD = 3  # an exit code
@@ -31,7 +33,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
-def _ask_password(prompt: str) -> str:
+def ask_password(prompt: str) -> str:
+    """From the terminal without showing it, or a line of standard input."""
     if sys.stdin.isatty():
         return getpass.getpass(prompt + ": ")
     return sys.stdin.readline().rstrip("\n")
@@ -48,24 +51,34 @@ async def user(services: Inside, options: Options) -> int:
     """``fe-mail user add|list|password|remove``."""
     accounts = services.stores.accounts
     if options.action == "list":
-        found = await accounts.users(Query())
         _table(
             ("EMAIL", "GROUP", "SINCE"),
-            [(each.email, each.group, _moment(each.created_at)) for each in found.items],
+            [
+                (display_address(each.email), each.group, _moment(each.created_at))
+                async for each in every(accounts.users)
+            ],
         )
     elif options.action == "add":
         made = await services.users.register(
-            options.email, _ask_password("Password"), is_by_operator=True
+            options.email, ask_password("Password"), is_by_operator=True
         )
         print(f"Added {made.email} ({made.group}).")
+        print_warnings(await services.prospects.of_account(made))
     elif options.action == "password":
         person = await accounts.user_by_email(options.email)
-        await services.users.set_password(person, _ask_password("New password"))
+        await services.users.set_password(person, ask_password("New password"))
         print("The password is changed.")
     else:
         person = await accounts.user_by_email(options.email)
+        mine = [each async for each in every(partial(accounts.domains, person.id))]
         await services.departure.remove(person)
         print(f"Removed {person.email}.")
+        for each in mine:
+            if not await accounts.domains_named(each.name):
+                print_warnings(await services.prospects.of_lost_domain(None, each.name))
+        print_warnings(await services.prospects.of_loss(None, person.email))
+        async for text in unheard(services):
+            print(f"Note: {text}")
     return 0
 
 
@@ -73,10 +86,8 @@ async def _operator(services: Inside, email: str | None = None) -> User:
     """The account on whose behalf the operator acts."""
     if email:
         return await services.stores.accounts.user_by_email(email)
-    page = await services.stores.accounts.users(Query())
-    for each in page.items:
-        if each.group == "admin":
-            return each
+    for each in await server_admins(services.stores.accounts):
+        return each
     raise NotFound("There is no account yet: fe-mail user add you@example.org")
 
 
@@ -86,27 +97,23 @@ async def _operator(services: Inside, email: str | None = None) -> User:
 async def domain(services: Inside, options: Options) -> int:
     """``fe-mail domain add|list|records|verify|webhook-key|remove``."""
     if options.action == "list":
-        found = await services.stores.accounts.domains(None, Query())
         _table(
             ("DOMAIN", "RECEIVES", "SENDS", "ALIASES", "MEMBERS"),
             [
                 (
-                    each.name,
+                    display_domain(each.name),
                     "yes" if each.has_mx_record and each.has_txt_record else "not verified",
                     "yes" if each.has_smtp else "not verified",
                     str(each.alias_count),
-                    " ".join(member.email for member in each.members),
+                    " ".join(display_address(member.email) for member in each.members),
                 )
-                for each in found.items
+                async for each in every(partial(services.stores.accounts.domains, None))
             ],
         )
         return 0
     person = await _operator(services, getattr(options, "user", None))
     if options.action == "add":
-        made = await services.domains.create(person, options.name)
-        print(f"Added {made.name}. Publish these records, then: fe-mail domain verify {made.name}")
-        _print_records(services, made)
-        return 0
+        return await _add_domain(services, person, options)
     found_domain = await _domain_named(services, options.name)
     if options.action == "records" and options.zone:
         print(services.domains.zone_file(found_domain), end="")
@@ -119,7 +126,26 @@ async def domain(services: Inside, options: Options) -> int:
         print(await (keys.replace if options.new else keys.key)(found_domain.id))
     else:
         await services.domains.delete(await _owner(services, found_domain), found_domain)
-        print(f"Removed {found_domain.name} with its aliases and mailboxes.")
+        print(f"Removed {display_domain(found_domain.name)} with its aliases and mailboxes.")
+        print_warnings(await services.prospects.of_lost_domain(None, found_domain.name))
+    return 0
+
+
+async def _add_domain(services: Inside, person: User, options: Options) -> int:
+    """With everything that its mail needs: the owner's mailbox, if it is at the domain itself."""
+    catchall: bool | str = options.catchall or True
+    if options.catchall == "none":
+        catchall = False
+    made = await services.domains.create(person, options.name, catchall=catchall)
+    shown = display_domain(made.name)
+    print(f"Added {shown}. Publish these records, then: fe-mail domain verify {shown}")
+    _print_records(services, made)
+    mailbox = await services.prospects.own_mailbox(made, person.email)
+    if mailbox is not None:
+        print(f"\nYour own address is a mailbox of {shown} from now on:")
+        opened = await services.aliases.generate_password(person, made, mailbox)
+        _print_password(opened)
+    print_warnings(await services.prospects.of_domain(None, made))
     return 0
 
 
@@ -187,38 +213,42 @@ async def alias(services: Inside, options: Options) -> int:
     """``fe-mail alias add|set|list|remove``."""
     if options.action == "list":
         of = await _domain_named(services, options.domain)
-        found = await services.stores.accounts.aliases(of.id, Query())
         _table(
             ("ADDRESS", "ENABLED", "MAILBOX", "FORWARDS TO"),
             [
                 (
-                    each.address,
+                    display_address(each.address),
                     "yes" if each.is_enabled else "no",
                     "yes" if each.has_imap else "no",
-                    " ".join(each.recipients),
+                    " ".join(map(display_address, each.recipients)),
                 )
-                for each in found.items
+                async for each in every(partial(services.stores.accounts.aliases, of.id))
             ],
         )
         return 0
     local, of = await _place(services, options.address)
     owner = await _owner(services, of)
     if options.action == "add":
-        fields = {"recipients": [], "has_imap": True, **_alias_fields(options), "name": local}
+        # Who says where mail is forwarded to asks for a mailbox besides, or gets none.
+        default = {"recipients": [], "has_imap": not options.recipient}
+        fields = {**default, **_alias_fields(options), "name": local}
         made = await services.aliases.create(owner, of, fields)
-        print(f"Added {made.address}.")
+        print(f"Added {display_address(made.address)}.")
         if made.has_imap:
-            print(f"Its mailbox opens after: fe-mail password {made.address}")
+            print(f"Its mailbox opens after: fe-mail password {display_address(made.address)}")
+        print_warnings(await services.prospects.of_alias(None, of, made))
         return 0
     found_alias = await services.aliases.get(owner, of, local)
     if options.action == "set":
         kept = {"description": found_alias.description, "labels": list(found_alias.labels)}
         fields = {**kept, **_alias_fields(options)}
         changed = await services.aliases.update(owner, of, found_alias, fields)
-        print(f"Changed {changed.address}.")
+        print(f"Changed {display_address(changed.address)}.")
+        print_warnings(await services.prospects.of_change(None, of, found_alias, changed))
     else:
         await services.aliases.delete(owner, of, found_alias)
-        print(f"Removed {found_alias.address} with its mailbox.")
+        print(f"Removed {display_address(found_alias.address)} with its mailbox.")
+        print_warnings(await services.prospects.of_loss(None, found_alias.address))
     return 0
 
 
@@ -243,32 +273,19 @@ async def password(services: Inside, options: Options) -> int:
     local, of = await _place(services, options.address)
     owner = await _owner(services, of)
     found = await services.aliases.get(owner, of, local)
-    current = _ask_password("Current password or recovery code") if options.current else ""
+    current = ask_password("Current password or recovery code") if options.current else ""
     made = await services.aliases.generate_password(
         owner, of, found, password=current, is_override=options.override
     )
+    _print_password(made)
+    return 0
+
+
+def _print_password(made: GeneratedPassword) -> None:
     print(f"User name:     {made.username}\nPassword:      {made.password}")
     if made.recovery_code:
         print(f"Recovery code: {made.recovery_code}")
         print("Keep both: without them nobody can read this mailbox, not even this server.")
-    return 0
-
-
-async def route(services: Inside, options: Options) -> int:
-    """``fe-mail route ADDRESS``."""
-    found = await services.router.route(parse_address(options.address))
-    if not found.is_hosted:
-        print(f"{options.address} is not at a domain of this server.")
-        return 1
-    for step in found.trail:
-        print(f"by way of  {step}")
-    for target in found.targets:
-        print(f"{target.courier:<9}  {target.address}")
-    if found.refusal:
-        print(f"refused    {found.refusal.code} {found.refusal.enhanced} {found.refusal.text}")
-    elif not found.targets:
-        print("dropped    accepted and thrown away (the alias is disabled)")
-    return 0
 
 
 async def log(services: Inside, options: Options) -> int:
@@ -278,7 +295,8 @@ async def log(services: Inside, options: Options) -> int:
         of.id, Query(limit=max(1, options.limit)), kind=options.kind
     )
     for entry in found.items:
-        detail = " ".join(f"{name}={value}" for name, value in entry.detail.items() if value)
+        shown = {name: display_address(value) for name, value in entry.detail.items() if value}
+        detail = " ".join(f"{name}={value}" for name, value in shown.items())
         print(escape(f"{_moment(entry.created_at)}  {entry.kind:<12} {entry.remote} {detail}"))
     if not found.items:
         print("Nothing is logged.")
@@ -329,8 +347,8 @@ def _print_queue(entries: Sequence[QueueEntry]) -> None:
             (
                 entry.message.id,
                 _moment(entry.message.created_at),
-                entry.message.reverse_path or "<>",
-                delivery.target.address,
+                display_address(entry.message.reverse_path) or "<>",
+                display_address(delivery.target.address),
                 f"{delivery.state.value} ({delivery.hold_reason})"
                 if delivery.hold_reason
                 else delivery.state.value,
@@ -345,38 +363,17 @@ def _print_queue(entries: Sequence[QueueEntry]) -> None:
 def _print_entry(entry: QueueEntry) -> None:
     message = entry.message
     print(f"Id:          {message.id}\nSource:      {message.source}")
-    print(f"From:        {message.reverse_path or '<>'}\nMessage-ID:  {message.message_id}")
+    print(f"From:        {display_address(message.reverse_path) or '<>'}")
+    print(f"Message-ID:  {message.message_id}")
     print(f"Size:        {message.size_octets} octets\nSince:       {_moment(message.created_at)}")
     for each in entry.deliveries:
-        print(f"\nTo:          {each.recipient}\nGoes to:     {each.target.address}")
+        print(f"\nTo:          {display_address(each.recipient)}")
+        print(f"Goes to:     {display_address(each.target.address)}")
         print(f"By:          {each.target.courier}\nState:       {each.state.value}")
         if each.hold_reason:
             print(f"Held:        {each.hold_reason}")
         print(f"Attempts:    {each.attempts}, the last {_moment(each.last_attempt_at)}")
         print(f"Next:        {_moment(each.next_attempt_at)}\nLast status: {each.last_status}")
-
-
-async def verify(services: Inside, options: Options) -> int:
-    """``fe-mail verify``: exit 1 when something is broken."""
-    problems = await broken_invariants(services.stores)
-    for address in options.mailbox:
-        problems += await _inside_mailbox(services, address)
-    for problem in problems:
-        print(problem)
-    print(f"{len(problems)} problems." if problems else "Every invariant holds.")
-    return 1 if problems else 0
-
-
-async def _inside_mailbox(services: Inside, address: str) -> list[str]:
-    """What is broken behind the key of one mailbox."""
-    identity = await services.login.authenticate(
-        address, _ask_password(f"Password of {address}"), Peer(protocol="local"), "imap"
-    )
-    mailbox = await services.stores.mailboxes.unlock(identity.alias.id, identity.mailbox_key)
-    try:
-        return [f"mailbox {address}: {text}" for text in await mailbox.check()]
-    finally:
-        mailbox.close()
 
 
 COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
@@ -388,5 +385,4 @@ COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
     "route": route,
     "queue": queue,
     "unlock": unlock,
-    "verify": verify,
 }

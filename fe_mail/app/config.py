@@ -15,6 +15,8 @@ from typing import Any
 import attrs
 
 from fe_mail.adapters.durability import sync
+from fe_mail.app.env_file import read_env_file
+from fe_mail.app.manifest import NAME
 from fe_mail.app.variables import (
     AREAS,
     REFERENCE_ONLY,
@@ -25,15 +27,16 @@ from fe_mail.app.variables import (
     Operation,
     Storage,
     Web,
+    Webhooks,
     variables,
 )
 
-__all__ = ["Config", "ConfigError", "describe", "example", "load", "read_env"]
+__all__ = ["Config", "ConfigError", "describe", "example", "load"]
 
-_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z")
 _REFERENCE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 MAX_INTERPOLATION_DEPTH = 10
 _PLACEHOLDER = "?" * 32
+_ANY_DOMAIN = "example.org"
 
 
 class ConfigError(Exception):
@@ -54,6 +57,7 @@ class Config:
     web: Web
     keys: Keys
     limits: Limits
+    webhooks: Webhooks
     storage: Storage
     operation: Operation
     generated: tuple[str, ...] = ()  # names of the secrets that were made just now
@@ -69,50 +73,52 @@ class Config:
         return self.directory / self.storage.ssl_path
 
 
-def read_env(text: str) -> tuple[dict[str, str], list[str]]:
-    """The assignments of a ``.env`` file, and a sentence for every line that is none."""
-    values: dict[str, str] = {}
-    problems = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _LINE.match(line)
-        if not match:
-            problems.append(f"Line {number} of .env is not of the form NAME=value.")
-            continue
-        values[match[1]] = _unquote(match[2])
-    return values, problems
-
-
-def _unquote(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    return re.sub(r"\s+#.*\Z", "", value)
-
-
 def load(directory: Path, environ: Mapping[str, str], *, write: bool = True) -> Config:
     """
-    Read ``directory/.env`` and ``environ``; make missing secrets if ``write``.
+    Read ``directory/.env`` and ``environ``. Missing secrets are made, and kept if ``write``.
 
     Raises ConfigError with everything that is wrong.
     """
     known = variables()
     path = directory / ".env"
-    file_values, problems = read_env(path.read_text("utf-8") if path.exists() else "")
+    file_values, problems = read_env_file(path)
+    if problems and not file_values:
+        raise ConfigError(problems)  # what else is missing stands in what cannot be read
     problems += [
         f"{name} in .env is not a variable of fe-mail."
         for name in file_values
         if name not in known and not REFERENCE_ONLY.match(name)
     ]
-    given = {**file_values, **{name: environ[name] for name in known if name in environ}}
-    made = _missing_secrets(given, directory, problems) if write else {}
+    given = {**file_values, **_from_environment(environ, problems)}
+    made = _missing_secrets(given, directory, problems)
     given.update(made)
     areas = _read_areas(given, problems)
     if problems:
         raise ConfigError(problems)
-    if made:
-        _append(path, made)
+    if made and write:
+        try:
+            _append(path, made)
+        except OSError as error:
+            raise ConfigError([f"{path} cannot be written: {error.strerror}."]) from None
     return Config(directory=directory, generated=tuple(made), **areas)
+
+
+def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    found = {name: environ[name] for name in variables() if name in environ}
+    for name, value in found.items():
+        if not _is_unicode(value):
+            problems.append(f"{name} in the environment is not text in UTF-8.")
+            found[name] = ""
+    return found
+
+
+def _is_unicode(text: str) -> bool:
+    """Octets of the environment that are no UTF-8 come as surrogates, which nothing encodes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _missing_secrets(
@@ -120,7 +126,7 @@ def _missing_secrets(
 ) -> dict[str, str]:
     made = {}
     data = directory / (given.get("SQLITE_STORAGE_PATH") or "sqlite-data")
-    has_data = data.is_dir() and any(data.iterdir())
+    has_data = (directory / NAME).exists() or (data.is_dir() and any(data.iterdir()))
     for name, (area, _, variable) in variables().items():
         if variable.secret is None or given.get(name):
             continue
@@ -136,19 +142,19 @@ def _missing_secrets(
 
 def _read_areas(given: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     values: dict[str, dict[str, object]] = {area: {} for area in AREAS}
+    # Without it, what refers to it would be wrong too; that is said once, for DOMAIN itself.
+    filled = {**given, "DOMAIN": given.get("DOMAIN") or _ANY_DOMAIN}
     for name, (area, attribute, variable) in variables().items():
         raw = given.get(name) or variable.default
         if not raw and variable.secret is not None:
             raw = _PLACEHOLDER  # a missing secret was reported by name already
         try:
-            text = _interpolate(raw, given)
-            if name == "DOMAIN" and not text:
+            text = _interpolate(raw, filled)
+            if name == "DOMAIN" and not raw:
                 raise ValueError("be set, for example DOMAIN=example.org")
             values[area][attribute] = variable.read(text)
         except ValueError as problem:
             shown = "" if variable.secret or not raw else f" (it is {raw!r})"
-            if "{{DOMAIN}}" in raw and not given.get("DOMAIN"):
-                continue  # said once, for DOMAIN itself
             problems.append(f"{name} must {problem}{shown}.")
     if problems:
         return {}

@@ -40,6 +40,7 @@ def demo_environment(directory: Path) -> dict[str, str]:
         "DOMAIN": DEMO_DOMAIN,
         "HTTP_PROTOCOL": "http",
         "AUTH_BASIC_ENABLED": "false",
+        "WEBHOOK_NETWORKS": "127.0.0.0/8, ::1",
     }
     for edge in edges():
         port = _free_port(_wishes(edge, kept), taken) if edge.demo_port else 0

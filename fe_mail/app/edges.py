@@ -33,7 +33,6 @@ from fe_mail.http.work import Work
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
-from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
@@ -68,9 +67,6 @@ class Edges:
         self._config: Config = inside.config
         self._tls = tls
         self._demo = demo
-        self._srs = SRS(
-            [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
-        )
         self._proxies = Proxies(self._config.web.trusted_proxies)
         self.memory = Budget()
         self._room = Room(self.inside.stores.run, self.memory)
@@ -140,7 +136,6 @@ class Edges:
             checks=check_table(inside.resolver),
             trusted=self._config.listen.proxy_networks,
             own_names=self._config.names.trusted,
-            srs=self._srs,
             hold=hold_reason if self._demo else None,
             memory=self.memory,
         )
@@ -224,6 +219,7 @@ class Edges:
             address_links=inside.address_links,
             recipient_links=inside.recipient_links,
             router=inside.router,
+            prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
             stakes=Stakes(stores.accounts, stores.mailboxes),
             accounts=stores.accounts,
@@ -234,6 +230,7 @@ class Edges:
     def _web_resource(self, work: Work) -> Any:
         return create_web_resource(
             self._services(),
+            web_url=self._config.web.url,
             clients=self.client_settings(),
             work=work,
             gate=self._gate(),
@@ -258,6 +255,7 @@ class Edges:
         return create_api_resource(
             self._services(),
             web_url=self._config.web.url,
+            api_url=self._config.web.api_url,
             mail_host=self._config.names.domain,
             work=work,
             gate=self._gate(),
@@ -313,7 +311,7 @@ class Edges:
         webhook = WebhookCourier(
             stores.accounts,
             stores.queue,
-            inside.http_client(allow_private=self._demo),
+            inside.http_client(),
             inside.webhook_keys,
             inside.clock,
             stores.run,
@@ -324,7 +322,7 @@ class Edges:
         couriers: dict[str, Courier] = {
             "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
-            "forward": ForwardCourier(remote, self._srs, inside.clock),
+            "forward": ForwardCourier(remote, inside.srs, inside.clock),
             "webhook": webhook,
         }
         bounces = Bounces(

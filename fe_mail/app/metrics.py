@@ -26,6 +26,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
+from fe_mail.app.health import Condition
+
 __all__ = ["Metrics"]
 
 LAG_INTERVAL_SECONDS = 1.0
@@ -121,9 +123,9 @@ class Metrics:
         self._expected = now + LAG_INTERVAL_SECONDS
 
     def site(
-        self, refresh: Callable[[], Awaitable[None]], health: Callable[[], Awaitable[list[str]]]
+        self, refresh: Callable[[], Awaitable[None]], health: Callable[[], Awaitable[Condition]]
     ) -> Site:
-        """The HTTP side; ``refresh`` is awaited before each scrape, ``health`` lists problems."""
+        """The HTTP side; ``refresh`` is awaited before each scrape, ``health`` has problems."""
         root = Resource()
         root.putChild(b"metrics", _Metrics(self.registry, refresh))
         root.putChild(b"health", _Health(health))
@@ -164,16 +166,18 @@ class _Metrics(Resource):
 class _Health(Resource):
     isLeaf = True
 
-    def __init__(self, health: Callable[[], Awaitable[list[str]]]) -> None:
+    def __init__(self, health: Callable[[], Awaitable[Condition]]) -> None:
         Resource.__init__(self)
         self._health = health
 
     def render_GET(self, request: Request) -> int:
         async def answer() -> None:
-            problems = await self._health()
-            request.setResponseCode(503 if problems else 200)
+            found = await self._health()
+            problems = [*found.failing, *found.noted]
+            request.setResponseCode(503 if found.failing else 200)
             request.setHeader(b"content-type", b"application/json")
-            body = {"status": "failing" if problems else "ok", "problems": problems}
+            status = "failing" if found.failing else "degraded" if problems else "ok"
+            body = {"status": status, "problems": problems}
             request.write(json.dumps(body).encode() + b"\n")
             request.finish()
 

@@ -27,9 +27,11 @@ from fe_mail.app.demo import announce, forget_facts, hold_reason, prepare
 from fe_mail.app.demo_names import pretend
 from fe_mail.app.edge_table import METRICS, Edge
 from fe_mail.app.edges import Edges
+from fe_mail.app.health import Condition, Health
 from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
 from fe_mail.app.parts import Part, Parts
+from fe_mail.app.single import Presence
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
 from fe_mail.app.wiring import Inside, Stores, make_site
 from fe_mail.connection.registry import DRAIN_SECONDS
@@ -41,7 +43,7 @@ STOP_SECONDS = DRAIN_SECONDS + 5  # what drains was cut by then
 # Nothing new comes in, what runs finishes, and what it needs goes last.
 STOP_ORDER = (
     *("certificates", "metrics", "ports", "connections"),
-    *("workers", "login", "errands", "stores", "demo"),
+    *("workers", "login", "errands", "stores", "demo", "presence"),
 )
 CERTIFICATE_CHECK_SECONDS = 5.0  # two stat() each
 # The reactor needs the interpreter several times for one answer, and waits this long each time
@@ -74,9 +76,12 @@ class FeMailService(Service):
         self.certificates = CertificateDirectory(config.ssl_path)
         self.metrics = Metrics(reactor)
         stores = Stores(reactor, config)
+        is_whole = set(roles) == set(edge_table.role_names())
+        self._presence = Presence(config.data_path, is_whole=is_whole)
         pretended = pretend(stores.accounts, make_site(config)) if demo else None
         hold = hold_reason if demo else None
         self.inside = Inside(reactor, config, stores, pretended, hold)
+        self._health = Health(stores, config.data_path, reactor)
         self.edges = Edges(self.inside, roles, self.certificates, demo)
         memory = self.edges.memory
         self.metrics.watch_memory(lambda: memory.used, lambda: memory.refused)
@@ -115,8 +120,6 @@ class FeMailService(Service):
         Service.startService(self)
         sys.setswitchinterval(THREAD_TURN_SECONDS)
         keep_big_blocks_apart()
-        if self.demo:
-            forget_facts(self.config)
         globalLogPublisher.addObserver(self.metrics)
         self._started = Deferred.fromCoroutine(self._start())
         self._started.addErrback(self._give_up)
@@ -125,9 +128,10 @@ class FeMailService(Service):
         """In the order in which they start; ``STOP_ORDER`` says how they stop."""
         edges, login = self.edges, self.inside.login
         parts = [
+            Part("presence", stop=self._leave),
             Part("ports", start=self._bind, stop=self._stop_listening),
             Part("certificates", start=self._prepare_certificate, stop=self._stop_renewal),
-            Part("stores", start=self.inside.start, stop=self.inside.stop),
+            Part("stores", start=self._open_stores, stop=self.inside.stop),
             Part("login", stop=login.stop),
             Part("errands", stop=self.inside.errands.stop),
             Part("demo", start=self._prepare_demo, stop=self._end_demo),
@@ -160,6 +164,17 @@ class FeMailService(Service):
         for listener in self.listeners.values():
             listener.startService()
             await listener.when_listening()
+
+    async def _open_stores(self) -> None:
+        stores = self.inside.stores
+        await stores.take_stock()
+        await stores.run(self._presence.enter)
+        if self.demo:
+            forget_facts(self.config)
+        await self.inside.start()
+
+    async def _leave(self) -> None:
+        self._presence.leave()
 
     async def _prepare_demo(self) -> None:
         if self.demo:
@@ -250,20 +265,11 @@ class FeMailService(Service):
         counts = await self.inside.stores.queue.counts()
         self.metrics.set_queue({state.value: count for state, count in counts.items()})
 
-    async def health(self) -> list[str]:
-        """Problems that an operator should know of; empty: healthy."""
+    async def health(self) -> Condition:
+        """Problems that an operator should know of."""
         if not self._is_ready:
-            return ["starting or stopping"]
-        problems = []
-        for name, ask in (
-            ("accounts", self.inside.stores.accounts.is_owned()),
-            ("queue", self.inside.stores.queue.next_due(0.0)),
-        ):
-            try:
-                await ask
-            except MailError as error:
-                problems.append(f"{name}: {error.message}")
-        return problems
+            return Condition(failing=("starting or stopping",))
+        return await self._health.condition()
 
     # Stop ---------------------------------------------------------------------------------------
 
@@ -303,7 +309,7 @@ class FeMailService(Service):
             self.log.warn("Some connections did not finish in time; they are closed.")
 
     async def _end_demo(self) -> None:
-        if self.demo:
+        if self.demo and self._presence.is_here:
             forget_facts(self.config)
 
 

@@ -7,15 +7,17 @@ generated from here; those of the listeners come from ``edge_table.py``. Names t
 product has mean the same here.
 """
 
-import ipaddress
 import re
 import secrets
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
 from fe_mail.app.edge_table import edges
+from fe_mail.app.networks import collapsed, is_too_wide, trusted_network
+from fe_mail.http.origins import origin_of
 from fe_mail.model.address import normalize_domain
 from fe_mail.model.errors import Invalid
 from fe_mail.model.network import parse_ip
@@ -32,6 +34,7 @@ __all__ = [
     "Storage",
     "Variable",
     "Web",
+    "Webhooks",
     "variables",
 ]
 
@@ -150,16 +153,50 @@ def _log_format(value: str) -> str:
 
 
 def _networks(value: str) -> tuple[str, ...]:
-    found = []
+    """As few as say the same, so that halves of the world are seen to be the whole."""
+    try:
+        found = [trusted_network(word) for word in _words(value)]
+    except ValueError:
+        raise ValueError("be a list of networks such as 10.0.0.0/8, ::1") from None
+    if any(is_too_wide(network) for network in collapsed(found)):
+        raise ValueError("not contain the whole internet, nor a great part of it")
+    return tuple(dict.fromkeys(map(str, found)))
+
+
+def _url(value: str) -> str:
+    """An address of ours: fe-mail is served at the top of a host, never below a path."""
+    try:
+        parts = urlsplit(value)
+        is_top = parts.path in ("", "/") and not (parts.query or parts.fragment)
+    except ValueError:
+        is_top = False
+    if origin_of(value) is None or not value.isprintable() or " " in value:
+        raise ValueError("be an address such as https://mail.example.org")
+    if not is_top or "@" in parts.netloc:
+        raise ValueError(
+            "be an address without user, path and query, such as https://mail.example.org: "
+            "fe-mail is served at the top of a host of its own"
+        )
+    return value.rstrip("/")
+
+
+def _resolvers(value: str) -> tuple[str, ...]:
     for word in _words(value):
-        try:
-            network = ipaddress.ip_network(word, strict=False)
-        except ValueError:
-            raise ValueError("be a list of networks such as 10.0.0.0/8, ::1") from None
-        if network.prefixlen == 0:
-            raise ValueError("not contain the whole internet")
-        found.append(str(network))
-    return tuple(found)
+        host, sign, port = word.partition("#")
+        is_port = port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535
+        if parse_ip(host) is None or "%" in host or (sign and not is_port):
+            raise ValueError("be a list of IP addresses such as 192.0.2.53, 127.0.0.1#5353")
+    return _words(value)
+
+
+def _web_ports(value: str) -> tuple[int, ...]:
+    try:
+        ports = tuple(_port(word) for word in _words(value))
+    except ValueError:
+        ports = (0,)
+    if 0 in ports:
+        raise ValueError("be a list of port numbers such as 80, 443")
+    return ports
 
 
 def _addresses(value: str) -> tuple[str, ...]:
@@ -270,8 +307,8 @@ class Web:
     http_protocol: str = _var(
         "HTTP_PROTOCOL", "https", "What browsers use to reach the web UI: https or http.", _scheme
     )
-    url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _text)
-    api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _text)
+    url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _url)
+    api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _url)
     trusted_proxies: tuple[str, ...] = _var(
         "TRUSTED_PROXIES",
         "127.0.0.1, ::1",
@@ -326,6 +363,21 @@ class Limits:
 
 
 @attrs.frozen(kw_only=True)
+class Webhooks:
+    """Where messages and reports may be posted to: web addresses that users choose."""
+
+    ports: tuple[int, ...] = _var(
+        "WEBHOOK_PORTS", "80, 443, 8080, 8443", "Ports that webhooks may go to.", _web_ports
+    )
+    networks: tuple[str, ...] = _var(
+        "WEBHOOK_NETWORKS",
+        "",
+        "Networks that webhooks may go to, on any port, although they are private or this server.",
+        _networks,
+    )
+
+
+@attrs.frozen(kw_only=True)
 class Storage:
     """Where data lives; relative paths are below the server's directory."""
 
@@ -347,7 +399,11 @@ class Operation:
         "LOG_FORMAT", "auto", "human, json, or auto: human on a terminal.", _log_format
     )
     dns_servers: tuple[str, ...] = _var(
-        "DNS_SERVERS", "", "Resolvers to ask; empty: those of /etc/resolv.conf.", _words
+        "DNS_SERVERS",
+        "",
+        "Resolvers to ask, each an IP address, with #port if it is not 53; "
+        "empty: those of /etc/resolv.conf.",
+        _resolvers,
     )
     server_addresses: tuple[str, ...] = _var(
         "SERVER_ADDRESSES",
@@ -363,6 +419,7 @@ AREAS: dict[str, type] = {
     "web": Web,
     "keys": Keys,
     "limits": Limits,
+    "webhooks": Webhooks,
     "storage": Storage,
     "operation": Operation,
 }

@@ -1,12 +1,20 @@
 """
 Every invariant of the stores, each alone and between them: what ``fe-mail verify`` checks.
 
-RFC-less by nature; the promises are those of ``docs/architecture.rst``: nothing acknowledged is
-lost, nothing is kept that nobody needs, no key is missing.
+Nothing is made, changed or upgraded by looking, also while a server runs. What must be there is
+known from the manifest and from the rows of the accounts; what is not there, or cannot be looked
+into, is named with its file and the next step, and the rest is checked all the same.
+
+The promises are those of ``docs/architecture.rst``: nothing acknowledged is lost, nothing is kept
+that nobody needs, no key is missing.
 """
 
 import math
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+
+import attrs
 
 from fe_mail.accounts.domains import DKIM_PURPOSE
 from fe_mail.accounts.webhook_keys import WEBHOOK_PURPOSE
@@ -14,18 +22,112 @@ from fe_mail.app.wiring import Stores
 from fe_mail.model.errors import MailError
 from fe_mail.model.ids import AliasId
 from fe_mail.model.page import every
+from fe_mail.model.queue import DeliveryState
 
-__all__ = ["broken_invariants"]
+__all__ = ["Findings", "broken_invariants", "examine"]
+
+_ID = re.compile(r"\b[0-9a-f]{24}\b")
+_OPEN = (DeliveryState.WAITING, DeliveryState.HELD)
 
 
-async def broken_invariants(stores: Stores) -> list[str]:
-    """One sentence for each thing that is broken; empty if nothing is."""
-    problems = [f"accounts: {text}" for text in await stores.accounts.check()]
-    problems += [f"queue: {text}" for text in await stores.queue.check()]
-    problems += [f"mailboxes: {text}" for text in await stores.mailboxes.check()]
-    problems += await _mailboxes(stores)
-    problems += await _secrets(stores)
-    return problems
+@attrs.define
+class Findings:
+    """One sentence for each thing that is wrong, and what was counted, by name, in order."""
+
+    problems: list[str] = attrs.field(factory=list)
+    counts: dict[str, int] = attrs.field(factory=dict)
+
+
+async def examine(stores: Stores) -> Findings:
+    """Look at everything; ``stores`` are opened for it, and may be stopped afterwards."""
+    found = Findings(await stores.look())
+    closed = stores.closed
+    found.problems += await broken_invariants(stores, closed)
+    for store, count in (
+        ("accounts", _count_accounts),
+        ("sealed", _count_mailboxes),
+        ("queue", _count_queued),
+    ):
+        if store not in closed:
+            try:
+                found.counts.update(await count(stores))
+            except MailError as error:
+                found.problems.append(f"{store}: nothing can be counted: {error.message}")
+    return found
+
+
+async def broken_invariants(stores: Stores, closed: frozenset[str] = frozenset()) -> list[str]:
+    """One sentence for each thing that is broken; the stores that are closed are not asked."""
+    checks: Sequence[tuple[str, set[str], Callable[[], Awaitable[Sequence[str]]]]] = (
+        ("accounts", {"accounts"}, stores.accounts.check),
+        ("queue", {"queue"}, stores.queue.check),
+        ("mailboxes", {"mailboxes", "sealed"}, stores.mailboxes.check),
+    )
+    problems: list[str] = []
+    for name, needed, check in checks:
+        if not needed & closed:
+            problems += [f"{name}: {text}" for text in await _asked(check)]
+    if "sealed" in closed and "mailboxes" not in closed:
+        problems += [f"mailboxes: {text}" for text in await _asked(stores.mailboxes.faults)]
+    if "accounts" in closed:
+        return problems
+    if not {"mailboxes", "sealed"} & closed:
+        problems += await _asked(partial(_mailboxes, stores))
+    if "queue" not in closed:  # else it is told that the key is another one
+        problems += await _asked(partial(_secrets, stores))
+    return await _with_addresses(stores, problems)
+
+
+async def _with_addresses(stores: Stores, problems: list[str]) -> list[str]:
+    """Files of mailboxes are named by the ids of their aliases, which say nothing to a person."""
+    if not any(map(_ID.search, problems)):
+        return problems
+    addresses: dict[str, str] = {}
+    async for domain in every(partial(stores.accounts.domains, None)):
+        async for alias in every(partial(stores.accounts.aliases, domain.id)):
+            addresses[alias.id] = alias.address
+    return [_with_address(problem, addresses) for problem in problems]
+
+
+def _with_address(problem: str, addresses: Mapping[str, str]) -> str:
+    ids = dict.fromkeys(_ID.findall(problem))
+    found = [addresses[each] for each in ids if each in addresses]
+    return f"{problem} (It is the mailbox of {', '.join(found)}.)" if found else problem
+
+
+async def _asked(check: Callable[[], Awaitable[Sequence[str]]]) -> Sequence[str]:
+    """What is damaged may not even be checked: that is its problem then."""
+    try:
+        return await check()
+    except MailError as error:
+        cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+        return [f"{error.message.rstrip('.')}{cause}."]
+
+
+# Counts ----------------------------------------------------------------------------------------
+
+
+async def _count_accounts(stores: Stores) -> dict[str, int]:
+    users = [user async for user in every(stores.accounts.users)]
+    domains = [domain async for domain in every(partial(stores.accounts.domains, None))]
+    return {
+        "accounts": len(users),
+        "domains": len(domains),
+        "aliases": sum(domain.alias_count for domain in domains),
+    }
+
+
+async def _count_mailboxes(stores: Stores) -> dict[str, int]:
+    mailboxes, sealed = await stores.mailboxes.counts()
+    return {"mailboxes": mailboxes, "sealed": sealed}
+
+
+async def _count_queued(stores: Stores) -> dict[str, int]:
+    entries = await stores.queue.counts()
+    return {"queued": sum(entries[state] for state in _OPEN)}
+
+
+# Between the stores ----------------------------------------------------------------------------
 
 
 async def _mailboxes(stores: Stores) -> list[str]:

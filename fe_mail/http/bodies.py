@@ -2,8 +2,9 @@
 Request bodies as nested values: JSON, URL-encoded forms and multipart forms with text fields.
 
 A form's keys unfold: ``a[]=x``, ``a[0]=x``, ``a[b]=x`` and a repeated ``a=x`` all make
-structures, as the clients of the reference send them. Everything wrong raises ``Invalid``.
-Pure: octets in, values out. RFC 8259 (JSON), RFC 7578 (multipart/form-data).
+structures, as the clients of the reference send them. Everything wrong raises ``Invalid``; what we
+cannot read for its type, its character set or its compression, with a code of its own.
+Pure: octets in, values out. RFC 8259 (JSON), RFC 7578 (multipart/form-data), RFC 9110 §15.5.16.
 """
 
 import json
@@ -13,13 +14,13 @@ from email.message import Message
 from urllib.parse import parse_qsl
 
 from fe_mail.model.errors import Invalid
+from fe_mail.model.sentence import Sentence
 
 __all__ = [
     "MAX_FIELDS",
     "MAX_INDEX",
     "MAX_KEY_DEPTH",
     "Fields",
-    "as_boolean",
     "parse_body",
     "parse_query",
     "unfold",
@@ -34,14 +35,10 @@ Fields = Mapping[str, object]
 
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)\Z")
 _STEP = re.compile(r"\[([^\[\]]*)\]")
-_TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
-
-
-def as_boolean(value: object) -> bool:
-    """A boolean as lenient as form clients need it: whatever is not clearly true is false."""
-    if isinstance(value, str):
-        return value.strip().lower() in _TRUE
-    return value is True or (isinstance(value, int) and value == 1)
+_FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+_JSON = frozenset({"", "application/json", "text/json"})  # nothing said: the reference's Go client
+_CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii"})
 
 
 def parse_query(query: bytes) -> dict[str, str]:
@@ -49,47 +46,72 @@ def parse_query(query: bytes) -> dict[str, str]:
     return dict(_pairs(query))
 
 
-def parse_body(content_type: str, body: bytes) -> Fields:
+def parse_body(content_type: str, body: bytes, encoding: str = "") -> Fields:
     """
-    The fields of a body. Nothing sent, or a type that we do not know: no fields.
+    The fields of a body; none if nothing was sent. ``encoding`` is its Content-Encoding.
 
     A body without any Content-Type is read as JSON.
     """
-    kind = content_type.partition(";")[0].strip().lower()
     if not body.strip():
         return {}
-    if kind in ("", "application/json") or kind.endswith("+json"):
+    if encoding.strip().lower() not in ("", "identity"):
+        raise _unsupported(Sentence("A compressed body is not accepted."))
+    head = _headers({"Content-Type": content_type})
+    if str(head.get_param("charset", "")).strip().lower() not in _CHARSETS:
+        raise _unsupported(Sentence("The body must be UTF-8."))
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in _JSON or kind.endswith("+json"):
         return _parse_json(body)
-    if kind == "application/x-www-form-urlencoded":
-        return unfold(_pairs(body))
-    if kind == "multipart/form-data":
-        return unfold(_multipart(content_type, body))
-    return {}
+    if kind == _FORM:
+        return unfold(_form(body))
+    if kind == _MULTIPART:
+        return unfold(_multipart(head, body))
+    raise _unsupported(Sentence("Send JSON or a form: this type of body is not known."))
+
+
+def _unsupported(sentence: Sentence) -> Invalid:
+    return Invalid(sentence, code="UNSUPPORTED_MEDIA_TYPE")
 
 
 def _parse_json(body: bytes) -> Fields:
     try:
-        value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        value = json.loads(
+            body.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_unique
+        )
         if b"\\u" in body:
             # Escaped lone surrogates make strings that no store can encode.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise Invalid("The body is not valid JSON.", code="INVALID_JSON") from None
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, list):
-        return {}
-    raise Invalid("The body must be a JSON object.", code="INVALID_JSON")
+    if not isinstance(value, dict):
+        raise Invalid("The body must be a JSON object.", code="INVALID_JSON")
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Two values for one name: nobody can tell which is meant (RFC 8259 §4)."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Invalid("The body says the same name twice.", code="INVALID_JSON")
+    return found
 
 
 def _no_constant(name: str) -> object:
     raise ValueError(name)
 
 
+def _form(body: bytes) -> list[tuple[str, str]]:
+    """As browsers write it, or with UTF-8 as it is, as people do in scripts."""
+    if body.lstrip().startswith(b"{"):
+        # curl --data says that everything is a form.
+        raise Invalid("The body is JSON, but its Content-Type says that it is a form.")
+    return _pairs(body)
+
+
 def _pairs(text: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(
-            text.decode("ascii"),
+            text.decode("utf-8"),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=MAX_FIELDS,
@@ -98,9 +120,9 @@ def _pairs(text: bytes) -> list[tuple[str, str]]:
         raise Invalid("The form is not valid, or has too many fields.") from None
 
 
-def _multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
+def _multipart(head: Message, body: bytes) -> list[tuple[str, str]]:
     """RFC 7578 §4; split at once, so that a million empty parts cost nothing."""
-    boundary = _headers({"Content-Type": content_type}).get_boundary()
+    boundary = head.get_boundary()
     if not boundary:
         raise Invalid("The multipart form is not valid.")
     delimiter = b"\r\n--" + boundary.encode("utf-8", "replace")

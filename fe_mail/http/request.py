@@ -10,6 +10,7 @@ RFC 9110 §10.1.1 (Expect), §15.5.14 (413).
 
 # Twisted's own methods carry no types.
 # mypy: disable-error-code="no-untyped-call"
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -27,6 +28,9 @@ __all__ = ["MAX_SHOWN_SEGMENT", "Request", "Segment", "header"]
 MAX_SMALL_PIECES = 1000
 SMALL_PIECE_OCTETS = 16
 MAX_SHOWN_SEGMENT = 64  # in logs; the tokens of mailed links are twice as long
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+;=%-]*)(?::[0-9]{0,5})?\Z")
+_ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
 class Segment(UnicodeConverter):
@@ -62,14 +66,32 @@ class Request(server.Request):
             self.body = Body(self.channel.site.room, length, self.channel)
 
     def begin(self, method: bytes, uri: bytes, version: bytes) -> None:
-        """Ask the resource, unless this is no URI (RFC 3986 §2) and would break the routing."""
-        if not uri.isascii():
+        """Ask the resource, unless nobody can tell for sure what is asked of whom."""
+        # What is no URI (RFC 3986 §2) would break the routing.
+        if not uri.isascii() or not self._has_host(version):
             self.channel.refuse()
             return
+        uri = self._without_authority(uri)
         self.method, self.uri, self.clientproto = method, uri, version
         self.path = uri.partition(b"?")[0]
         self.args: dict[bytes, list[bytes]] = {}
         self.process()
+
+    def _has_host(self, version: bytes) -> bool:
+        """One Host that is one; before HTTP/1.1 it may be absent (RFC 9112 §3.2)."""
+        hosts = self.requestHeaders.getRawHeaders(b"Host") or ()
+        if not hosts:
+            return version != b"HTTP/1.1"
+        return len(hosts) == 1 and _HOST.match(hosts[0].strip()) is not None
+
+    def _without_authority(self, uri: bytes) -> bytes:
+        """What stands in the target counts more than Host (RFC 9112 §3.2.2)."""
+        match = _ABSOLUTE.match(uri)
+        if match is None or _HOST.match(match[1]) is None:
+            return uri
+        self.requestHeaders.setRawHeaders(b"Host", [match[1]])
+        rest = match[2]
+        return rest if rest.startswith(b"/") else b"/" + rest
 
     def handleContentChunk(self, data: bytes) -> None:
         """Some octets of the body."""
@@ -102,12 +124,19 @@ class Request(server.Request):
         self.setHeader(b"Server", b"fe-mail")
         super().render(resrc)
 
+    def ignore_last_slash(self) -> None:
+        """A slash behind a path makes it no other path."""
+        if self.postpath[-1:] == [b""] and len(self.postpath) > 1:
+            self.postpath.pop()
+
     async def fields(self, max_octets: int) -> Fields:
         """The fields of the body, which is received now. ``Invalid``, ``TooBig``."""
         if self.body is None:
             return {}
-        kind = header(self, b"Content-Type")
-        return await self.body.receive(max_octets, lambda octets: parse_body(kind, octets))
+        kind, encoding = header(self, b"Content-Type"), header(self, b"Content-Encoding")
+        return await self.body.receive(
+            max_octets, lambda octets: parse_body(kind, octets, encoding)
+        )
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -136,8 +165,13 @@ class Request(server.Request):
         value = self.getCookie(name.encode("ascii"))
         return value.decode("ascii", "replace") if value else ""
 
-    def keep(self, name: str, value: str, max_age_seconds: int, is_secure: bool) -> None:
-        """A cookie that scripts cannot read and other sites cannot make the browser post."""
+    def keep(
+        self, name: str, value: str, max_age_seconds: int, *, is_secure: bool, is_strict: bool
+    ) -> None:
+        """
+        A cookie that scripts cannot read and other sites cannot make the browser post; with
+        ``is_strict`` it is not sent with what other sites begin at all, not even with a link.
+        """
         self.addCookie(
             name,
             value,
@@ -145,7 +179,7 @@ class Request(server.Request):
             max_age=str(max_age_seconds),
             secure=is_secure,
             httpOnly=True,
-            sameSite="lax",
+            sameSite="strict" if is_strict else "lax",
         )
 
     def write(self, data: bytes) -> None:

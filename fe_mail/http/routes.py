@@ -32,7 +32,8 @@ class Route(Generic[A]):
     A method at a path.
 
     ``parameters`` are the fields of query or body that the handler knows, ``answers`` the
-    statuses that it gives besides those that stop a request before any handler.
+    statuses that it gives besides those that stop a request before any handler. One that is not
+    built yet answers 501 to whom it would admit, and has no handler.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Route(Generic[A]):
     max_octets: int = SMALL_OCTETS
     parameters: Sequence[str] = ()
     answers: Sequence[int] = (200,)
+    is_built: bool = True
 
     def known(self, fields: Mapping[str, object]) -> dict[str, object]:
         """Those of the fields that the handler knows; others are ignored."""

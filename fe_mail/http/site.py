@@ -110,5 +110,5 @@ class Switch(Resource):
         """Hand over."""
         host = header(request, b"Host").lower().rpartition(":")
         name = host[0] if host[2].isdecimal() and host[0] else header(request, b"Host").lower()
-        is_api = (request.postpath or [])[:1] == [b"v1"] or name in self._api_hosts
+        is_api = (request.postpath or [])[:1] == [b"v1"] or name.rstrip(".") in self._api_hosts
         return (self._api if is_api else self._web).render(request)

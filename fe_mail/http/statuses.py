@@ -40,8 +40,14 @@ _STATUSES: tuple[tuple[type[MailError], int], ...] = (
     (Invalid, 400),
 )
 
-# Messages of the reference that have a status of their own.
-_CODES = {"WRONG_PASSWORD": 403, "ALIAS_RATE_LIMITED": 403, "DNS_TIMEOUT": 408}
+# Messages that have a status of their own; the first three are the reference's.
+_CODES = {
+    "WRONG_PASSWORD": 403,
+    "ALIAS_RATE_LIMITED": 403,
+    "DNS_TIMEOUT": 408,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "NOT_BUILT": 501,
+}
 
 
 def status_of(error: MailError) -> int:

@@ -12,7 +12,7 @@ from fe_mail.accounts.sasl import converse
 from fe_mail.imap.command import Authenticate, Login, StartTLS
 from fe_mail.imap.reply import Reply, bad, no, ok
 from fe_mail.imap.session import Bye, Session
-from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
+from fe_mail.model.errors import AuthenticationFailed, Corrupt, Invalid, MailError
 from fe_mail.model.identity import Identity
 
 __all__ = ["COMMANDS"]
@@ -69,7 +69,10 @@ async def authenticate(session: Session, command: Authenticate) -> Reply:
 
 
 async def _logged_in(session: Session, identity: Identity) -> Reply:
-    await session.log_in(identity)
+    try:
+        await session.log_in(identity)
+    except Corrupt as error:  # nothing that the client could do, nor another password
+        return no(error.message, b"CONTACTADMIN")
     return ok("Logged in.", b"CAPABILITY " + session.capabilities())
 
 

@@ -179,7 +179,9 @@ class Session:
     async def log_in(self, identity: Identity) -> None:
         """Open the mailbox of who has proved to be its owner."""
         alias_id = identity.alias.id
-        self._mailbox = await self.services.mailboxes.unlock(alias_id, identity.mailbox_key)
+        self._mailbox = await self.services.mailboxes.unlock(
+            alias_id, identity.mailbox_key, identity.alias.sealing_key
+        )
         self.identity = identity
         self.state = State.AUTHENTICATED
         subscribe = self.services.bus.subscribe

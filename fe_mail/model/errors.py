@@ -18,6 +18,8 @@ __all__ = [
     "Locked",
     "MailError",
     "Malformed",
+    "Missing",
+    "NoSpace",
     "NotFound",
     "OverQuota",
     "PermissionDenied",
@@ -128,10 +130,22 @@ class Unavailable(MailError):
     default = "Temporarily unavailable. Try again later."
 
 
+class NoSpace(Unavailable):
+    """Nothing can be written: the disk is full, or read-only."""
+
+    default = "The server cannot store anything now. Try again later."
+
+
 class Corrupt(MailError):
     """Stored data breaks an invariant. Never raised for what a peer sent."""
 
     default = "Stored data is damaged."
+
+
+class Missing(Corrupt):
+    """A file that must be there is not, or nothing is in it."""
+
+    default = "Stored data is missing."
 
 
 class SchemaTooNew(MailError):

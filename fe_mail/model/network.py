@@ -10,7 +10,7 @@ service (RFC 6890, RFC 6598).
 
 import ipaddress
 
-__all__ = ["IPAddress", "is_public", "network_of", "parse_ip", "plain_address"]
+__all__ = ["IPAddress", "is_public", "network_of", "parse_ip", "plain_address", "reached_ip"]
 
 IPV6_CUSTOMER_BITS = 64  # what one subscriber has (RFC 6177 §2)
 
@@ -21,6 +21,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 _SPECIAL = (
     ipaddress.IPv4Network("192.0.0.0/24"),  # RFC 6890
     ipaddress.IPv4Network("192.88.99.0/24"),  # RFC 7526
+    ipaddress.IPv4Network("168.63.129.16"),  # metadata of a cloud, on an address of the Internet
     ipaddress.IPv4Network("240.0.0.0/4"),  # RFC 1112 §4
     ipaddress.IPv6Network("2001::/23"),  # RFC 2928, Teredo among them
     ipaddress.IPv6Network("3fff::/20"),  # RFC 9637
@@ -68,6 +69,14 @@ def is_public(ip: str) -> bool:
             return False
     is_special = any(address in network for network in _SPECIAL)
     return address.is_global and not address.is_multicast and not is_special
+
+
+def reached_ip(host: str) -> IPAddress | None:
+    """Where a connection to this address ends: IPv4 also behind NAT64 and 6to4."""
+    ip = parse_ip(host)
+    if isinstance(ip, ipaddress.IPv6Address):
+        return ip.sixtofour or _nat64(ip) or ip
+    return ip
 
 
 def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -17,6 +17,7 @@ from fe_mail.model.errors import (
     Invalid,
     MailError,
     Malformed,
+    NoSpace,
     OverQuota,
     PermissionDenied,
     RateLimited,
@@ -57,6 +58,7 @@ _TABLE: dict[type[MailError], tuple[int, str]] = {
     AuthenticationFailed: (535, "5.7.8"),
     Invalid: (553, "5.1.3"),
     Malformed: (550, "5.6.0"),
+    NoSpace: (452, "4.3.1"),  # RFC 3463 §3.4: mail system full
     OverQuota: (452, "4.2.2"),
     PermissionDenied: (550, "5.7.1"),
     RateLimited: (450, "4.7.1"),

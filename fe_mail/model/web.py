@@ -1,14 +1,19 @@
 """
-A web request of ours, and what came back. RFC 9110.
+A web request of ours, where it may go, and what came back. RFC 9110.
 
 The body is a sequence of pieces, because it can be big: no call ever has to copy all of it.
 """
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
-__all__ = ["Posting", "WebAnswer"]
+from fe_mail.model.network import is_public, parse_ip, reached_ip
+
+__all__ = ["Posting", "Reach", "WebAnswer"]
+
+WEB_PORTS = (80, 443, 8080, 8443)
 
 
 @attrs.frozen(kw_only=True)
@@ -32,3 +37,30 @@ class WebAnswer:
     status: int
     body: bytes = attrs.field(default=b"", repr=False)
     ip: str = ""  # who said so
+
+
+@attrs.frozen(kw_only=True)
+class Reach:
+    """
+    Where URLs that users choose may lead: to public addresses that are not this server's, on
+    ``ports``; and to ``networks`` whatever they are, on any port. ``own_hosts`` are names that lead
+    to this server.
+    """
+
+    ports: Collection[int] = WEB_PORTS
+    own_addresses: Collection[str] = ()
+    own_hosts: Collection[str] = ()
+    networks: Collection[str] = ()
+
+    def is_excepted(self, ip: str) -> bool:
+        """Nothing else is asked about this address."""
+        address = parse_ip(ip)
+        return any(address in network for network in map(ipaddress.ip_network, self.networks))
+
+    def is_own(self, ip: str, *more: str) -> bool:
+        """Is this one of ``own_addresses``, or of ``more``?"""
+        return reached_ip(ip) in {reached_ip(own) for own in (*self.own_addresses, *more)}
+
+    def allows(self, ip: str) -> bool:
+        """As far as can be told without asking the DNS for ``own_hosts``."""
+        return self.is_excepted(ip) or (is_public(ip) and not self.is_own(ip))

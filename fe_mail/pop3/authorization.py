@@ -128,7 +128,9 @@ async def _enter(talk: POP3Conversation, identity: Identity) -> None:
     """Open the mailbox; from here on the session is in the TRANSACTION state."""
     alias_id = identity.alias.id
     try:
-        mailbox = await talk.services.mailboxes.unlock(alias_id, identity.mailbox_key)
+        mailbox = await talk.services.mailboxes.unlock(
+            alias_id, identity.mailbox_key, identity.alias.sealing_key
+        )
     except NotFound:
         talk.write(fail(b"[SYS/PERM] This address has no mailbox."))
         return

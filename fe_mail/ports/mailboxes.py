@@ -153,8 +153,15 @@ class MailboxStore(Protocol):
         ``Conflict`` when the alias has, or had, one of this epoch or a later one.
         """
 
-    async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> OpenMailbox:
-        """Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``."""
+    async def unlock(
+        self, alias_id: AliasId, mailbox_key: bytes, sealing_key: bytes = b""
+    ) -> OpenMailbox:
+        """
+        Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``.
+
+        With the sealing key of the same alias, whose mailbox does not open: ``Corrupt``, because
+        the key is right. ``Missing``: its file is gone.
+        """
 
     async def deliver(self, alias_id: AliasId, sealing_key: bytes, delivery: Delivery) -> None:
         """

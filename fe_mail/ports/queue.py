@@ -115,6 +115,14 @@ class Queue(Protocol):
     async def rest(self, lane: str, until: float) -> None:
         """Nothing that waits in the lane is due before ``until``: it does not answer."""
 
+    async def set_back(self, now: float, longest_seconds: float, rest_seconds: float) -> int:
+        """
+        The date is earlier than it was; how many deliveries waited for what was planned under it.
+
+        Each waits for its own pause from now, at most ``longest_seconds``; a lane rests for
+        ``rest_seconds`` at most; a message of the future came now. What is planned right stays.
+        """
+
     async def end_leases(self) -> int:
         """
         End every lease, of whomever; how many deliveries they held.

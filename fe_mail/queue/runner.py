@@ -17,6 +17,7 @@ The bus only says that something may be due; without it the timers find it.
 RFC 5321 §4.5.4.1 (retries), §6.1 (responsibility).
 """
 
+import math
 import random as random_module
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
@@ -41,6 +42,7 @@ from fe_mail.ports import Bus, Queue
 from fe_mail.queue.conclusions import Conclusions, Reports
 from fe_mail.queue.intake import LEASE_SECONDS
 from fe_mail.queue.lanes import Lane, Lanes, Work
+from fe_mail.queue.schedule import DEAD_SECONDS, MAX_PAUSE_SECONDS
 from fe_mail.queue.settling import Settling
 
 __all__ = ["CONCURRENCY", "QueueRunner"]
@@ -51,6 +53,7 @@ CONCURRENCY = 64  # transactions with other hosts at once
 LOCAL_PLACES = 128  # deliveries into mailboxes at once
 WEB_PLACES = 16  # requests to web services, which a user may make as slow as he likes
 POLL_SECONDS = 30.0  # when no hint and no due time says anything
+SET_BACK_SECONDS = 1.0  # by which the date must go back to be said to
 STOP_GRACE_SECONDS = 30.0
 
 _UNREACHABLE = frozenset({"4.4.1", "4.4.2", "4.4.3"})
@@ -86,11 +89,13 @@ class QueueRunner:
         self._tasks: set[Deferred[None]] = set()
         self._calls: dict[str, IDelayedCall] = {}
         self._wakes_at = 0.0
+        self._last_date = math.inf  # nobody knows what it was before the start
         self._running = False
         self._is_filling = False
         self._fill_again = False
         self._is_starting = False
         self._may_be_more = False
+        self._is_unreadable = False  # and we said so
         self._unsubscribe: Callable[[], None] = lambda: None
 
     # -- life -----------------------------------------------------------------------------------
@@ -181,11 +186,15 @@ class QueueRunner:
         try:
             while self._fill_again and self._running:
                 self._fill_again = False
+                await self._look_at_the_date()
                 await self._claim_due()
             if self._running:
                 self._wake_when_due(await self._queue.next_due(self._clock.seconds()))
+            self._is_unreadable = False
         except MailError as error:
-            log.warn("the queue cannot be read: {reason}", reason=error.message)
+            if not self._is_unreadable:  # it is tried again and again
+                log.warn("the queue cannot be read: {reason}", reason=error.message)
+            self._is_unreadable = True
             self._wake_in(POLL_SECONDS)
         except Exception:  # a defect: mail that is due must not wait for the next hint
             log.failure("claiming what is due failed")
@@ -194,6 +203,15 @@ class QueueRunner:
             self._is_filling = False
         if self._fill_again and self._running:
             self._fill_soon()
+
+    async def _look_at_the_date(self) -> None:
+        """When it went back, nothing may wait for the future that it came from."""
+        now = self._clock.seconds()
+        if now < self._last_date - SET_BACK_SECONDS:
+            moved = await self._queue.set_back(now, MAX_PAUSE_SECONDS, DEAD_SECONDS)
+            if moved:
+                log.warn("The date was ahead: {count} deliveries wait from now on.", count=moved)
+        self._last_date = now
 
     async def _claim_due(self) -> None:
         rooms = self._lanes.rooms()

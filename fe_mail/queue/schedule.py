@@ -20,6 +20,7 @@ __all__ = [
     "FIRST_CONCURRENCY",
     "LIFETIME_SECONDS",
     "LOCAL_CONCURRENCY",
+    "MAX_PAUSE_SECONDS",
     "MAX_RETRY_SECONDS",
     "MIN_RETRY_SECONDS",
     "REMOTE_CONCURRENCY",
@@ -35,6 +36,7 @@ MIN_RETRY_SECONDS = 300.0
 MAX_RETRY_SECONDS = 4 * 3600.0
 RETRY_GROWTH = 0.5  # the next interval is this part of the age
 JITTER = 0.2  # plus or minus, so that a burst does not come back as a burst
+MAX_PAUSE_SECONDS = MAX_RETRY_SECONDS * (1.0 + JITTER)  # nothing waits for longer
 
 FIRST_CONCURRENCY = 2
 REMOTE_CONCURRENCY = 10  # connections to one remote domain at most
@@ -77,8 +79,11 @@ class Destination:
     is_proven: bool = False  # the last attempt got an answer
 
     def is_dead(self, now: float) -> bool:
-        """True while it rests."""
-        return now < self.dead_until
+        """
+        True while it rests. A rest that would last for longer than one is from before the date
+        was set back.
+        """
+        return 0.0 < self.dead_until - now <= DEAD_SECONDS
 
     def answered(self) -> "Destination":
         """It spoke to us: one more at once, failures forgotten."""

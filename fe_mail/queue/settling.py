@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fe_mail.model.errors import Unavailable
+from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.queue import Claim
 from fe_mail.ports import Queue, Settlement
 
@@ -52,6 +52,7 @@ class Settling:
         self._postponed: list[_Entry] = []
         self._is_writing = False
         self._is_patient = True
+        self._is_hindered = False  # and said so
 
     def add(self, settlement: Settlement, current: Callable[[], Claim]) -> "Deferred[bool]":
         """Fires when it is durable: False if the lease was lost, or if we had to give up."""
@@ -83,13 +84,19 @@ class Settling:
         try:
             answer = await self._queue.finish(settlements, self._clock.seconds())
         except Unavailable as error:
-            log.warn("outcomes could not be recorded: {reason}", reason=error.message)
+            if not self._is_hindered:  # it goes on every two seconds
+                log.warn("outcomes could not be recorded: {reason}", reason=error.message)
+            self._is_hindered = True
             self._later(batch)
+            return
+        except Corrupt:  # the store has told it, once
+            self._one_by_one(batch)
             return
         except Exception:
             log.failure("outcomes could not be recorded")
             self._one_by_one(batch)
             return
+        self._is_hindered = False
         lost = {id(claim) for claim in answer}
         for entry, settlement in zip(batch, settlements, strict=True):
             if id(settlement.claim) not in lost:

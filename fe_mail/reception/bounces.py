@@ -8,9 +8,9 @@ alias is not told: the text shows the address that the sender wrote.
 
 The reverse-path of mail from outside may be forged, and a report to it would be mail that a
 stranger makes us send to a third person (backscatter). So nobody outside is told of such mail
-unless its sender is proven, and then with the header only; senders hosted here are told. Who
-runs the domain reads in its log that nobody was told. Notices of delay go only to those who
-signed in to send.
+unless its sender is proven, and then with the header only; senders hosted here are told, and whom
+a genuine SRS address of ours stands for: it proves that we forwarded for him. Who runs the domain
+reads in its log that nobody was told. Notices of delay go only to those who signed in to send.
 
 RFC 3464 (format); RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §6.2; RFC 5321 §4.5.5 and §6.1.
 """
@@ -90,7 +90,7 @@ class Bounces:
         except Invalid:
             log.info("{message_id} has no sender to report to", message_id=claim.message.id)
             return None
-        route = await self._router.route(sender)
+        route = await self._router.route(sender, is_report=True)
         if _may_be_forged(claim, route):
             log.info(
                 "{message_id}: no report to <{sender}>, which may be forged",

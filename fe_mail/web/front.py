@@ -13,6 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from fe_mail.http.gate import CLOSED, Gatekeeper
+from fe_mail.http.origins import origin_of
 from fe_mail.http.request import Request, header
 from fe_mail.http.routes import Route
 from fe_mail.model.errors import AuthenticationFailed, MailError, PermissionDenied
@@ -20,7 +21,7 @@ from fe_mail.model.network import network_of
 from fe_mail.web.access import Access
 from fe_mail.web.app import Web
 from fe_mail.web.i18n import DEFAULT_LANGUAGE, KNOWN_LANGUAGES, LANGUAGES, N_, negotiate
-from fe_mail.web.origin import SAFE_METHODS, is_own
+from fe_mail.web.origin import SAFE_METHODS, Source, source_of
 from fe_mail.web.serving import page_router
 from fe_mail.web.visit import LANGUAGE_COOKIE
 from fe_mail.web.writing import refuse
@@ -86,6 +87,7 @@ class WebResource(Resource):
             request.setHeader(b"Location", redirect)
             return b""
         self._refuse_foreign(request)
+        request.ignore_last_slash()
         return self._routes.render(request)
 
     def _harden(self, request: Request) -> None:
@@ -97,7 +99,7 @@ class WebResource(Resource):
         headers.setRawHeaders("Referrer-Policy", ["same-origin"])
         headers.setRawHeaders("Cross-Origin-Opener-Policy", ["same-origin"])
         headers.setRawHeaders("Vary", ["Accept, Accept-Language, Cookie"])
-        if self._web.proxies.is_secure(request) and not _is_local(request):
+        if self._web.is_secure(request) and not _is_local(request):
             headers.setRawHeaders("Strict-Transport-Security", [f"max-age={HSTS_SECONDS}"])
         if request.postpath[:1] and request.postpath[0] not in _UNPREFIXED:
             headers.setRawHeaders("Cache-Control", ["no-store"])
@@ -134,15 +136,32 @@ class WebResource(Resource):
     def _refuse_foreign(self, request: Request) -> None:
         if request.method in SAFE_METHODS:
             return
-        own = is_own(
+        source = source_of(
             site=header(request, b"Sec-Fetch-Site"),
             origin=header(request, b"Origin"),
             referer=header(request, b"Referer"),
-            host=header(request, b"Host"),
-            is_secure=self._web.proxies.is_secure(request),
+            own=(self._web.origin, self._reached_at(request)),
         )
-        if not own:
+        if source is Source.UNSAID:
+            raise PermissionDenied(
+                N_(
+                    "The request does not say which page it comes from, so it was refused. "
+                    "Let your browser send Origin or Referer."
+                )
+            )
+        if source is Source.FOREIGN:
+            self._web.log.info(
+                "A form was refused: it came from {origin} ({site}), and ours come from {own}.",
+                origin=header(request, b"Origin") or origin_of(header(request, b"Referer")),
+                site=header(request, b"Sec-Fetch-Site"),
+                own=self._web.origin,
+            )
             raise PermissionDenied(N_("This form was sent from another site, so it was refused."))
+
+    def _reached_at(self, request: Request) -> str | None:
+        """The origin under which this request found us."""
+        scheme = "https" if self._web.is_secure(request) else "http"
+        return origin_of(f"{scheme}://{header(request, b'Host')}")
 
 
 def _is_local(request: Request) -> bool:

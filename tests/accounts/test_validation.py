@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.accounts import validation
 from fe_mail.model.errors import Invalid
+from fe_mail.model.web import Reach
 from tests.growth import assert_linear
 
 
@@ -88,6 +89,30 @@ class ValidationTests(SynchronousTestCase):
         self.assertEqual(caught.exception.code, "EXCEEDED_UNIQUE_COUNT")
         self.assertRaises(Invalid, validation.recipients, "https://x.test/", 3, emails_only=True)
 
+    def test_webhooks_within_reach(self) -> None:
+        """A URL that mail could never be posted to is refused at once; names are seen later."""
+        reach = Reach(own_addresses=("198.41.0.4",))
+        for url in (
+            "http://127.0.0.1/x",
+            "http://[::1]/",
+            "http://10.0.0.7:8080/",
+            "http://169.254.169.254/latest",
+            "http://[::ffff:10.0.0.1]/",
+            "https://198.41.0.4/",
+            "http://[64:ff9b::c629:4]/",
+            "https://hook.example:25/",
+            "http://hook.example:6379/",
+        ):
+            with self.subTest(url=url), self.assertRaises(Invalid) as caught:
+                validation.recipients([url], 3, webhooks=reach)
+            self.assertEqual(caught.exception.field, "recipients")
+        for url in ("https://hook.example/", "http://hook.example:8080/", "https://198.41.0.5/x"):
+            self.assertEqual((url,), validation.recipients([url], 3, webhooks=reach))
+        mine = Reach(networks=("10.0.0.0/8",))
+        for url in ("http://10.0.0.7:5678/", "http://n8n.lan.example:5678/"):
+            self.assertEqual((url,), validation.recipients([url], 3, webhooks=mine))
+        self.assertRaises(Invalid, validation.recipients, ["http://127.0.0.1/"], 3, webhooks=mine)
+
     def test_catchall(self) -> None:
         """What is no address is left out, but one must be there."""
         found = validation.catchall_recipients("nonsense A@x.test,b@x.test")
@@ -130,7 +155,7 @@ class ValidationTests(SynchronousTestCase):
         self.check(
             lambda value: validation.date(value, "f"),
             {"2026-12-24": "2026-12-24", "": "", None: ""},
-            ["tomorrow", "2026-13-01"],
+            ["tomorrow", "2026-13-01", 5, False, {}, []],
         )
         self.check(
             lambda value: validation.entry_list(value, "allowlist"),
@@ -141,10 +166,17 @@ class ValidationTests(SynchronousTestCase):
             },
             ["nonsense", "*.*", 7],
         )  # fmt: skip
-        for value in (True, "true", "on", "1", 1, "Yes"):
-            self.assertTrue(validation.boolean(value))
-        for value in (False, "false", "0", 0, None, "", [], 2):
-            self.assertFalse(validation.boolean(value))
+
+    def test_booleans(self) -> None:
+        """What people and their programs mean by yes and by no; the rest means neither."""
+        for value in (True, "true", "TRUE", "on", "1", 1, "Yes", " t ", "y"):
+            self.assertIs(True, validation.boolean(value, "f"), value)
+        for value in (False, "false", "False", "off", "0", 0, "No", "f", "n"):
+            self.assertIs(False, validation.boolean(value, "f"), value)
+        for value in (None, "", "null", "maybe", "2", 2, -1, 1.0, [], [True], {}, "tru", "\ud800"):
+            with self.assertRaises(Invalid) as caught:
+                validation.boolean(value, "f")
+            self.assertEqual(caught.exception.field, "f")
 
     @settings(max_examples=100, deadline=None)
     @given(st.text(st.characters(), max_size=60))
@@ -152,7 +184,8 @@ class ValidationTests(SynchronousTestCase):
         """No text makes a rule raise anything but Invalid."""
         for rule in (
             validation.domain_name, validation.user_email, validation.description,
-            validation.error_code, validation.plan, validation.boolean,
+            validation.error_code, validation.plan,
+            lambda value: validation.boolean(value, "f"),
             lambda value: validation.alias_name(value, "example.org"),
             lambda value: validation.recipients(value, 10),
             lambda value: validation.octets(value, "f", 1 << 40),

@@ -1,13 +1,14 @@
 """Tests of fe_mail.adapters.http_client: real sockets on loopback, and a clock for time-outs."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, PrivateCertificate
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -17,7 +18,7 @@ from fe_mail.adapters.memory.http import MemoryHTTP
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.app.tls import make_self_signed
 from fe_mail.model.errors import Invalid, NotFound, PermissionDenied, Unavailable
-from fe_mail.model.web import Posting, WebAnswer
+from fe_mail.model.web import Posting, Reach, WebAnswer
 from fe_mail.ports import HTTPPost
 from tests.contracts.http import LONG, HTTPPostContract
 
@@ -141,7 +142,7 @@ class LoopbackTestCase(TestCase):
         self.page = Page()
         self.port = self.listen(Site(self.page))
         self.table = {("web.test", "A"): ("127.0.0.1",)}
-        self.more: dict[str, Any] = {"allow_private": True}
+        self.more: dict[str, Any] = {"reach": Reach(networks=("127.0.0.0/8",))}
 
     def listen(self, factory: Any) -> int:
         """Serve until the end of the test; the port."""
@@ -218,7 +219,7 @@ class LoopbackTests(LoopbackTestCase):
 
     def test_not_our_network(self) -> "Deferred[None]":
         """Whatever leads into it is refused: by name, by number, in disguise; nobody is asked."""
-        self.more = {}
+        self.more = {"reach": Reach(ports=(self.port,))}
         self.table["mapped.test", "AAAA"] = ("::ffff:127.0.0.1", "64:ff9b::7f00:1", "fec0::1")
         self.table["meta.test", "A"] = ("169.254.169.254", "10.0.0.1", "100.64.0.1", "224.0.0.1")
         hosts = ("web.test", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "mapped.test", "meta.test")
@@ -317,6 +318,13 @@ class TLSTests(LoopbackTestCase):
         return ensureDeferred(scenario())
 
 
+class Wire(StringTransport):
+    """TCP, as the client's TLS expects it."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """As it likes."""
+
+
 class ResolvingTests(SynchronousTestCase):
     """One question, and the connection goes where its answer says."""
 
@@ -331,6 +339,86 @@ class ResolvingTests(SynchronousTestCase):
         self.assertEqual(resolver.asked, [("web.test", "AAAA"), ("web.test", "A")])
         clock.advance(5.0)
         self.failureResultOf(waiting, Unavailable)
+
+    def post(self, url: str, **reach: Any) -> "Deferred[WebAnswer]":
+        """Post with a reach, on a network where nothing answers by itself."""
+        self.reactor = MemoryReactorClock()
+        client = HTTPClient(self.reactor, TableResolver(self.TABLE), reach=Reach(**reach))
+        return Deferred.fromCoroutine(client.post(Posting(url=url), 5.0))
+
+    TABLE: ClassVar = {
+        ("web.test", "A"): ("198.41.0.4",),
+        ("mx.test", "A"): ("198.41.0.4",),
+        ("other.test", "A"): ("198.41.0.5",),
+        ("inside.test", "A"): ("10.0.0.7",),
+    }
+
+    def test_own_address(self) -> None:
+        """This server's addresses are refused, as configured or as its own name says."""
+        for url in (
+            "http://web.test/",
+            "http://198.41.0.4/",
+            "http://[::ffff:198.41.0.4]/",
+            "http://[64:ff9b::c629:4]/",
+        ):
+            for own in ({"own_addresses": ("198.41.0.4",)}, {"own_hosts": ("mx.test",)}):
+                with self.subTest(url=url, own=own):
+                    error = self.failureResultOf(self.post(url, **own), PermissionDenied)
+                    self.assertIn("this server", error.value.message)
+                    self.assertEqual(self.reactor.tcpClients, [])
+        self.assertNoResult(self.post("http://other.test/", own_hosts=("mx.test",)))
+        self.assertEqual(self.reactor.tcpClients[0][:2], ("198.41.0.5", 80))
+
+    def test_late_answers(self) -> None:
+        """The DNS takes its time about the host and about ours; nobody is connected to before."""
+        clock, resolver = MemoryReactorClock(), TableResolver(self.TABLE)
+        resolver.is_late = True
+        for host, is_own in (("web.test", True), ("other.test", False)):
+            client = HTTPClient(clock, resolver, reach=Reach(own_hosts=("mx.test",)))
+            url = f"http://{host}/"
+            waiting = Deferred.fromCoroutine(client.post(Posting(url=url), 5.0))
+            resolver.answer_next()
+            self.assertEqual((clock.tcpClients, len(resolver.waiting)), ([], 1))
+            resolver.answer_next()
+            if is_own:
+                self.failureResultOf(waiting, PermissionDenied)
+        self.assertEqual(clock.tcpClients[0][:2], ("198.41.0.5", 80))
+
+    def test_own_host_unknown(self) -> None:
+        """Who we are cannot be told now: temporary, and nothing is sent."""
+        clock, resolver = MemoryReactorClock(), TableResolver(self.TABLE, failing=["mx.test"])
+        client = HTTPClient(clock, resolver, reach=Reach(own_hosts=("mx.test",)))
+        post = client.post(Posting(url="http://other.test/"), 5.0)
+        self.failureResultOf(Deferred.fromCoroutine(post), Unavailable)
+        self.assertEqual(clock.tcpClients, [])
+
+    def test_own_end(self) -> None:
+        """Nobody listed this address, but both ends of the connection have it: nothing is sent."""
+        for url in ("http://web.test/", "https://web.test/"):
+            waiting = self.post(url)
+            protocol = self.reactor.tcpClients[0][2].buildProtocol(None)
+            here = IPv4Address("TCP", "198.41.0.4", 80)
+            transport = Wire(hostAddress=here, peerAddress=here)
+            protocol.makeConnection(transport)
+            self.failureResultOf(waiting, PermissionDenied)
+            self.assertNotIn(b"POST", transport.value())
+            self.assertTrue(transport.disconnecting or transport.aborting)
+
+    def test_ports(self) -> None:
+        """Those of the web, unless others are allowed."""
+        for port in (22, 25, 465, 587, 6379, 9187, 8081):
+            error = self.failureResultOf(self.post(f"http://web.test:{port}/"), PermissionDenied)
+            self.assertIn("port", error.value.message)
+        self.assertNoResult(self.post("https://web.test/"))
+        self.assertNoResult(self.post("http://web.test:8081/", ports=(8081,)))
+
+    def test_excepted(self) -> None:
+        """What the operator allows is reached on any port, and nothing beside it."""
+        networks = {"networks": ("10.0.0.0/29",), "own_addresses": ("10.0.0.7",)}
+        self.assertNoResult(self.post("http://inside.test:5678/", **networks))
+        self.assertEqual(self.reactor.tcpClients[0][:2], ("10.0.0.7", 5678))
+        self.failureResultOf(self.post("http://10.0.0.8/", **networks), PermissionDenied)
+        self.failureResultOf(self.post("http://web.test:5678/", **networks), PermissionDenied)
 
     def test_resolver_fails(self) -> None:
         """SERVFAIL is temporary."""

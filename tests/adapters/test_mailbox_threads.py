@@ -1,17 +1,22 @@
 """The encrypted store with real threads: groups of writers, readers beside them, many sessions."""
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from fe_mail.adapters.memory.bus import MemoryBus
 from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
-from fe_mail.adapters.threads import ReactorThreads
+from fe_mail.adapters.sqlite.mailbox.file import SLEEP_SECONDS, MailboxFile
+from fe_mail.adapters.sqlite.mailbox.spool import Spool
+from fe_mail.adapters.threads import InlineThreads, ReactorThreads
 from fe_mail.model import search
-from fe_mail.model.errors import OverQuota
+from fe_mail.model.errors import OverQuota, Unavailable
 from fe_mail.model.mailbox import FlagAction
+from tests.adapters.later import LaterThreads
 from tests.contracts.mailbox_case import ALICE, KEY, delivery, letter, new
 
 SEEN = frozenset({"\\Seen"})
@@ -106,3 +111,43 @@ class ThreadsTests(TestCase):
             )
             self.assertEqual(results.count(OverQuota), 15)
             self.assertEqual((yield Deferred.fromCoroutine(self.store.used_octets(ALICE))), limit)
+
+
+class ClosingTests(SynchronousTestCase):
+    """A file that somebody wakes while it is closed."""
+
+    def setUp(self) -> None:
+        """Alice's mailbox, and threads that work when the test says so."""
+        self.directory = Path(self.mktemp())
+        self.clock = Clock()
+        self.bus = MemoryBus(self.clock)
+        store = SQLiteMailboxStore(self.directory, self.bus, InlineThreads(), self.clock, key=KEY)
+        for work in (store.start(), store.create(ALICE, KEY), store.stop()):
+            self.successResultOf(Deferred.fromCoroutine(work))
+        self.threads = LaterThreads()
+        spool = Spool(self.directory, InlineThreads(), self.clock, KEY)
+        self.successResultOf(Deferred.fromCoroutine(spool.open()))
+        self.addCleanup(lambda: self.successResultOf(Deferred.fromCoroutine(spool.close())))
+        path = self.directory / f"{ALICE}.sqlite"
+        self.file = MailboxFile(ALICE, path, KEY, spool, self.bus, self.threads, self.clock)
+
+    def work_all(self) -> None:
+        """Let the threads do all that waits for them."""
+        while self.threads.calls:
+            self.threads.next()
+
+    def test_woken_while_it_closes(self) -> None:
+        """Nothing of it stays open, and no timer is left."""
+        opening = Deferred.fromCoroutine(self.file.open())
+        self.work_all()
+        self.successResultOf(opening)
+        for _ in range(2):  # upkeep is done with, then it sleeps
+            self.clock.advance(SLEEP_SECONDS)
+            self.work_all()
+        reading = Deferred.fromCoroutine(self.file.read(lambda tx: tx.modseq))
+        closing = Deferred.fromCoroutine(self.file.close())
+        self.work_all()
+        self.successResultOf(closing)
+        self.failureResultOf(reading, Unavailable)
+        self.assertFalse((self.directory / f"{ALICE}.sqlite-wal").exists(), "it is open")
+        self.assertEqual([x for x in self.clock.getDelayedCalls() if x.active()], [])

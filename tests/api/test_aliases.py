@@ -89,11 +89,17 @@ class AliasTests(AliasTestCase):
                 self.assertEqual(["a@b.example", "c@d.example"], answer.json["recipients"])
 
     def test_change(self) -> None:
-        """Absent description and labels are cleared, recipients stay."""
+        """What is absent or null stays, what is empty is cleared."""
         self.add(name="kim", description="x", labels=["a"], recipients=["a@b.example"])
         changed = self.change("kim", is_enabled="false", error_code_if_disabled="550").json
         self.assertEqual((False, 550), (changed["is_enabled"], changed["error_code_if_disabled"]))
         self.assertEqual(["a@b.example"], changed["recipients"])
+        self.assertEqual(["a"], changed["labels"])
+        self.assertEqual("x", changed["description"])
+        changed = self.change("kim", description=None, labels=None, recipients=None).json
+        self.assertEqual((["a"], "x"), (changed["labels"], changed["description"]))
+        self.assertEqual(["a@b.example"], changed["recipients"])
+        changed = self.change("kim", description="", labels=[]).json
         self.assertEqual([], changed["labels"])
         self.assertNotIn("description", changed)
 

@@ -32,6 +32,7 @@ class APITestCase(HTTPTestCase):
     """A client that calls with the token of the server's admin."""
 
     gate: Gate | None = None
+    proxies: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         """An account and its token."""
@@ -40,8 +41,9 @@ class APITestCase(HTTPTestCase):
         resource = create_api_resource(
             self.services,
             work=work,
-            proxies=Proxies(),
+            proxies=Proxies(self.proxies),
             web_url="https://mail.example.net",
+            api_url="https://api.example.net",
             mail_host="mail.example.net",
             gate=self.gate,
             translate=Catalogs().negotiated,

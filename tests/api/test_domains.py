@@ -2,6 +2,7 @@
 
 from fe_mail.api.domains import catchall_of
 from fe_mail.model.account import Member
+from fe_mail.model.errors import Invalid
 from fe_mail.model.vantage import OwnAddresses
 from tests.api.test_calls import APITestCase
 
@@ -81,13 +82,13 @@ class DomainTests(APITestCase):
                 self.assertEqual(domain["id"], self.client.get(f"/v1/domains/{path}").json["id"])
 
     def test_catchall(self) -> None:
-        """Absent, true and the number 0 make one; false and "0" do not; text names recipients."""
+        """Absent and every yes make one, every no does not; other texts name recipients."""
         self.assertIs(True, catchall_of({}))
         self.assertIs(True, catchall_of({"catchall": "true"}))
-        self.assertIs(True, catchall_of({"catchall": 0}))
-        self.assertIs(False, catchall_of({"catchall": False}))
-        self.assertIs(False, catchall_of({"catchall": "false"}))
-        self.assertIs(False, catchall_of({"catchall": "0"}))
+        for no in (False, "false", "0", 0, "no", "off", "False"):
+            self.assertIs(False, catchall_of({"catchall": no}))
+        self.assertEqual("a@b.c,d@e.f", catchall_of({"catchall": ["a@b.c", "d@e.f"]}))
+        self.assertRaises(Invalid, catchall_of, {"catchall": {"a": 1}})
         self.assertEqual("a@b.c", catchall_of({"catchall": "a@b.c"}))
         self.assertIs(True, self.add()["has_catchall"])
         self.assertIs(False, self.add("b.example", ', "catchall": false')["has_catchall"])
@@ -116,26 +117,25 @@ class DomainTests(APITestCase):
         """Settings change one by one; what is absent stays; unknown fields are ignored."""
         self.add()
         path = "/v1/domains/example.org"
-        changed = self.form("PUT", path, "smtp_port=2525&retention_days=7&nonsense=1").json
-        self.assertEqual(("2525", 7), (changed["smtp_port"], changed["retention_days"]))
+        changed = self.form("PUT", path, "max_recipients_per_alias=7&nonsense=1").json
+        self.assertEqual(7, changed["max_recipients_per_alias"])
         changed = self.form("PUT", path, "max_quota_per_alias=5+GB&has_virus_protection=off").json
         self.assertEqual(5 * 1024**3, changed["max_quota_per_alias"])
         self.assertIs(False, changed["has_virus_protection"])
-        self.assertEqual("2525", changed["smtp_port"])
+        self.assertEqual(7, changed["max_recipients_per_alias"])
         for wrong in ("smtp_port=0", "retention_days=31", "max_quota_per_alias=x"):
             with self.subTest(wrong=wrong):
                 self.assert_error(self.form("PUT", path, wrong), 400)
 
     def test_webhook(self) -> None:
-        """A URL, cleared by an empty text or false."""
+        """None can be had yet; what would clear it is taken."""
         self.add()
         path = "/v1/domains/example.org"
-        set_ = self.send("PUT", path, '{"bounce_webhook": "https://example.com/x"}').json
-        self.assertEqual("https://example.com/x", set_["bounce_webhook"])
-        kept = self.send("PUT", path, '{"bounce_webhook": null, "max_quota_per_alias": null}').json
-        self.assertEqual("https://example.com/x", kept["bounce_webhook"])
-        self.assertNotIn("bounce_webhook", self.send("PUT", path, '{"bounce_webhook": false}').json)
-        self.send("PUT", path, '{"bounce_webhook": "https://example.com/x"}')
+        wish = self.send("PUT", path, '{"bounce_webhook": "https://example.com/x"}')
+        self.assert_error(wish, 400, "not available")
+        for nothing in ("false", "null", '""'):
+            kept = self.send("PUT", path, f'{{"bounce_webhook": {nothing}}}')
+            self.assertNotIn("bounce_webhook", kept.json)
         self.assertNotIn("bounce_webhook", self.form("PUT", path, "bounce_webhook=false").json)
 
     def test_delete(self) -> None:
@@ -296,8 +296,37 @@ class ListTests(APITestCase):
             links['rel="next"'],
         )
 
+    def test_somewhere_else(self) -> None:
+        """A stranger's word about where we are counts for nothing."""
+        hidden = {"Host": "10.0.0.1:4000", "X-Forwarded-For": "192.0.2.1"}
+        answer = self.client.request("GET", "/v1/domains?limit=2", headers=hidden)
+        self.assertIn("<http://10.0.0.1:4000/v1/domains?", answer.header("Link"))
+
     def test_bad_numbers(self) -> None:
         """A bad page is the first, a bad limit the default, a great one the maximum."""
         for query in ("?page=x", "?page=-1", "?limit=x", "?limit=99999", "?page=0&limit=0"):
             with self.subTest(query=query):
                 self.assertEqual(list("cabed"), self.names(query))
+
+
+class ProxiedListTests(APITestCase):
+    """Behind a reverse proxy."""
+
+    proxies = ("127.0.0.1",)
+
+    def test_links(self) -> None:
+        """They lead to the address that callers used, or else to the one that is configured."""
+        for name in "ab":
+            self.send("POST", "/v1/domains", f'{{"domain": "{name}.example"}}')
+        through = {"X-Forwarded-For": "192.0.2.1"}
+        tls = {**through, "X-Forwarded-Proto": "https"}
+        for headers, base in (
+            ({"Host": "api.example.net", **tls}, "https://api.example.net"),
+            ({"Host": "mail.example.net", **tls}, "https://mail.example.net"),
+            ({"Host": "127.0.0.1:4000", **tls}, "https://api.example.net"),
+            ({"Host": "fe_mail:4000", **through}, "https://api.example.net"),
+            ({"Host": "127.0.0.1:4000"}, "http://127.0.0.1:4000"),
+        ):
+            with self.subTest(headers=headers):
+                answer = self.client.request("GET", "/v1/domains?limit=1", headers=headers)
+                self.assertIn(f"<{base}/v1/domains?limit=1&page=2>", answer.header("Link"))

@@ -55,8 +55,8 @@ def path_of(route: Route[Access], name: str, alias: str = "") -> str:
     return re.sub("<segment:([a-z_]+)>", gap, route.path)
 
 
-class CallerTests(APITestCase):
-    """Every route with every kind of caller."""
+class CallerTestCase(APITestCase):
+    """One caller of each kind."""
 
     def setUp(self) -> None:
         """Somebody of each kind."""
@@ -89,6 +89,10 @@ class CallerTests(APITestCase):
         head += f"Expect: 100-continue\r\nContent-Length: {octets}\r\n\r\n"
         self.clock.advance(3600)
         return exchange(self.site, head.encode())
+
+
+class CallerTests(CallerTestCase):
+    """Every route with every kind of caller."""
 
     def test_access_before_body(self) -> None:
         """Who may not call hears so before a body is read; who may, that it is too big."""

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import fe_mail.app
-from fe_mail.app.config import Config, ConfigError, describe, example, load, read_env
+from fe_mail.app.config import Config, ConfigError, describe, example, load
 from fe_mail.app.demo_settings import demo_environment
 from fe_mail.app.edge_table import edges
+from fe_mail.app.env_file import read_env
 from fe_mail.app.variables import variables
 
 GOOD = "a" * 32
@@ -24,21 +25,48 @@ class ReadEnvTests(SynchronousTestCase):
     def test_forms(self) -> None:
         """Quotes, comments, blank lines, export and blanks around the sign."""
         values, problems = read_env(
-            "# comment\n\nA=1\nexport B = two # why\nC='three # four'\nD=\"\"\nE=x#y\n"
+            b"# comment\n\nA=1\nexport B = two # why\nC='three # four'\nD=\"\"\nE=x#y\n"
         )
         self.assertEqual(values, {"A": "1", "B": "two", "C": "three # four", "D": "", "E": "x#y"})
         self.assertEqual(problems, [])
 
     def test_nonsense_is_named_by_its_line(self) -> None:
         """A line that is no assignment is a problem, not an exception."""
-        _, problems = read_env("A=1\nwhat is this\n")
+        _, problems = read_env(b"A=1\nwhat is this\n")
         self.assertEqual(problems, ["Line 2 of .env is not of the form NAME=value."])
 
-    @given(st.text(max_size=300))
+    def test_as_editors_save_it(self) -> None:
+        """A byte order mark and other line ends change nothing; text may be of any script."""
+        for end in ("\n", "\r\n", "\r"):
+            text = end.join(("A=1", "", "B='Blå mail' # post", "C=x\u2028y", ""))
+            for mark in (b"", b"\xef\xbb\xbf"):
+                values, problems = read_env(mark + text.encode())
+                self.assertEqual(problems, [])
+                self.assertEqual(values, {"A": "1", "B": "Blå mail", "C": "x\u2028y"})
+
+    def test_what_is_no_text(self) -> None:
+        """Named by its line; the other lines count."""
+        values, problems = read_env(b"A=1\nB=bl\xe5\n\0\0\0\nC=3\n", "/x/.env")
+        self.assertEqual(values, {"A": "1", "C": "3"})
+        self.assertEqual(
+            problems,
+            [
+                "Line 2 of /x/.env is not text in UTF-8.",
+                "Line 3 of /x/.env holds NUL octets, as after a crash.",
+            ],
+        )
+
+    def test_utf_16(self) -> None:
+        """Said once, not for every line."""
+        for codec in ("utf-16-le", "utf-16-be"):
+            _, problems = read_env("\ufeffA=1\nB=2\n".encode(codec))
+            self.assertEqual(problems, [".env is written in UTF-16: save it as UTF-8."])
+
+    @given(st.binary(max_size=300))
     @settings(max_examples=100, deadline=None)
-    def test_never_raises(self, text: str) -> None:
-        """Any text gives values and problems."""
-        read_env(text)
+    def test_never_raises(self, octets: bytes) -> None:
+        """Any octets give values and problems."""
+        read_env(octets)
 
 
 class LoadTests(SynchronousTestCase):
@@ -88,8 +116,80 @@ class LoadTests(SynchronousTestCase):
         )
         named = self.load(DOMAIN="a.test", TRUSTED_PROXIES="10.1.0.0/16, 192.0.2.1")
         self.assertEqual(named.web.trusted_proxies, ("10.1.0.0/16", "192.0.2.1/32"))
-        self.env("DOMAIN=a.test\nTRUSTED_PROXIES=::/0\n")
-        self.assertEqual(len(self.problems()), 1)
+
+    def test_nobody_trusts_the_world(self) -> None:
+        """In no spelling: halves, parts, IPv4 inside IPv6, everything that is handed out."""
+        eighths = ", ".join(f"{first}.0.0.0/3" for first in range(0, 256, 32))
+        networks = ", ".join(f"{first}.0.0.0/8" for first in range(256))
+        for spelling in (
+            "::/0",
+            "0.0.0.0/0",
+            "0.0.0.0/0.0.0.0",
+            "192.0.2.1/0",
+            "0.0.0.0/1, 128.0.0.0/1",
+            eighths,
+            networks,
+            "::ffff:0:0/96",
+            "::ffff:0.0.0.0/97 ::ffff:128.0.0.0/97",
+            "::/1, 8000::/1",
+            "2000::/3",
+            "64:ff9b::/96",
+            "2002::/16",
+            "10.0.0.0/8, ::/0",
+        ):
+            for name in ("TRUSTED_PROXIES", "PROXY_PROTOCOL_FROM", "WEBHOOK_NETWORKS"):
+                with self.subTest(name=name, spelling=spelling):
+                    (problem,) = self.problems(**{"DOMAIN": "a.test", name: spelling})
+                    self.assertIn("whole internet", problem)
+
+    def test_own_networks(self) -> None:
+        """The widest that people have; IPv4 inside IPv6 is IPv4, as peers are compared."""
+        for spelling, read in (
+            ("10.0.0.0/8, 10.1.0.0/16", ("10.0.0.0/8", "10.1.0.0/16")),
+            ("::ffff:10.0.0.0/104", ("10.0.0.0/8",)),
+            ("::ffff:192.0.2.1", ("192.0.2.1/32",)),
+            ("fc00::/7 fe80::/10", ("fc00::/7", "fe80::/10")),
+            ("2001:db8::/32", ("2001:db8::/32",)),
+            ("", ()),
+        ):
+            config = self.load(DOMAIN="a.test", PROXY_PROTOCOL_FROM=spelling)
+            self.assertEqual(config.listen.proxy_networks, read)
+
+    def test_addresses_of_ours(self) -> None:
+        """WEB_URL and API_URL are origins; a path could not be honored, so it is refused."""
+        for url in ("https://mail.a.test", "https://mail.a.test/", "http://127.0.0.1:3000"):
+            config = self.load(DOMAIN="a.test", WEB_URL=url)
+            self.assertEqual(config.web.url, url.rstrip("/"))
+        for name in ("WEB_URL", "API_URL"):
+            for url in ("https://a.test/mail", "https://a.test/?x", "https://me@a.test"):
+                (problem,) = self.problems(**{"DOMAIN": "a.test", name: url})
+                self.assertIn("at the top of a host", problem)
+            for url in (
+                "a.test",
+                "ftp://a.test",
+                "https://",
+                "https://a.test:99999",
+                "https://a b",
+            ):
+                (problem,) = self.problems(**{"DOMAIN": "a.test", name: url})
+                self.assertIn("https://mail.example.org", problem)
+
+    def test_resolvers(self) -> None:
+        """IP addresses, each with a port if need be; a name would need a resolver."""
+        config = self.load(DOMAIN="a.test", DNS_SERVERS="192.0.2.53, 127.0.0.1#5353 ::1#53")
+        servers = ("192.0.2.53", "127.0.0.1#5353", "::1#53")
+        self.assertEqual(config.operation.dns_servers, servers)
+        for wrong in ("dns.example", "192.0.2.53:53", "127.0.0.1#", "127.0.0.1#0", "1.1.1.1#70000"):
+            (problem,) = self.problems(DOMAIN="a.test", DNS_SERVERS=wrong)
+            self.assertIn("127.0.0.1#5353", problem)
+
+    def test_webhook_ports(self) -> None:
+        """A list of ports."""
+        self.assertEqual(self.load(DOMAIN="a.test").webhooks.ports, (80, 443, 8080, 8443))
+        named = self.load(DOMAIN="a.test", WEBHOOK_PORTS="443 5678")
+        self.assertEqual(named.webhooks.ports, (443, 5678))
+        for wrong in ("x", "0", "443, 70000"):
+            self.assertEqual(len(self.problems(DOMAIN="a.test", WEBHOOK_PORTS=wrong)), 1)
 
     def test_server_addresses(self) -> None:
         """Addresses in their usual spelling, private ones too, and nothing else."""
@@ -125,6 +225,32 @@ class LoadTests(SynchronousTestCase):
         """An imported ``.env`` starts; what has no use here is ignored."""
         self.env("DOMAIN=example.org\nREDIS_HOST=x\nTURNSTILE_ENABLED=false\nSELF_HOSTED=true\n")
         self.assertEqual(self.load().names.domain, "example.org")
+
+    def test_unreadable_file(self) -> None:
+        """One sentence with the path, and none about what may stand in it."""
+        path = self.directory / ".env"
+        path.mkdir()
+        self.assertEqual(self.problems(), [f"{path} cannot be read: Is a directory."])
+        path.rmdir()
+        path.write_bytes(b"DOMAIN=bl\xe5.test\n")
+        self.assertEqual(self.problems(), [f"Line 1 of {path} is not text in UTF-8."])
+
+    def test_unwritable_file(self) -> None:
+        """Secrets that cannot be kept are not used."""
+        path = self.directory / ".env.new"
+        path.mkdir()
+        target = self.directory / ".env"
+        problems = self.problems(DOMAIN="example.org")
+        self.assertEqual(problems, [f"{target} cannot be written: Is a directory."])
+
+    def test_environment_of_other_octets(self) -> None:
+        """What is no UTF-8 in the environment is named, whatever reads the variable."""
+        for name in ("DOMAIN", "APP_NAME", "HELPER_ENCRYPTION_KEY", "SQLITE_STORAGE_PATH"):
+            value = b"bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5bl\xe5"
+            environ = {"DOMAIN": "a.test", name: value.decode("utf-8", "surrogateescape")}
+            self.assertIn(
+                f"{name} in the environment is not text in UTF-8.", self.problems(**environ)
+            )
 
     def test_secrets_are_made_once(self) -> None:
         """Written with mode 0600 behind what is there, and read again afterwards."""
@@ -190,7 +316,7 @@ class DocumentationTests(SynchronousTestCase):
         text = "\n".join(
             line.removeprefix("#") for line in example().splitlines() if "# " not in line
         )
-        values, problems = read_env(text)
+        values, problems = read_env(text.encode())
         self.assertEqual((problems, set(values)), ([], set(variables())))
 
 

@@ -84,7 +84,8 @@ class DoorTests(SynchronousTestCase):
 
     def test_balancer_without_header_is_refused(self) -> None:
         """Whoever must speak the PROXY protocol and says something else, or nothing, goes."""
-        for said in (b"EHLO x\r\n", b"PROXY nonsense\r\n", b"P" + b"x" * 200, b""):
+        impossible = b"PROXY TCP4 999.0.0.1 192.0.2.2 4711 25\r\n"
+        for said in (b"EHLO x\r\n", impossible, b"PROXY nonsense\r\n", b"P" + b"x" * 200, b""):
             peer = IPv4Address("TCP", "10.0.0.1", 4000)
             protocol = self.open_door("10.0.0.0/8").buildProtocol(peer)
             transport = StringTransport(peerAddress=peer)

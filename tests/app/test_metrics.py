@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
+from fe_mail.app.health import Condition
 from fe_mail.app.metrics import Metrics
 
 
@@ -17,13 +18,13 @@ class MetricsTests(SynchronousTestCase):
         """Metrics with a queue of three and no problems."""
         self.clock = Clock()
         self.metrics = Metrics(self.clock)
-        self.problems: list[str] = []
+        self.condition = Condition()
 
         async def refresh() -> None:
             self.metrics.set_queue({"waiting": 3})
 
-        async def health() -> list[str]:
-            return self.problems
+        async def health() -> Condition:
+            return self.condition
 
         self.client = StubTreq(self.metrics.site(refresh, health).resource)
 
@@ -57,9 +58,14 @@ class MetricsTests(SynchronousTestCase):
         self.assertIn('fe_mail_reactor_lag_seconds_bucket{le="0.05"} 1.0', text)
 
     def test_health(self) -> None:
-        """200 when all is well, 503 with the reasons otherwise."""
-        code, text = self.get("/health")
-        self.assertEqual((code, json.loads(text)["status"]), (200, "ok"))
-        self.problems.append("the queue cannot be read")
-        code, text = self.get("/health")
-        self.assertEqual((code, json.loads(text)["problems"]), (503, self.problems))
+        """200 when all is well, 503 with the reasons otherwise; what concerns few is told too."""
+        for failing, noted, code, status in (
+            ((), (), 200, "ok"),
+            ((), ("one mailbox is damaged",), 200, "degraded"),
+            (("the queue cannot be read",), ("one mailbox is damaged",), 503, "failing"),
+        ):
+            self.condition = Condition(failing, noted)
+            answered, text = self.get("/health")
+            self.assertEqual(answered, code)
+            told = {"status": status, "problems": [*failing, *noted]}
+            self.assertEqual(json.loads(text), told)

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from fe_mail.app.config import load
@@ -52,19 +54,27 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_stopped_while_it_starts(self) -> None:
-        """What would have started after the one that takes long does not: its stores are closed."""
-        opened: Deferred[None] = Deferred()
-
-        async def start() -> None:
-            await opened
-
-        parts = Parts([Part("stores", start=start), self.part("doors")], ["doors", "stores"])
-        starting = Deferred.fromCoroutine(parts.start())
-        self.successResultOf(Deferred.fromCoroutine(parts.stop()))
-        opened.callback(None)
-        self.successResultOf(starting)
-        self.assertEqual(self.seen, ["-doors"])
-        self.assertTrue(parts.is_stopped)
+        """
+        What would have started after the one that takes long does not; the one that takes long is
+        stopped when it has started, whether or not it could.
+        """
+        for outcome in (None, Failure(RuntimeError())):
+            self.seen.clear()
+            opened: Deferred[None] = Deferred()
+            stores = attrs.evolve(self.part("stores"), start=lambda opened=opened: opened)
+            parts = Parts([stores, self.part("doors")], ["doors", "stores"])
+            starting = Deferred.fromCoroutine(parts.start())
+            stopping = Deferred.fromCoroutine(parts.stop())
+            self.assertEqual(self.seen, ["-doors"])
+            self.assertNoResult(stopping)
+            opened.callback(outcome)
+            self.successResultOf(stopping)
+            self.assertEqual(self.seen, ["-doors", "-stores"])
+            self.assertTrue(parts.is_stopped)
+            if outcome is None:
+                self.successResultOf(starting)
+            else:
+                self.failureResultOf(starting, RuntimeError)
 
     def test_none_is_forgotten(self) -> None:
         """Whatever starts has its place in the order of stopping, and the other way round."""

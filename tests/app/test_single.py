@@ -1,5 +1,6 @@
 """The lock of processes of one kind."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -7,12 +8,14 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.app.single import Company
+from fe_mail.app.single import Company, Presence, at_rest
+from fe_mail.model.errors import Conflict
 
 OTHER = """
 import sys
 from pathlib import Path
-from fe_mail.app.single import Company
+from fe_mail.app.single import Company, Presence, at_rest
+from fe_mail.model.errors import Conflict
 company = Company(Path(sys.argv[1]))
 print("alone" if company.join() else "one of many", flush=True)
 for line in sys.stdin:
@@ -99,3 +102,45 @@ class CompanyTests(SynchronousTestCase):
         second.process.wait()
         self.assertTrue(company.join())
         company.leave()
+
+
+class PresenceTests(SynchronousTestCase):
+    """Servers on one directory; the kernel's locks are of open files, so one process can try it."""
+
+    def setUp(self) -> None:
+        """A directory of data."""
+        self.data = Path(tempfile.mkdtemp())
+
+    def enter(self, *, is_whole: bool) -> Presence:
+        """One more server."""
+        presence = Presence(self.data, is_whole=is_whole)
+        presence.enter()
+        self.addCleanup(presence.leave)
+        return presence
+
+    def test_one_whole_server(self) -> None:
+        """A second is refused with the process that is in its way, until the first one leaves."""
+        first = self.enter(is_whole=True)
+        error = self.assertRaises(Conflict, self.enter, is_whole=True)
+        self.assertIn(f"process {os.getpid()}", error.message)
+        first.leave()
+        self.assertFalse(first.is_here)
+        self.assertTrue(self.enter(is_whole=True).is_here)
+
+    def test_roles_beside_it(self) -> None:
+        """As many as one likes."""
+        for is_whole in (False, True, False):
+            self.enter(is_whole=is_whole)
+
+    def test_at_rest(self) -> None:
+        """Nobody begins a store anew under a server, nor does a server start meanwhile."""
+        server = self.enter(is_whole=False)
+        with self.assertRaises(Conflict), at_rest(self.data):
+            self.fail("a server is there")
+        server.leave()
+        with at_rest(self.data):
+            for is_whole in (False, True):
+                self.assertRaises(Conflict, self.enter, is_whole=is_whole)
+        self.enter(is_whole=True)
+        with at_rest(self.data / "missing"):
+            pass

@@ -7,7 +7,9 @@ from fe_mail.model.change import ChangeKind
 from fe_mail.model.errors import (
     AuthenticationFailed,
     Conflict,
+    Corrupt,
     Locked,
+    Missing,
     NotFound,
     OverQuota,
     TooBig,
@@ -42,6 +44,16 @@ class MailboxStoreContract(MailboxCase):
         self.lock()
         self.fails(AuthenticationFailed, self.store.unlock(ALICE, wrong))
         self.fails(NotFound, self.store.unlock(BOB, KEY))
+
+    def test_unlock_blames_the_file(self: Any) -> None:
+        """Whoever has the sealing key of the mailbox has its own: what does not open is damaged."""
+        wrong = bytes(32)
+        self.lock()
+        self.fails(Corrupt, self.store.unlock(ALICE, wrong, self.sealing_key))
+        self.fails(AuthenticationFailed, self.store.unlock(ALICE, wrong, b"of another mailbox"))
+        self.fails(Missing, self.store.unlock(BOB, KEY, b"of a mailbox that is gone"))
+        self.now(self.store.settle(ALICE, 1))
+        self.fails(NotFound, self.store.unlock(ALICE, KEY, self.sealing_key))
 
     def test_closed_handle(self: Any) -> None:
         """A handle that was given back opens nothing, twice or not; others stay."""

@@ -547,6 +547,72 @@ class QueueContract:
         self.assertEqual(self.claim(now=499.0), ())
         self.assertEqual(len(self.claim(now=500.0)), 3)
 
+    # -- the date -------------------------------------------------------------------------------
+
+    def planned(self, name: str, **changes: Any) -> None:
+        """A message to a host of its own that came at 1000 and was deferred for 300 seconds."""
+        target = Target(courier="remote", address=f"x@{name}.test")
+        queued = message(name, created_at=1000.0, **changes)
+        self.put(queued, delivery(name, target=target, next_attempt_at=1000.0))
+        (claim,) = self.claim(now=1000.0)
+        settlement = Settlement(claim=claim, outcomes=(LATER,), next_attempt_at=1300.0)
+        self.assertEqual(self.get(self.queue.finish([settlement], 1000.0)), ())
+
+    def due(self) -> dict[str, float]:
+        """When each message's delivery is due."""
+        entries = self.get(self.queue.find(QueueFilter()))
+        return {entry.message.id: entry.deliveries[0].next_attempt_at for entry in entries}
+
+    def test_set_back(self) -> None:
+        """What was planned in a future that never came waits for its own pause from now."""
+        self.planned("tried")
+        target = Target(courier="remote", address="x@new.test")
+        new = message("new", created_at=1000.0)
+        self.put(new, delivery("new", target=target, next_attempt_at=1000.0))
+        self.assertEqual(self.claim(now=400.0), ())
+        self.assertEqual(self.get(self.queue.set_back(400.0, 5000.0, 300.0)), 2)
+        self.assertEqual(self.due(), {"tried": 700.0, "new": 400.0})
+        self.assertEqual(self.get(self.queue.next_due(400.0)), 700.0)
+        entries = self.get(self.queue.find(QueueFilter()))
+        self.assertEqual([entry.message.created_at for entry in entries], [400.0, 400.0])
+        self.assertEqual(max(e.deliveries[0].last_attempt_at for e in entries), 400.0)
+        self.assertEqual(self.get(self.queue.set_back(400.0, 5000.0, 300.0)), 0, "once is enough")
+        self.assertEqual([claim.message.id for claim in self.claim(now=400.0)], ["new"])
+        self.assertEqual([claim.message.id for claim in self.claim(now=700.0)], ["tried"])
+
+    def test_set_back_too_far(self) -> None:
+        """Nothing waits for longer than the longest pause, whatever its dates say."""
+        self.planned("tried")
+        self.get(self.queue.release("tried", 90_000.0))
+        self.assertEqual(self.get(self.queue.set_back(1100.0, 5000.0, 300.0)), 1)
+        self.assertEqual(self.due(), {"tried": 1100.0})
+        self.put(message("m9"), delivery("m9", next_attempt_at=90_000.0))
+        self.get(self.queue.set_back(90.0, 5000.0, 300.0))
+        self.assertEqual(self.due()["m9"], 5090.0)
+
+    def test_set_back_lets_be(self) -> None:
+        """What was planned right stays, and what is held, and what somebody has a lease on."""
+        self.planned("tried")
+        self.put(message("held"), delivery("held"))
+        self.get(self.queue.hold("held", "test"))
+        self.put(message("leased"), delivery("leased"))
+        (claim,) = self.claim(now=200.0)
+        before = self.due()
+        self.assertEqual(self.get(self.queue.set_back(1100.0, 5000.0, 300.0)), 0)
+        self.assertEqual(self.due(), before)
+        self.get(self.queue.set_back(50.0, 5000.0, 300.0))
+        self.assertTrue(self.finish(claim, DELIVERED))
+
+    def test_set_back_of_a_rest(self) -> None:
+        """A lane rests for as long as lanes do, from now."""
+        target = Target(courier="remote", address="x@down.test")
+        self.put(None, delivery(target=target))
+        self.get(self.queue.rest("smtp:down.test", 90_000.0))
+        self.get(self.queue.set_back(200.0, 5000.0, 300.0))
+        self.assertEqual(self.claim(now=499.0), ())
+        self.assertEqual(self.get(self.queue.next_due(200.0)), 500.0)
+        self.assertEqual(len(self.claim(now=500.0)), 1)
+
     # -- outcomes -------------------------------------------------------------------------------
 
     def test_delivered(self) -> None:

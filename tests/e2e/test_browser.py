@@ -183,6 +183,7 @@ class OnboardingTests(BrowserTestCase):
     def test_from_nothing_to_an_answered_message(self) -> None:
         """Everything that a newcomer does, once."""
         self.register()
+        self.come_from_elsewhere()
         self.add_domain()
         self.publish_and_check()
         username, password = self.add_alias()
@@ -197,6 +198,18 @@ class OnboardingTests(BrowserTestCase):
         self.page.get_by_label("Password").first.fill(ADMIN_PASSWORD)
         self.page.get_by_role("button", name="Create account").first.click()
         self.page.wait_for_url("**/my-account/domains**")
+
+    def come_from_elsewhere(self) -> None:
+        """A link on another site finds the visitor signed in; a form there does nothing."""
+        page = f"https://localhost:{self.server.ports['WEB_HTTPS']}/en/my-account/security"
+        link = f"<a href='{page}'>a link</a>"
+        form = f"<form method='post' action='{page}'><button>a form</button></form>"
+        self.page.goto(f"data:text/html,{link}{form}")
+        self.page.get_by_text("a link").click()
+        self.page.wait_for_url(page)
+        self.page.goto(f"data:text/html,{link}{form}")
+        self.page.get_by_text("a form").click()
+        self.page.get_by_text("from another site").wait_for()
 
     def add_domain(self) -> None:
         """The server's own is offered; its set-up page shows the records to publish."""

@@ -122,10 +122,18 @@ class FirstStepsTests(CommandCase):
         self.assertIn("HELPER_ENCRYPTION_KEY is not the one", said)
 
     def test_verify_finds_what_is_broken(self) -> None:
-        """A queued message whose body is gone."""
+        """A file that is no database."""
+        self.command("user", "list")
         self.assertIn("Every invariant holds.", self.command("verify"))
-        (self.directory / "sqlite-data" / "accounts.sqlite").write_bytes(b"not a database at all")
-        self.command("verify", expect=1)
+        path = self.directory / "sqlite-data" / "accounts.sqlite"
+        path.write_bytes(b"not a database at all")
+        self.assertIn(f"accounts: {path}: it is damaged", self.command("verify", expect=1))
+
+    def test_verify_makes_nothing(self) -> None:
+        """In a directory that is none of a server's there is nothing that could be whole."""
+        said = self.command("verify", expect=1)
+        self.assertIn("is this the directory of a server?", said)
+        self.assertEqual([path.name for path in self.directory.iterdir()], [".env"])
 
 
 class QueueTests(CommandCase):

@@ -101,7 +101,7 @@ class WebhookTests(SynchronousTestCase):
 
     def test_other_machines_get_nothing(self) -> None:
         """The demo sends nothing into the world, not even this."""
-        self.api("/v1/domains/demo.test/aliases", name="far", recipients=["https://192.0.2.1/x"])
+        self.api("/v1/domains/demo.test/aliases", name="far", recipients=["https://far.test/x"])
         with self.server.mx() as client:
             client.sendmail("x@client.test", ["far@demo.test"], b"Subject: far\r\n\r\nbody\r\n")
         listed = subprocess.run(
@@ -110,4 +110,4 @@ class WebhookTests(SynchronousTestCase):
             text=True,
             check=True,
         ).stdout
-        self.assertRegex(listed, r"https://192\.0\.2\.1/x +held \(demo\)")
+        self.assertRegex(listed, r"https://far\.test/x +held \(demo\)")

@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from fe_mail.http.bodies import (
     MAX_FIELDS,
     MAX_KEY_DEPTH,
-    as_boolean,
     parse_body,
     parse_query,
     unfold,
@@ -50,12 +49,15 @@ class FormTests(SynchronousTestCase):
                 self.assertRaises(Invalid, parse_body, FORM, form.encode())
         self.assertRaises(Invalid, parse_body, FORM, b"a=\xff")
 
-    def test_booleans(self) -> None:
-        """Lenient to what is true; everything else is false."""
-        for yes in (True, 1, "1", "true", "T", "Yes", "y", " on "):
-            self.assertIs(True, as_boolean(yes), yes)
-        for no in (False, 0, 2, "", "no", "off", None, [], {}):
-            self.assertIs(False, as_boolean(no), no)
+    def test_raw(self) -> None:
+        """UTF-8 as it stands, or among escapes; JSON that calls itself a form is found out."""
+        raw = "a=blåbær+grød&b=%C3%A6ø&ø=€".encode()
+        self.assertEqual({"a": "blåbær grød", "b": "æø", "ø": "€"}, parse_body(FORM, raw))
+        for kind in (FORM, f"{FORM}; charset=UTF-8", f'{FORM};charset="utf-8"'):
+            self.assertEqual({"a": "ø"}, parse_body(kind, "a=ø".encode()))
+        with self.assertRaises(Invalid) as caught:
+            parse_body(FORM, b' {"name": "kim"}')
+        self.assertIn("Content-Type", caught.exception.message)
 
     def test_query(self) -> None:
         """The last of repeated parameters."""
@@ -73,11 +75,11 @@ class JSONTests(SynchronousTestCase):
     """Strict JSON."""
 
     def test_objects(self) -> None:
-        """Objects are fields; an array has none; nothing sent has none."""
+        """Objects are fields; nothing sent has none, whatever it calls itself."""
         self.assertEqual({"a": [1]}, parse_body("application/json; charset=utf-8", b'{"a": [1]}'))
-        self.assertEqual({}, parse_body("application/json", b"[1]"))
+        self.assertEqual({"a": 1}, parse_body("application/merge-patch+json", b'{"a": 1}'))
         self.assertEqual({}, parse_body("", b"  "))
-        self.assertEqual({}, parse_body("text/plain", b"hello"))
+        self.assertEqual({}, parse_body("text/plain", b"\r\n"))
 
     def test_refused(self) -> None:
         """Not JSON, not an object, NaN, lone surrogates, bad UTF-8, too deep, too long numbers."""
@@ -85,6 +87,10 @@ class JSONTests(SynchronousTestCase):
             b"{",
             b"5",
             b"null",
+            b"[1]",
+            b"[]",
+            b'{"a": 1, "a": 2}',
+            b'{"a": {"b": true, "b": true}}',
             b'{"a": NaN}',
             b'{"a": "\\udc00"}',
             b'{"\\ud800": 1}',
@@ -94,6 +100,33 @@ class JSONTests(SynchronousTestCase):
         ):
             with self.subTest(body=body[:20]):
                 self.assertRaises(Invalid, parse_body, "application/json", body)
+
+    def test_unknown_types(self) -> None:
+        """What cannot be read for its type, character set or compression has a code of its own."""
+        for kind, encoding in (
+            ("text/plain", ""),
+            ("application/xml", ""),
+            ("application/octet-stream", ""),
+            ("image/png", ""),
+            ("nonsense", ""),
+            ("application/json; charset=iso-8859-1", ""),
+            (f"{FORM}; charset=windows-1252", ""),
+            ("application/json", "gzip"),
+            (FORM, "br"),
+        ):
+            with self.subTest(kind=kind), self.assertRaises(Invalid) as caught:
+                parse_body(kind, b'{"a": 1}', encoding)
+            self.assertEqual("UNSUPPORTED_MEDIA_TYPE", caught.exception.code)
+        for kind in ("application/json; charset=utf-8", 'Application/JSON; charset="UTF-8"'):
+            self.assertEqual({"a": 1}, parse_body(kind, b'{"a": 1}', "identity"))
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.text(max_size=60), st.text(max_size=9))
+    def test_any_type(self, kind: str, encoding: str) -> None:
+        """Any Content-Type and Content-Encoding: fields or ``Invalid``."""
+        for start in ("", "application/json;", "multipart/form-data;", "a/b; charset="):
+            with contextlib.suppress(Invalid):
+                parse_body(start + kind, b'{"a": 1}', encoding)
 
     @settings(max_examples=100, deadline=None)
     @given(st.binary(max_size=60))

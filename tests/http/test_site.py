@@ -1,11 +1,15 @@
 """The listener: limits on connections, draining, proxies, the switch."""
 
-from twisted.internet.address import IPv4Address
+from typing import Any
+
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.ssl import CertificateOptions
 from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.http.proxies import Proxies
@@ -28,6 +32,11 @@ class LogTests(SiteTestCase):
         (path,) = [event["path"] for event in logged if event.get("method") == "GET"]
         self.assertEqual(path, f"/refuse/en/verify/{token[:MAX_SHOWN_SEGMENT]}...")
         self.assertNotIn("secret", str(logged))
+
+
+@implementer(ISSLTransport)
+class SecureWire(Wire):
+    """TLS, as far as anybody asks."""
 
 
 class ConnectionTests(SiteTestCase):
@@ -165,6 +174,51 @@ class ProxyTests(SiteTestCase):
         mapped = self.seen(b"203.0.113.9", "::ffff:10.0.0.1", "10.0.0.0/8")
         self.assertTrue(mapped.startswith(b"203.0.113.9 1"), mapped)
 
+    def test_ports(self) -> None:
+        """Some proxies write them."""
+        for hop, shown in (
+            (b"203.0.113.9:4711", b"203.0.113.9"),
+            (b"[2001:db8::9]:4711", b"2001:db8::9"),
+            (b"[2001:db8::9]", b"2001:db8::9"),
+            (b"2001:DB8::9", b"2001:db8::9"),
+        ):
+            self.assertEqual(
+                shown + b" 1", self.seen(hop, "10.0.0.1", "10.0.0.0/8").split(b"\r\n")[0]
+            )
+
+    def raw(self, fields: bytes, peer: IAddress) -> bytes:
+        """What a resource sees of a client that came through a trusted proxy."""
+        site = self.site_of(Echo(proxies=Proxies(("10.0.0.0/8",))))
+        channel: Any = site.buildProtocol(peer)
+        channel.makeConnection(Wire(peerAddress=peer))
+        answer = self.ask(channel, b"GET / HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
+        return answer.rpartition(b"echo 0 ")[2].split(b"\r\n")[0]
+
+    def test_several_fields(self) -> None:
+        """HAProxy adds a field of its own behind the client's: that one counts."""
+        said = b"X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-Proto: https\r\n"
+        added = b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: http\r\n"
+        proxy = IPv4Address("TCP", "10.0.0.1", 4000)
+        self.assertEqual(b"203.0.113.9 0", self.raw(said + added, proxy))
+        self.assertEqual(b"198.51.100.1 1", self.raw(added + said, proxy))
+
+    def test_tls_to_us_only(self) -> None:
+        """A proxy may speak TLS to us and be reached without: the cookie must not ask for TLS."""
+        site = self.site_of(Echo(proxies=Proxies(("10.0.0.0/8",))))
+        seen = {}
+        for said in (b"X-Forwarded-Proto: http\r\n", b""):
+            channel: Any = site.buildProtocol(IPv4Address("TCP", "10.0.0.1", 4000))
+            wire = SecureWire(peerAddress=IPv4Address("TCP", "10.0.0.1", 4000))
+            channel.makeConnection(wire)
+            answer = self.ask(channel, b"GET / HTTP/1.1\r\nHost: a\r\n" + said + b"\r\n")
+            seen[said] = answer.rpartition(b"echo 0 ")[2].split(b"\r\n")[0][-1:]
+        self.assertEqual([b"0", b"1"], list(seen.values()))
+
+    def test_socket_in_the_file_system(self) -> None:
+        """Who may open it is trusted."""
+        fields = b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
+        self.assertEqual(b"203.0.113.9 1", self.raw(fields, UNIXAddress(None)))
+
     def test_nonsense(self) -> None:
         """What is no address is nobody's."""
         seen = self.seen(b"<script>", "10.0.0.1", "10.0.0.0/8")
@@ -183,6 +237,7 @@ class SwitchTests(SiteTestCase):
             (b"/v1/domains", b"mail.example.net", b"api "),
             (b"/v1", b"mail.example.net:8080", b"api "),
             (b"/anything", b"API.example.net:8080", b"api "),
+            (b"/anything", b"api.example.net.", b"api "),
             (b"/v10", b"[::1]:8080", b"web "),
         ):
             with self.subTest(path=path, host=host):

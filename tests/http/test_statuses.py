@@ -12,7 +12,7 @@ class StatusTests(SynchronousTestCase):
     def test_all(self) -> None:
         """Only damaged data and a wrong schema are our own faults."""
         faults = {name for name in errors.__all__ if status_of(getattr(errors, name)()) == 500}
-        self.assertEqual({"MailError", "Corrupt", "SchemaTooNew"}, faults)
+        self.assertEqual({"MailError", "Corrupt", "Missing", "SchemaTooNew"}, faults)
 
     def test_codes(self) -> None:
         """Some messages of the reference have a status of their own."""

@@ -16,7 +16,7 @@ from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.imap.conversation import MAX_MESSAGE_OCTETS_IN_HAND, SMALL_OCTETS
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS, MAX_WAITING_OCTETS
 from fe_mail.imap.server import IMAPServer
-from fe_mail.model.errors import Unavailable
+from fe_mail.model.errors import Corrupt, Unavailable
 from fe_mail.model.mailbox import Delivery, NewMessage
 from tests.dialogue import Connection
 from tests.imap.base import KEY, PASSWORD, IMAPTestCase, message
@@ -278,10 +278,22 @@ class EndingTests(IMAPTestCase):
         connection.protocol.connectionLost(GONE)  # type: ignore[attr-defined]
         self.successResultOf(done)
 
+    def test_damaged_mailbox(self) -> None:
+        """RFC 5530 §3: no other password would help, and somebody has to know."""
+
+        async def unlock(*keys: object) -> None:
+            raise Corrupt("This mailbox is damaged.")
+
+        self.mailboxes.unlock = unlock  # type: ignore[method-assign,assignment]
+        connection = Connection(*self.connect())
+        connection.line()
+        answer = self.ask(connection, b'login alice@example.org "pa\\"ss\\\\word"')
+        self.assertEqual(answer, [b"t NO [CONTACTADMIN] This mailbox is damaged."])
+
     def test_mailbox_that_does_not_open(self) -> None:
         """A right password and a broken store are not the client's fault."""
 
-        async def unlock(alias_id: object, key: object) -> None:
+        async def unlock(*keys: object) -> None:
             raise Unavailable
 
         self.mailboxes.unlock = unlock  # type: ignore[method-assign,assignment]

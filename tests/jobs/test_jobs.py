@@ -65,6 +65,7 @@ class VerifyTests(SynchronousTestCase):
             ("new.test", {}),
             ("fresh.test", {**settled, "last_checked_at": 1000.0}),
             ("stale.test", {**settled, "last_checked_at": 1000.0 - RECHECK_SECONDS}),
+            ("future.test", {**settled, "last_checked_at": 90_000.0}),
         ):
             domain = Domain(
                 id=DomainId(name),
@@ -80,7 +81,7 @@ class VerifyTests(SynchronousTestCase):
             raise Unavailable()
 
         self.successResultOf(Deferred.fromCoroutine(verify_domains(store, verify, 1000.0)))
-        self.assertEqual(sorted(asked), ["new.test", "stale.test"])
+        self.assertEqual(sorted(asked), ["future.test", "new.test", "stale.test"])
 
     def test_every_second_hourly_run(self) -> None:
         """A check ends a little after its run began; it is due all the same two hours later."""

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.model.network import is_public, network_of, parse_ip, plain_address
+from fe_mail.model.network import is_public, network_of, parse_ip, plain_address, reached_ip
 
 
 class NetworkTests(SynchronousTestCase):
@@ -34,6 +34,13 @@ class NetworkTests(SynchronousTestCase):
         for host in ("", "host.example", "1.2.3", "%eth0", "::ffff:"):
             self.assertIsNone(parse_ip(host))
 
+    def test_reached(self) -> None:
+        """Where translators lead."""
+        for host in ("192.0.2.1", "::ffff:192.0.2.1", "64:ff9b::c000:201", "2002:c000:201::9"):
+            self.assertEqual(str(reached_ip(host)), "192.0.2.1")
+        self.assertEqual(str(reached_ip("2001:db8::1")), "2001:db8::1")
+        self.assertIsNone(reached_ip("host.example"))
+
     def test_public(self) -> None:
         """Only the Internet: not what is ours, reserved, or one of those inside another address."""
         for ip in (
@@ -41,6 +48,7 @@ class NetworkTests(SynchronousTestCase):
             *("100.64.0.1", "192.0.0.8", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
             *("::", "::1", "::7f00:1", "fe80::1", "fec0::1", "fc00::1", "ff02::1", "2001:db8::1"),
             *("::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:a00:1::", "3fff::1"),
+            *("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"),
             *("2001::1", "5f00::1", "100::1", "fe80::1%eth0", "localhost", "", "1.2.3"),
         ):
             self.assertFalse(is_public(ip), ip)

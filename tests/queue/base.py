@@ -72,8 +72,8 @@ class PostOfficeTestCase(AccountsTestCase):
         self.blobs = MemoryBlobs()
         self.queue = self.make_queue()
         self.intake = Intake(self.queue, self.bus)
-        self.router = Router(self.accounts)
         self.srs = SRS([b"secret"], "mail.example.net")
+        self.router = Router(self.accounts, srs=self.srs, clock=self.clock)
         self.domain = self.add_domain("example.org", has_smtp=True)
         self.alice = self.add_alias(self.domain, "alice", has_imap=True)
         sealing_key = self.now(self.mailboxes.create(self.alice.id, KEY))
@@ -90,7 +90,6 @@ class PostOfficeTestCase(AccountsTestCase):
             self.cache,
             self.clock,
             hostname="mx.example.net",
-            srs=self.srs,
             count=self.counted.append,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
 from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
@@ -85,6 +86,20 @@ class FullDiskTests(RunnerTestCase):
         for _ in range(5):
             self.clock.advance(RETRY_SECONDS)
         self.assertLessEqual(self.refused - before, 2 * 5)
+
+    def test_told_once(self) -> None:
+        """Not every two seconds, and not by every part of the queue for itself."""
+        self.remote = StuckCourier()
+        self.start()
+        self.put("x@a.test")
+        lines: list[Any] = []
+        globalLogPublisher.addObserver(lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        self.is_full = True
+        self.remote.release(DELIVERED)
+        self.run_for(LEASE_SECONDS / 2)
+        texts = [formatEvent(event) for event in lines]
+        self.assertEqual(len([text for text in texts if "could not be recorded" in text]), 1)
 
     def test_failure_with_its_report(self) -> None:
         """A report waits with its failure, and is sent once; a large one too."""

@@ -6,6 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from fe_mail.adapters.threads import InlineThreads
+from fe_mail.app.steady import Clock as DateClock
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import (
@@ -13,10 +14,12 @@ from fe_mail.model.queue import (
     DeliveryState,
     Outcome,
 )
-from fe_mail.queue.runner import LEASE_SECONDS
+from fe_mail.queue.runner import LEASE_SECONDS, POLL_SECONDS
 from fe_mail.queue.schedule import (
     DEAD_AFTER_FAILURES,
+    DEAD_SECONDS,
     DELAYED_NOTICE_AFTER_SECONDS,
+    JITTER,
     LIFETIME_SECONDS,
     MIN_RETRY_SECONDS,
 )
@@ -294,6 +297,47 @@ class FairnessTests(RunnerTestCase):
         statuses = [entry.deliveries[0].last_status[:9] for entry in self.entries()]
         tried = DEAD_AFTER_FAILURES
         self.assertEqual(statuses, ["451 4.4.1"] * tried + [""] * (20 - tried), "what is true")
+
+
+class DateTests(RunnerTestCase):
+    """Somebody sets the clock back."""
+
+    def setUp(self) -> None:
+        """A date apart from the timers, a day ahead; a host that defers, and one that is down."""
+        super().setUp()
+        self.timers, self.ahead = self.clock, 86_400.0
+        self.clock: Any = DateClock(self.timers, lambda: self.timers.seconds() + self.ahead)
+        self.remote = ScriptedCourier(LATER)
+
+    def test_while_it_runs(self) -> None:
+        """What was deferred is tried again after its own pause, not a day later."""
+        self.start()
+        self.put("a@elsewhere.test")
+        self.timers.advance(0)
+        self.assertEqual(len(self.remote.claims), 1)
+        self.ahead = 0.0
+        self.run_for(MIN_RETRY_SECONDS * (1 + JITTER) + 2 * POLL_SECONDS)
+        self.assertEqual(len(self.remote.claims), 2)
+
+    def test_between_two_runs(self) -> None:
+        """So is what another run has left, and what was accepted meanwhile goes at once."""
+        self.put_elsewhere("a@elsewhere.test")
+        self.ahead = 0.0
+        self.start()
+        self.timers.advance(0)
+        self.assertEqual(len(self.remote.claims), 1)
+
+    def test_a_rest(self) -> None:
+        """A destination that was down is tried again after a rest of its own length."""
+        self.remote = ScriptedCourier(DOWN)
+        self.start()
+        for number in range(DEAD_AFTER_FAILURES + 1):
+            self.put(f"u{number}@down.test")
+        self.timers.advance(0)
+        self.assertEqual(len(self.remote.claims), DEAD_AFTER_FAILURES)
+        self.ahead = 0.0
+        self.run_for(DEAD_SECONDS + 2 * POLL_SECONDS)
+        self.assertGreater(len(self.remote.claims), DEAD_AFTER_FAILURES)
 
 
 class LeaseTests(RunnerTestCase):

@@ -88,3 +88,11 @@ class DestinationTests(SynchronousTestCase):
         self.assertTrue(destination.is_dead(DEAD_SECONDS - 1))
         self.assertFalse(destination.is_dead(DEAD_SECONDS))
         self.assertEqual(destination.answered().failures, 0)
+
+    def test_the_date_goes_back(self) -> None:
+        """A rest that began under a later date is over, or lasts as long as a rest from now."""
+        destination = Destination()
+        for _ in range(DEAD_AFTER_FAILURES):
+            destination = destination.unreachable(86_400.0)
+        self.assertFalse(destination.is_dead(0.0))
+        self.assertTrue(destination.is_dead(86_400.0))

@@ -7,6 +7,7 @@ from typing import Any
 
 from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.message.dsn import MAX_RETURNED_OCTETS
+from fe_mail.model.address import parse_address
 from fe_mail.model.queue import Claim, Outcome, QueueFilter, Target
 from fe_mail.ports import Acceptance
 from fe_mail.queue.conclusions import Untold
@@ -104,6 +105,18 @@ class BouncesTests(PostOfficeTestCase):
         for wish in ({}, {"dsn_return": "FULL"}, {"notify": ("FAILURE",)}):
             told = self.failed(reverse_path="carol@elsewhere.test", source="mx", **wish)
             self.assertIs(told, UNPROVEN)
+
+    def test_forwarded_by_us(self) -> None:
+        """Mail that we forwarded comes back and fails: our SRS proves who wrote it; a forged one
+        proves nothing."""
+        carol = parse_address("carol@elsewhere.test")
+        ours = self.srs.forward(carol, self.clock.seconds())
+        report = self.failed(reverse_path=str(ours), source="mx")
+        assert isinstance(report, Acceptance)
+        (delivery,) = report.deliveries
+        self.assertEqual(delivery.target, Target(courier="remote", address=str(carol)))
+        forged = str(ours).replace("carol", "mallory")
+        self.assertIsNone(self.failed(reverse_path=forged, source="mx"))
 
     def test_stranger_who_wants_none(self) -> None:
         """Nobody is missing a report that was not wished."""

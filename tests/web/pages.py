@@ -65,6 +65,7 @@ class WebTestCase(HTTPTestCase):
     gate: Gate | None = None
     proxies: tuple[str, ...] = ()
     app_name = "fe-mail"
+    web_url = ORIGIN
     domain = ""
 
     def setUp(self) -> None:
@@ -73,6 +74,7 @@ class WebTestCase(HTTPTestCase):
         work = Work()
         resource = create_web_resource(
             self.services,
+            web_url=self.web_url,
             clients=CLIENTS,
             work=work,
             gate=self.gate,

@@ -2,11 +2,14 @@
 
 from urllib.parse import urlencode
 
+from twisted.internet.testing import EventLoggingObserver
+from twisted.logger import formatEvent, globalLogPublisher
+
 from fe_mail.http.gate import MAX_FAILURES, Gate
 from fe_mail.web.front import CONTENT_POLICY
 from fe_mail.web.routes import FORM_OCTETS
 from tests.api.test_calls import basic
-from tests.http.world import PASSWORD
+from tests.http.world import PASSWORD, Answer
 from tests.web.pages import ORIGIN, WebTestCase
 
 FORM = "application/x-www-form-urlencoded"
@@ -44,7 +47,9 @@ class HeaderTests(WebTestCase):
         self.assertIn("max-age=", answer.header("Strict-Transport-Security"))
         cookies = answer.headers.getRawHeaders("Set-Cookie") or []
         session = next(cookie for cookie in cookies if cookie.startswith("__Host-session="))
-        for part in ("Secure", "HttpOnly", "SameSite=lax", "Path=/", "Max-Age=2592000"):
+        language = next(cookie for cookie in cookies if cookie.startswith("locale="))
+        self.assertIn("samesite=lax", language.lower())
+        for part in ("Secure", "HttpOnly", "SameSite=strict", "Path=/", "Max-Age=2592000"):
             self.assertIn(part.lower(), session.lower())
         self.assertEqual(200, browser.follow(answer).status)
 
@@ -138,6 +143,12 @@ class LanguageTests(WebTestCase):
                 location = self.browser.get(path).location
                 self.assertRegex(location, r"^/en/[^/\\]")
 
+    def test_slash_behind(self) -> None:
+        """The same page; the start page keeps its own."""
+        for path in ("/en/login/", "/en/register/?a=b", "/en/", "/da/"):
+            self.assertEqual(200, self.browser.get(path).status, path)
+        self.assertEqual(404, self.browser.get("/en/login//").status)
+
     def test_post_without_language(self) -> None:
         """Forms may be sent to either."""
         answer = self.browser.submit("/register", email="kim@example.com", password=PASSWORD)
@@ -199,10 +210,10 @@ class ForgeryTests(WebTestCase):
         super().setUp()
         self.browser.sign_up()
 
-    def post(self, **headers: str) -> int:
+    def post(self, name: str = "example.org", **headers: str) -> int:
         """Try to add a domain with these headers."""
         sent = {"Content-Type": FORM, **{k.replace("_", "-"): v for k, v in headers.items()}}
-        body = urlencode({"domain": "example.org"}).encode()
+        body = urlencode({"domain": name}).encode()
         return self.browser.request("POST", "/en/my-account/domains/new", body, sent).status
 
     def test_foreign(self) -> None:
@@ -223,8 +234,34 @@ class ForgeryTests(WebTestCase):
         self.assertEqual((), self.now(self.accounts.domains_named("example.org")))
 
     def test_own(self) -> None:
-        """Our own page is welcome."""
-        self.assertEqual(302, self.post(Origin=ORIGIN, Sec_Fetch_Site="same-origin"))
+        """Our own page is welcome, also from browsers that send less, or hide the origin."""
+        for number, headers in enumerate(
+            (
+                {"Origin": ORIGIN, "Sec_Fetch_Site": "same-origin"},
+                {"Origin": ORIGIN},
+                {"Referer": f"{ORIGIN}/en/my-account/domains/new"},
+                {"Sec_Fetch_Site": "same-origin"},
+                {"Origin": "null", "Sec_Fetch_Site": "same-origin"},
+            )
+        ):
+            with self.subTest(headers=headers):
+                self.assertEqual(302, self.post(f"{number}.example", **headers))
+
+    def test_log_says_why(self) -> None:
+        """Whoever set a proxy up reads which origin came, and which one was expected."""
+        observer = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
+        self.post(Origin="http://127.0.0.1:3000")
+        (event,) = [each for each in observer if "own" in each]
+        text = formatEvent(event)
+        self.assertIn("http://127.0.0.1:3000", text)
+        self.assertIn("http://mail.example.net:80", text)
+
+    def test_unsaid(self) -> None:
+        """Who sends none of it is refused, and told what is missing."""
+        for headers in ({}, {"Sec_Fetch_Site": "none"}):
+            self.assertEqual(403, self.post(**headers))
+        answer = self.browser.request("POST", "/en/logout", b"", {"Content-Type": FORM})
+        self.assert_says(answer, "Origin or Referer")
 
     def test_every_method(self) -> None:
         """PUT and DELETE, overridden or not."""
@@ -243,6 +280,95 @@ class ForgeryTests(WebTestCase):
         self.assertEqual(before, len(self.resolver.asked))
         self.assertEqual(200, self.browser.get(f"{path}?_method=DELETE").status)
         self.assertEqual(200, self.browser.get(path).status)
+
+
+class ProxiedTests(WebTestCase):
+    """Behind a reverse proxy that takes TLS off, and passes on more or less of what it knows."""
+
+    web_url = "https://Mail.example.net"
+    proxies = ("127.0.0.1",)
+    SEEN = "https://mail.example.net"  # by the browser
+
+    def register(self, base: str, **headers: str) -> Answer:
+        """Sign up through a proxy that sends us these headers."""
+        browser = self.new_browser(base)
+        browser.headers = {k.replace("_", "-"): v for k, v in headers.items()}
+        body = urlencode({"email": f"{self.clock.seconds()}@a.example", "password": PASSWORD})
+        self.clock.advance(1)
+        headers = {"Content-Type": FORM}
+        return browser.request("POST", "/en/register", body.encode(), headers)
+
+    def session(self, answer: Answer) -> str:
+        """The session's cookie."""
+        self.assertEqual(302, answer.status, answer.text)
+        cookies = answer.headers.getRawHeaders("Set-Cookie") or []
+        return next(cookie for cookie in cookies if "session=" in cookie)
+
+    def test_proxies(self) -> None:
+        """Origin equals WEB_URL: welcome, whatever the proxy makes of Host and scheme."""
+        for base, headers in (
+            ("http://mail.example.net", {"X_Forwarded_Proto": "https"}),
+            ("http://mail.example.net", {}),
+            ("http://127.0.0.1:3000", {}),
+            ("http://fe_mail:3000", {"X_Forwarded_Proto": "http"}),
+        ):
+            with self.subTest(base=base, headers=headers):
+                self.session(self.register(base, Origin=self.SEEN, **headers))
+
+    def test_secure(self) -> None:
+        """The cookie is for TLS if the proxy says so, or the browser does by what it sends."""
+        base, said = "http://mail.example.net", {"Sec_Fetch_Site": "same-origin"}
+        for headers in ({"X_Forwarded_Proto": "https"}, said):
+            session = self.session(self.register(base, Origin=self.SEEN, **headers))
+            self.assertTrue(session.startswith("__Host-session="), session)
+            self.assertIn("secure", session.lower())
+        for seen_as, headers in (
+            (base, {"X_Forwarded_Proto": "http", **said}),
+            ("http://127.0.0.1:3000", said),
+        ):
+            session = self.session(self.register(seen_as, Origin=self.SEEN, **headers))
+            self.assertNotIn("secure", session.lower())
+
+    def test_foreign(self) -> None:
+        """Other sites, sites beside us, and nobody knows who, stay out."""
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "https://mail.example.net:8443"},
+            {"Origin": "http://mail.example.net", "X_Forwarded_Proto": "https"},
+            {"Origin": self.SEEN, "Sec_Fetch_Site": "cross-site"},
+            {"Origin": self.SEEN, "Sec_Fetch_Site": "same-site"},
+            {"Origin": "null"},
+            {},
+        ):
+            with self.subTest(headers=headers):
+                self.assertEqual(403, self.register("http://mail.example.net", **headers).status)
+
+
+class LinkTests(WebTestCase):
+    """Links to our pages that stand on other sites, or in a webmail."""
+
+    PATH = "/en/my-account/domains?q=a"
+
+    def test_without_cookie(self) -> None:
+        """A strict cookie does not come with them; our own page sends the visitor on, with it."""
+        self.browser.sign_up()
+        cookies, self.browser.cookies = self.browser.cookies, {}
+        for site in ("cross-site", "same-site"):
+            linked = self.browser.request("GET", self.PATH, headers={"Sec-Fetch-Site": site})
+            self.assertEqual(200, linked.status)
+            target = linked.header("Refresh").removeprefix("0; url=")
+            self.assertIn(f'href="{target}"', linked.text)
+        self.browser.cookies = cookies
+        own = {"Sec-Fetch-Site": "same-origin"}
+        answer = self.browser.request("GET", target, headers=own)
+        self.assertEqual((302, self.PATH), (answer.status, answer.location))
+
+    def test_signed_out(self) -> None:
+        """Who is not signed in is asked to, once, wherever the link stood."""
+        for site in ("none", "same-origin", ""):
+            answer = self.browser.request("GET", self.PATH, headers={"Sec-Fetch-Site": site})
+            self.assertEqual(302, answer.status)
+            self.assertIn("/en/login?return_to=", answer.location)
 
 
 class OverrideTests(WebTestCase):

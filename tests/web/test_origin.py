@@ -1,10 +1,10 @@
-"""Which redirect targets are local."""
+"""Where requests come from, and which redirect targets are local."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.web.origin import is_own, local_target
+from fe_mail.web.origin import Source, local_target, source_of
 
 
 class LocalTargetTests(SynchronousTestCase):
@@ -44,22 +44,55 @@ class LocalTargetTests(SynchronousTestCase):
         self.assertNotRegex(target, r"[\x00-\x20\\]")
 
 
-class OwnTests(SynchronousTestCase):
-    """Comparing origins."""
+class SourceTests(SynchronousTestCase):
+    """Where a request comes from."""
 
-    def own(self, **changes: str | bool) -> bool:
-        """Is a request with these headers ours?"""
-        values = {"site": "", "origin": "", "referer": "", "host": "a.example", "is_secure": True}
-        return is_own(**{**values, **changes})  # type: ignore[arg-type]
+    OWN = ("https://mail.example.org:443", "http://localhost:3000", None)
 
-    def test_default_ports(self) -> None:
-        """A default port may be named or not."""
-        self.assertTrue(self.own(origin="https://a.example:443"))
-        self.assertTrue(self.own(origin="https://A.example", host="a.example:443"))
-        self.assertFalse(self.own(origin="https://a.example:444"))
-        self.assertFalse(self.own(origin="https://a.example", host="a.example:x"))
+    def source(self, **said: str) -> Source:
+        """What the headers say."""
+        return source_of(**{"site": "", "origin": "", "referer": "", "own": self.OWN, **said})  # type: ignore[arg-type]
 
-    def test_no_browser(self) -> None:
-        """Without any header it is no browser, so nobody was tricked."""
-        self.assertTrue(self.own())
-        self.assertTrue(self.own(site="none"))
+    def test_browser_decides(self) -> None:
+        """Sec-Fetch-Site is its verdict, whatever a proxy or a referrer policy made of the rest."""
+        for origin in ("", "null", "http://127.0.0.1:3000", "https://mail.example.org"):
+            self.assertIs(Source.OWN, self.source(site="same-origin", origin=origin))
+            for site in ("cross-site", "same-site", "Cross-Site", "nonsense"):
+                self.assertIs(Source.FOREIGN, self.source(site=site, origin=origin))
+
+    def test_spellings(self) -> None:
+        """Default ports, capitals, the dot of the root; the referrer counts where no origin is."""
+        for origin in (
+            "https://mail.example.org",
+            "https://MAIL.example.org:443",
+            "https://mail.example.org.",
+            "http://localhost:3000",
+        ):
+            for said in ({"origin": origin}, {"referer": f"{origin}/en/login?a=b"}):
+                self.assertIs(Source.OWN, self.source(**said), said)
+                self.assertIs(Source.OWN, self.source(site="none", **said), said)
+
+    def test_foreign(self) -> None:
+        """Another host, port or scheme; nothing that is no origin is ours."""
+        for origin in (
+            "null",
+            "http://mail.example.org",
+            "https://mail.example.org:8443",
+            "https://mail.example.org.evil.example",
+            "https://evil.example/https://mail.example.org",
+            "https://mail.example.org@evil.example",
+            "http://localhost",
+            "http://[::1",
+            "about:blank",
+            "file:///etc/passwd",
+        ):
+            for said in ({"origin": origin}, {"origin": "", "referer": origin}):
+                self.assertIs(Source.FOREIGN, self.source(**said), said)
+                self.assertIs(Source.FOREIGN, self.source(site="none", **said), said)
+        said = {"origin": "https://evil.example", "referer": "https://mail.example.org/"}
+        self.assertIs(Source.FOREIGN, self.source(**said))
+
+    def test_unsaid(self) -> None:
+        """Nothing is said, or only that nobody asked for it."""
+        self.assertIs(Source.UNSAID, self.source())
+        self.assertIs(Source.UNSAID, self.source(site="none"))

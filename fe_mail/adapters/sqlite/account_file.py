@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from fe_mail.adapters.recent import Recent
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.threads import Threads
+from fe_mail.adapters.troubles import Watch
 
 __all__ = ["AccountFile"]
 
@@ -34,8 +35,9 @@ class AccountFile:
         clock: IReactorTime | None = None,
         *,
         key: bytes | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self.database = Database(path, "accounts", threads, key=key)
+        self.database = Database(path, "accounts", threads, key=key, watch=watch, is_lasting=True)
         self.recent = Recent(clock)
 
     async def change(self, work: Callable[[Cursor], T]) -> T:

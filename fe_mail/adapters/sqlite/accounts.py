@@ -4,6 +4,7 @@ from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.account_checking import check_accounts
 from fe_mail.adapters.sqlite.account_file import AccountFile
 from fe_mail.adapters.sqlite.aliases import SQLiteAliases
@@ -13,6 +14,7 @@ from fe_mail.adapters.sqlite.sessions import SQLiteSessions
 from fe_mail.adapters.sqlite.settings import SQLiteSettings
 from fe_mail.adapters.sqlite.users import SQLiteUsers
 from fe_mail.adapters.threads import Threads
+from fe_mail.adapters.troubles import Watch
 
 __all__ = ["SQLiteAccountStore"]
 
@@ -27,17 +29,18 @@ class SQLiteAccountStore(SQLiteUsers, SQLiteDomains, SQLiteAliases, SQLiteSessio
         clock: IReactorTime | None = None,
         *,
         key: bytes | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        super().__init__(AccountFile(path, threads, clock, key=key))
+        super().__init__(AccountFile(path, threads, clock, key=key, watch=watch))
 
     @property
     def database(self) -> Database:
         """The file itself."""
         return self._file.database
 
-    async def start(self) -> None:
+    async def start(self, opening: Opening = Opening.NEW) -> None:
         """Open, create or upgrade the file."""
-        await self.database.open()
+        await self.database.open(opening)
 
     async def stop(self) -> None:
         """Finish and close."""

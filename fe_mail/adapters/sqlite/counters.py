@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.model.counting import Claim, Count, Counter, Taken
 
@@ -37,9 +38,9 @@ class SQLiteCounters:
         self._max_counters = max_counters
         self._added = 0
 
-    async def start(self) -> None:
+    async def start(self, opening: Opening = Opening.NEW) -> None:
         """Open the file."""
-        await self._database.open()
+        await self._database.open(opening)
 
     async def stop(self) -> None:
         """Close the file."""

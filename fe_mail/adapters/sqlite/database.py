@@ -14,10 +14,12 @@ wait for each other. A function gets a cursor, must not keep it, and must not re
 has fetched what it needs. Several processes may have the same file open.
 """
 
+import contextlib
+import os
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -25,6 +27,7 @@ import apsw
 from twisted.python.failure import Failure
 
 from fe_mail.adapters.batch import Batch, Result, Results
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.failures import translate, translated
 from fe_mail.adapters.sqlite.schema import (
     ENCRYPTED_PAGE_OCTETS,
@@ -32,9 +35,11 @@ from fe_mail.adapters.sqlite.schema import (
     SCHEMA_DIRECTORY,
     migrate,
     open_connection,
+    upgraded_copy,
 )
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import Unavailable
+from fe_mail.adapters.troubles import Troubles, Watch
+from fe_mail.model.errors import AuthenticationFailed, Corrupt, MailError, Missing, Unavailable
 
 __all__ = ["MAX_IDLE_READERS", "Cursor", "Database", "Row", "Value"]
 
@@ -75,7 +80,9 @@ class Database:
     Without ``is_synced`` no commit waits for the disk: a power cut may undo the last ones
     (``synchronous=NORMAL``), a killed process none.
     Without ``overwrites`` what is deleted may stay in the file for a while: for files whose key
-    never leaves the server. ``page_octets`` is for a new encrypted file.
+    never leaves the server. ``page_octets`` is for a new encrypted file. ``watch`` hears of what
+    is wrong with the file. One that ``is_lasting`` is removed by nobody while it is open: what is
+    written into one that was would be lost with it, and is refused.
     """
 
     def __init__(
@@ -89,13 +96,19 @@ class Database:
         is_synced: bool = True,
         overwrites: bool = True,
         page_octets: int = ENCRYPTED_PAGE_OCTETS,
+        watch: Watch | None = None,
+        is_lasting: bool = False,
     ) -> None:
         self._path = path
+        self._is_lasting = is_lasting and str(path) != MEMORY
+        self._identity = (0, 0)  # device and inode of the file that was opened
+        self._watch = watch or Troubles().watch(schema, path)
         self._overwrites = overwrites
         self._page_octets = page_octets
         self._schema = schema
         self._schema_directory = schema_directory
         self._key = key
+        self.is_key_proven = False  # then what it does not open is damaged
         self._is_synced = is_synced
         self._threads = threads
         self._writes: Batch[Preparation] = Batch(threads, self._write_group)
@@ -103,10 +116,16 @@ class Database:
         self._readers: deque[apsw.Connection] = deque()
         self._is_shared = str(path) == MEMORY  # then readers use the writer's connection
         self._writing = threading.Lock()
+        self._copies = contextlib.ExitStack()  # of what we look at in another place
 
-    async def open(self) -> None:
-        """Open, create or upgrade. ``SchemaTooNew``, ``Corrupt``, ``Unavailable``."""
-        await self._threads.run(self._open)
+    async def open(self, opening: Opening = Opening.NEW) -> None:
+        """
+        Open, create or upgrade. ``SchemaTooNew``, ``Corrupt``, ``Missing``, ``Unavailable``.
+
+        With ``Opening.LOOK`` nothing can be written, and what an older program wrote is looked at
+        in an upgraded copy.
+        """
+        await self._threads.run(lambda: self._open(opening))
 
     async def close(self) -> None:
         """Finish the writes that wait, then close; whatever comes later is ``Unavailable``."""
@@ -135,24 +154,68 @@ class Database:
 
         await self.write(work)
 
-    def _open(self) -> None:
-        with translated():
-            connection = self._connect()
+    async def probe(self) -> None:
+        """Write something: a disk that takes nothing shows before mail comes."""
+        await self.execute("PRAGMA user_version = 0")
+        self._watch.written()
+
+    def _check_place(self) -> None:
+        if self._is_lasting and _identity(self._path) != self._identity:
+            raise Missing("It was removed while it was open.")
+
+    def _open(self, opening: Opening) -> None:
+        with self._watched():
+            connection = self._connect(opening)
             try:
-                migrate(connection, self._path, self._schema, self._schema_directory, self._key)
+                with translated(lambda: connection.system_errno):
+                    connection = self._brought_up_to_date(connection, opening)
             except BaseException:
                 connection.close()
                 raise
             if not self._is_synced:
                 connection.pragma("synchronous", 1)
+            if self._is_lasting:
+                self._identity = _identity(self._path)
         self._writer = connection
+        self.is_key_proven = True
+        self._watch.opened()
 
-    def _connect(self) -> apsw.Connection:
+    def _brought_up_to_date(self, connection: apsw.Connection, opening: Opening) -> apsw.Connection:
+        schema, directory, key = self._schema, self._schema_directory, self._key
+        if opening is not Opening.LOOK:
+            migrate(connection, self._path, schema, directory, key, opening)
+            return connection
+        self._is_shared = True
+        return upgraded_copy(connection, self._place_of_copies, schema, directory, key)
+
+    def _place_of_copies(self) -> Path:
+        """Until ``close``."""
+        made = tempfile.TemporaryDirectory(prefix="fe-mail-")
+        return Path(self._copies.enter_context(made))
+
+    @contextlib.contextmanager
+    def _watched(self, connection: apsw.Connection | None = None) -> Iterator[None]:
+        """Errors become ours, and the operator hears of those that are the file's."""
+        try:
+            with translated(lambda: connection.system_errno if connection is not None else 0):
+                yield
+        except AuthenticationFailed as error:
+            if not self.is_key_proven:
+                raise
+            damage = Corrupt("Its first page cannot be read.")
+            self._watch.failed(damage)
+            raise damage from error
+        except MailError as error:
+            self._watch.failed(error)
+            raise
+
+    def _connect(self, opening: Opening = Opening.KEPT) -> apsw.Connection:
         return open_connection(
             self._path,
             self._key,
             overwrites=self._overwrites,
             page_octets=self._page_octets,
+            opening=opening,
         )
 
     def _close(self, writer: apsw.Connection) -> None:
@@ -160,13 +223,16 @@ class Database:
             while self._readers:
                 self._readers.popleft().close()
             writer.close()
+            self._copies.close()
 
     def _write_group(self, preparations: Sequence[Preparation]) -> Results:
         works = [_prepared(preparation) for preparation in preparations]
         writer = self._writer
         if writer is None:
             raise Unavailable
-        with self._writing, translated():
+        with self._writing, self._watched(writer):
+            self._check_place()
+            changes = writer.total_changes()
             try:
                 writer.execute("BEGIN IMMEDIATE")
                 results = [
@@ -177,10 +243,19 @@ class Database:
             finally:
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
+            if writer.total_changes() > changes:
+                self._watch.written()
+        for result in results:
+            if isinstance(result, Failure) and result.value is not None:
+                self._watch.failed(result.value)
         return results
 
     def _read(self, work: Callable[[Cursor], T]) -> T:
-        with translated(), self._reader() as connection:
+        with (
+            self._watched(),
+            self._reader() as connection,
+            translated(lambda: connection.system_errno),
+        ):
             connection.execute("BEGIN")
             try:
                 return work(cast(Cursor, connection.cursor()))
@@ -188,7 +263,7 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _reader(self) -> Iterator[apsw.Connection]:
         writer = self._writer
         if writer is None:
@@ -211,6 +286,15 @@ class Database:
                 self._readers.append(connection)
 
 
+def _identity(path: str | Path) -> tuple[int, int]:
+    """Zeros if there is no such file."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
 def _prepared(preparation: Preparation) -> Work | Failure:
     try:
         return preparation()
@@ -228,7 +312,9 @@ def _call_in_savepoint(connection: apsw.Connection, work: Work) -> Result:
         if not connection.in_transaction:
             raise  # SQLite gave up the whole transaction (disk full, I/O error)
         connection.execute("ROLLBACK TO work")
-        ours = translate(error) if isinstance(error, apsw.Error) else None
+        ours = None
+        if isinstance(error, apsw.Error):
+            ours = translate(error, connection.system_errno)
         if ours is not None:
             ours.__cause__ = error
         result = Failure(ours or error)

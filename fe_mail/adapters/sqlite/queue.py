@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 from twisted.logger import Logger
 
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.queue_bodies import Body, RecentBodies, StoredBody
 from fe_mail.adapters.sqlite.queue_claims import (
@@ -25,6 +26,7 @@ from fe_mail.adapters.sqlite.queue_claims import (
     settle,
     take,
 )
+from fe_mail.adapters.sqlite.queue_dates import set_back
 from fe_mail.adapters.sqlite.queue_list import (
     broken_invariants,
     counts,
@@ -35,6 +37,7 @@ from fe_mail.adapters.sqlite.queue_list import (
     release,
 )
 from fe_mail.adapters.threads import Threads
+from fe_mail.adapters.troubles import Watch
 from fe_mail.model.errors import AlreadyExists, Invalid, MailError, NotFound
 from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import (
@@ -78,21 +81,30 @@ class SQLiteQueue:
         steady: Callable[[], float],
         boot_id: str = "",
         key: bytes | None = None,
+        watch: Watch | None = None,
     ) -> None:
         # Bodies come and go. To overwrite them would double what is written, and the key stays
         # here; small pages are filled by them, so that little else is written with them.
         self.database = Database(
-            path, "queue", threads, key=key, overwrites=key is None, page_octets=PAGE_OCTETS
+            path,
+            "queue",
+            threads,
+            key=key,
+            overwrites=key is None,
+            page_octets=PAGE_OCTETS,
+            watch=watch,
+            is_lasting=True,
         )
         self._blobs = blobs
         self._recent = RecentBodies()
         self._steady = steady
         self._boot_id = boot_id
 
-    async def start(self) -> None:
+    async def start(self, opening: Opening = Opening.NEW) -> None:
         """Open, create or upgrade the file; leases from before the machine's start end."""
-        await self.database.open()
-        await self.database.write(lambda cursor: _begin_boot(cursor, self._boot_id))
+        await self.database.open(opening)
+        if opening is not Opening.LOOK:
+            await self.database.write(lambda cursor: _begin_boot(cursor, self._boot_id))
 
     async def stop(self) -> None:
         """Finish and close."""
@@ -176,6 +188,12 @@ class SQLiteQueue:
     async def rest(self, lane: str, until: float) -> None:
         """Nothing that waits in the lane is due before ``until``."""
         await self.database.execute(_REST, (until, lane))
+
+    async def set_back(self, now: float, longest_seconds: float, rest_seconds: float) -> int:
+        """Let what was planned under a later date wait from now."""
+        return await self.database.write(
+            lambda cursor: set_back(cursor, now, longest_seconds, rest_seconds)
+        )
 
     async def end_leases(self) -> int:
         """End every lease; how many deliveries they held."""

@@ -7,6 +7,9 @@ there from N-1. The highest N that has a ``NAME-vN.sql`` is the version of this 
 upgrade steps together, after a copy ``<file>.before-vN.sqlite`` was made under the same write
 lock. Processes that open one file at once wait for each other. ``:memory:`` is no exception.
 
+What must be there is never made: an empty store in the place of one that was lost answers that
+nobody is known here, and its mail is refused for good.
+
 Every connection: WAL, ``synchronous=FULL`` (what was acknowledged survives a power cut), foreign
 keys, deleted content overwritten, temporary tables in memory (nothing readable elsewhere).
 """
@@ -14,13 +17,17 @@ keys, deleted content overwritten, temporary tables in memory (nothing readable 
 import os
 import re
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import apsw
 
 from fe_mail.adapters.durability import sync
-from fe_mail.model.errors import AuthenticationFailed, Corrupt, SchemaTooNew
+from fe_mail.adapters.opening import Opening
+from fe_mail.adapters.sqlite.failures import translated
+from fe_mail.model.errors import AuthenticationFailed, Corrupt, Missing, SchemaTooNew
 
 __all__ = [
     "BUSY_TIMEOUT_SECONDS",
@@ -29,6 +36,7 @@ __all__ = [
     "SCHEMA_DIRECTORY",
     "migrate",
     "open_connection",
+    "upgraded_copy",
 ]
 
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -47,33 +55,67 @@ def open_connection(
     *,
     overwrites: bool = True,
     page_octets: int = ENCRYPTED_PAGE_OCTETS,
+    opening: Opening = Opening.NEW,
 ) -> apsw.Connection:
     """
-    A connection with our settings; the file and its directory are made for us alone.
+    A connection with our settings; a new file and its directory are made for us alone.
 
     With a ``key`` of 32 octets the file and its WAL are encrypted (ChaCha20-Poly1305);
     ``AuthenticationFailed`` when it was written with another. With ``overwrites`` what is deleted
     is overwritten, which costs as much as writing it did.
     """
-    if str(path) != MEMORY:
+    if str(path) != MEMORY and opening is Opening.NEW:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = apsw.Connection(str(path))
+    connection = apsw.Connection(*_place(path, opening))
     try:
-        connection.set_busy_handler(_wait_for_lock)
-        if key is not None:
-            _use_key(connection, key, page_octets)
-        _use_wal(connection)
-        connection.execute(
-            f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-            f"PRAGMA secure_delete={'ON' if overwrites else 'FAST'};"
-            f"PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_LIMIT_OCTETS}"
-        )
-        connection.create_scalar_function("fold", _fold, 1, deterministic=True)
+        with translated(lambda: connection.system_errno):
+            connection.set_busy_handler(_wait_for_lock)
+            if key is not None:
+                _use_key(connection, key, page_octets)
+            if opening is not Opening.LOOK:
+                _use_wal(connection)
+            connection.execute(
+                f"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                f"PRAGMA secure_delete={'ON' if overwrites else 'FAST'};"
+                f"PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={WAL_LIMIT_OCTETS}"
+            )
+            connection.create_scalar_function("fold", _fold, 1, deterministic=True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _place(path: str | Path, opening: Opening) -> tuple[str, int]:
+    """
+    Which file, and how it is opened. To look at one that nobody has open, SQLite need not put files
+    of its own beside it, which would belong to whoever looked.
+    """
+    if str(path) == MEMORY:
+        return MEMORY, apsw.SQLITE_OPEN_READWRITE
+    if opening is not Opening.NEW:
+        _check_there(Path(path))
+    if opening is not Opening.LOOK:
+        return str(path), apsw.SQLITE_OPEN_READWRITE
+    name = f"file:{quote(str(path))}" + ("" if _is_in_use(path) else "?immutable=1")
+    return name, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+
+
+def _check_there(path: Path) -> None:
+    """Before SQLite takes an empty file for a new database."""
+    try:
+        octets = path.stat().st_size
+    except FileNotFoundError:
+        raise Missing("It is missing.") from None
+    if not octets:
+        raise Missing("It is empty (0 octets).")
+    os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # the system says more than SQLite
+
+
+def _is_in_use(path: str | Path) -> bool:
+    """Does somebody have it open, or had when he was killed?"""
+    return Path(f"{path}-wal").exists()
 
 
 def _use_key(
@@ -122,11 +164,15 @@ def migrate(
     schema: str,
     directory: Path = SCHEMA_DIRECTORY,
     key: bytes | None = None,
+    opening: Opening = Opening.NEW,
 ) -> None:
     """Create or upgrade. ``SchemaTooNew`` when a newer program wrote the file."""
     target = _latest(schema, directory)
-    if _version(connection) == target:
+    version = _version(connection)
+    if version == target:
         return
+    if version is None and opening is not Opening.NEW:
+        raise Missing("Nothing is in it.")
     # Upgrades may rebuild tables that others refer to (effective only outside a transaction).
     connection.execute("PRAGMA foreign_keys=OFF")
     try:
@@ -205,18 +251,48 @@ def _copy_before(path: str | Path, target: int, key: bytes | None) -> None:
     copy = source_path.with_name(f"{source_path.stem}.before-v{target}.sqlite")
     unfinished = copy.with_name(copy.name + ".part")
     unfinished.unlink(missing_ok=True)
-    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with (
-        closing(apsw.Connection(str(path))) as source,
-        closing(apsw.Connection(str(unfinished))) as destination,
-    ):
+    with closing(apsw.Connection(str(path))) as source:
         if key is not None:
             _use_key(source, key)
+        _copy(source, unfinished, key)
+    sync(unfinished)
+    unfinished.rename(copy)
+    sync(copy.parent)
+
+
+def _copy(source: apsw.Connection, path: Path, key: bytes | None) -> None:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with closing(apsw.Connection(str(path))) as destination:
+        if key is not None:
             # A copy is made page by page.
             _use_key(destination, key, source.pragma("page_size"))
         with destination.backup("main", source, "main") as backup:
             backup.step()
         destination.pragma("journal_mode", "delete")  # one file, nothing beside it
-    sync(unfinished)
-    unfinished.rename(copy)
-    sync(copy.parent)
+
+
+def upgraded_copy(
+    connection: apsw.Connection,
+    place: Callable[[], Path],
+    schema: str,
+    directory: Path = SCHEMA_DIRECTORY,
+    key: bytes | None = None,
+) -> apsw.Connection:
+    """
+    What a file of an older version would be after its upgrade, in ``place()``; else itself.
+
+    Takes the connection and returns the one to look at.
+    """
+    target, version = _latest(schema, directory), _version(connection)
+    if version is None:
+        raise Missing("Nothing is in it.")
+    if version > target:
+        raise SchemaTooNew
+    if version == target:
+        return connection
+    path = place() / f"{schema}.sqlite"
+    with closing(connection):
+        _copy(connection, path, key)
+    copy = open_connection(path, key, opening=Opening.KEPT)
+    migrate(copy, path, schema, directory, key)
+    return copy

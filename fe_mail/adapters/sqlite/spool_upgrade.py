@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fe_mail.adapters.durability import sync
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.threads import Threads
 from fe_mail.model.ids import BlobId
@@ -23,17 +24,21 @@ BATCH_BODIES = 100  # of at most 64 KiB each
 _Bodies = list[tuple[BlobId, bytes]]
 
 
-async def bring_in_spool(queue: Database, path: Path, key: bytes, threads: Threads) -> int:
-    """How many bodies came in."""
+async def bring_in_spool(
+    queue: Database, path: Path, key: bytes, threads: Threads, opening: Opening = Opening.NEW
+) -> int:
+    """How many bodies came in. With ``Opening.LOOK``, into a copy of the queue, all stays there."""
     if not await threads.run(path.exists):
         return 0
     spool = Database(path, "spool", threads, key=key)
-    await spool.open()
+    await spool.open(opening)
     count, last = 0, ""
     while bodies := await spool.read(_after(last)):
         count += await queue.write(_taking(bodies))
         last = bodies[-1][0]
     await spool.close()
+    if opening is Opening.LOOK:
+        return count
     # Of an empty one nothing is kept: opening it has made it, if another process was quicker.
     await threads.run(lambda: _set_aside(path) if last else path.unlink(missing_ok=True))
     return count

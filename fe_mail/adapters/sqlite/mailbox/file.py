@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fe_mail.adapters.batch import Batch, Results
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.mailbox import folders, messages
 from fe_mail.adapters.sqlite.mailbox.contents import Prepared, mark_reading, prepare
@@ -33,6 +34,7 @@ from fe_mail.adapters.sqlite.mailbox.spool import SealedItem, Spool
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.adapters.sqlite.mailbox.upkeep import CHORES, Chore
 from fe_mail.adapters.threads import Threads
+from fe_mail.adapters.troubles import Watch
 from fe_mail.model.change import Change
 from fe_mail.model.errors import Corrupt, MailError, NotFound, Unavailable
 from fe_mail.model.ids import AliasId
@@ -66,6 +68,7 @@ class MailboxFile:
         threads: Threads,
         clock: IReactorTime,
         epoch: int = 0,
+        watch: Watch | None = None,
     ) -> None:
         self.alias_id = alias_id
         self.epoch = epoch  # which of the alias's mailboxes this is
@@ -81,7 +84,7 @@ class MailboxFile:
         self._threads = threads
         self._clock = clock
         self._path = path
-        self._database = Database(path, SCHEMA, threads, key=mailbox_key)
+        self._database = Database(path, SCHEMA, threads, key=mailbox_key, watch=watch)
         # Mail that arrives together shares the hops of preparing and of writing.
         self._arrivals: Batch[NewMessage] = Batch(threads, _prepare_all, ARRIVALS_AT_ONCE)
         self._sealing_private = b""
@@ -134,11 +137,15 @@ class MailboxFile:
             self._upkeep_timer = None
         for running in tuple(self._background):
             await running
-        if self._sleep_timer is not None:
-            self._sleep_timer.cancel()
-            self._sleep_timer = None
-        self._is_closed = True
-        await self._database.close()
+        await self._door.acquire()  # whoever opens the connections now would leave them open
+        try:
+            if self._sleep_timer is not None:
+                self._sleep_timer.cancel()
+                self._sleep_timer = None
+            self._is_closed = True
+            await self._database.close()
+        finally:
+            self._door.release()
 
     def is_replaced(self) -> bool:
         """Has another process destroyed this mailbox, and maybe made a new one in its place?"""
@@ -162,7 +169,7 @@ class MailboxFile:
             if self._is_asleep:
                 if self._identity != _NO_FILE and self.is_replaced():
                     raise NotFound("There is no such mailbox.")  # nor may opening make one
-                await self._database.open()
+                await self._database.open(Opening.KEPT)
                 self._is_asleep = False
                 self._dream = None
                 self._used_at = self._clock.seconds()

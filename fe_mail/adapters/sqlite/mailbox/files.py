@@ -9,12 +9,16 @@ import re
 from pathlib import Path
 
 from fe_mail.adapters.durability import sync
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.failures import translated
+from fe_mail.model.errors import Missing
 from fe_mail.model.ids import AliasId
 
 __all__ = [
+    "begin",
     "epochs",
     "every",
+    "mark_of",
     "path_of",
     "place",
     "remove",
@@ -23,16 +27,31 @@ __all__ = [
     "unfinished",
 ]
 
-_SUFFIXES = ("", "-wal", "-shm", "-journal")
+_MARK = ".damaged"
+_SUFFIXES = ("", "-wal", "-shm", "-journal", _MARK)
 _UNFINISHED = ".new"
 _NAME = re.compile(
     r"(?P<alias>[A-Za-z0-9_-]{1,64})(?:\.(?P<epoch>[0-9]+))?\.sqlite(?P<unfinished>\.new)?"
 )
 
 
+def begin(directory: Path, opening: Opening) -> None:
+    """The directory: made, or there."""
+    with translated():
+        if opening is Opening.NEW:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        elif not directory.is_dir():
+            raise Missing("The directory is missing.")
+
+
 def path_of(directory: Path, alias_id: AliasId, epoch: int) -> Path:
     """The file of a mailbox."""
     return directory / (f"{alias_id}.{epoch}.sqlite" if epoch else f"{alias_id}.sqlite")
+
+
+def mark_of(path: Path) -> Path:
+    """What says that a mailbox was found damaged, after its last change."""
+    return path.with_name(path.name + _MARK)
 
 
 def unfinished(path: Path) -> Path:

@@ -20,9 +20,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.database import Cursor, Database
 from fe_mail.adapters.sqlite.mailbox.sealing import seal
 from fe_mail.adapters.threads import Threads
+from fe_mail.adapters.troubles import Watch
 from fe_mail.model.errors import Conflict, MailError, NotFound, OverQuota
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery
@@ -74,8 +76,17 @@ class Spool:
 
     _log = Logger()
 
-    def __init__(self, directory: Path, threads: Threads, clock: IReactorTime, key: bytes) -> None:
-        self._database = Database(directory / "sealed.sqlite", "sealed", threads)
+    def __init__(
+        self,
+        directory: Path,
+        threads: Threads,
+        clock: IReactorTime,
+        key: bytes,
+        watch: Watch | None = None,
+    ) -> None:
+        self._database = Database(
+            directory / "sealed.sqlite", "sealed", threads, watch=watch, is_lasting=True
+        )
         self._threads = threads
         self._clock = clock
         self._key = key
@@ -83,17 +94,24 @@ class Spool:
         self._timer: IDelayedCall | None = None
         self._writing: set[Deferred[None]] = set()
 
-    async def open(self) -> None:
+    async def open(self, opening: Opening = Opening.NEW) -> None:
         """Open or create the file."""
-        await self._database.open()
+        await self._database.open(opening)
 
     async def close(self) -> None:
         """Write what is to be written and close."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self.flush()
+        try:
+            await self.flush()
+        except MailError as error:  # on a full disk, say; the next unlock sets it right
+            self._log.warn("usage was not written: {reason}", reason=error.message)
         await self._database.close()
+
+    async def probe(self) -> None:
+        """Can anything be kept?"""
+        await self._database.probe()
 
     async def begin(
         self,
@@ -253,6 +271,12 @@ class Spool:
         except MailError:
             self._used = {**used, **self._used}
             raise
+
+    async def waiting_count(self) -> int:
+        """How many messages wait sealed."""
+        statement = "SELECT count(*) FROM sealed"
+        ((count,),) = await self._database.read(lambda c: c.execute(statement).fetchall())
+        return int(count)
 
     async def mailboxes(self) -> dict[AliasId, int]:
         """The epoch of every mailbox that is not gone, by its alias."""

@@ -20,7 +20,7 @@ between "taken in" and "no longer sealed", or a queue that tries again, makes no
 
 import re
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,32 @@ from twisted.logger import Logger
 
 from fe_mail.adapters.durability import sync
 from fe_mail.adapters.mailbox_rules import check_size
+from fe_mail.adapters.opening import Opening
 from fe_mail.adapters.sqlite.failures import translated
 from fe_mail.adapters.sqlite.mailbox import files
+from fe_mail.adapters.sqlite.mailbox.examining import examine, fault_of
 from fe_mail.adapters.sqlite.mailbox.file import SCHEMA, MailboxFile, fill_new
+from fe_mail.adapters.sqlite.mailbox.locks import AliasLock
 from fe_mail.adapters.sqlite.mailbox.open_mailbox import SQLiteOpenMailbox
 from fe_mail.adapters.sqlite.mailbox.spool import Spool
 from fe_mail.adapters.sqlite.schema import migrate, open_connection
 from fe_mail.adapters.threads import Threads
-from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError, NotFound
+from fe_mail.adapters.troubles import Troubles, Watch
+from fe_mail.model.errors import (
+    AuthenticationFailed,
+    Corrupt,
+    Invalid,
+    MailError,
+    Missing,
+    NotFound,
+)
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import Delivery
 from fe_mail.ports import Bus
 
 __all__ = ["SQLiteMailboxStore"]
 
+SEALED = "sealed.sqlite"
 KEY_OCTETS = 32
 KEEP_OPEN_SECONDS = 30.0
 OPEN_FILES_MAX = 256
@@ -51,6 +63,8 @@ UNFINISHED_SECONDS = 3600.0  # no creation takes that long
 
 _ALIAS_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_MAILBOX = "There is no such mailbox."
+_DAMAGED = "This mailbox is damaged on the server; your password is right. Ask its operator."
+_MISSING = "This mailbox is missing on the server; your password is right. Ask its operator."
 
 
 class SQLiteMailboxStore:
@@ -66,22 +80,49 @@ class SQLiteMailboxStore:
         clock: IReactorTime,
         *,
         key: bytes,
+        troubles: Troubles | None = None,
     ) -> None:
         self._directory = Path(directory)
         self._bus = bus
         self._threads = threads
         self._clock = clock
-        self._spool = Spool(self._directory, threads, clock, key)
+        self._troubles = troubles or Troubles()
+        sealed = self._troubles.watch("sealed", self._directory / SEALED)
+        self._spool = Spool(self._directory, threads, clock, key, sealed)
         self._open: dict[AliasId, MailboxFile] = {}  # least recently unlocked first
         self._locks: dict[AliasId, DeferredLock] = {}
         self._closing: set[Deferred[None]] = set()
 
-    async def start(self) -> None:
-        """Make the directory and open what needs no key."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await self._spool.open()
+    async def start(self, opening: Opening = Opening.NEW, sealed: Opening | None = None) -> None:
+        """
+        Make the directory and open what needs no key; ``sealed`` is for the file of sealed mail,
+        which may have to be begun anew beside mailboxes that are all there.
+        """
+        await self._threads.run(lambda: files.begin(self._directory, opening))
+        await self._spool.open(sealed or opening)
+        if opening is Opening.LOOK:
+            return
+        await self._take_stock(begins_anew=sealed is Opening.NEW)
         oldest = self._clock.seconds() - UNFINISHED_SECONDS
         await self._threads.run(lambda: files.remove_unfinished(self._directory, oldest))
+
+    async def _take_stock(self, *, begins_anew: bool) -> None:
+        """Say which mailboxes are gone; beside new sealed mail, enter those that are there."""
+        known = frozenset((await self._spool.mailboxes()).items())
+        there = await self._threads.run(lambda: files.every(self._directory))
+        gone = known - there
+        if gone:  # what another process removes just now has no row any more
+            gone &= frozenset((await self._spool.mailboxes()).items())
+        for alias_id, epoch in sorted(gone):
+            self._watch(self._path(alias_id, epoch)).failed(Missing("It is missing."))
+        if begins_anew and not known:
+            for alias_id, epoch in dict(sorted(there)).items():  # the last of each
+                await self._spool.add_mailbox(alias_id, epoch)
+
+    def _watch(self, path: Path) -> Watch:
+        """For one mailbox, whose damage concerns its owner only."""
+        mark = files.mark_of(path)
+        return self._troubles.watch("mailboxes", path, is_wide=False, mark=mark)
 
     async def stop(self) -> None:
         """Close every file."""
@@ -110,12 +151,20 @@ class SQLiteMailboxStore:
                 raise
         return public
 
-    async def unlock(self, alias_id: AliasId, mailbox_key: bytes) -> SQLiteOpenMailbox:
-        """Open, take in sealed mail. ``NotFound``, ``AuthenticationFailed``, ``SchemaTooNew``."""
+    async def unlock(
+        self, alias_id: AliasId, mailbox_key: bytes, sealing_key: bytes = b""
+    ) -> SQLiteOpenMailbox:
+        """Open, take in sealed mail."""
         if len(mailbox_key) != KEY_OCTETS:
             raise AuthenticationFailed
         async with self._lock(alias_id):
-            file = await self._opened(alias_id, mailbox_key)
+            try:
+                file = await self._opened(alias_id, mailbox_key)
+            except (AuthenticationFailed, NotFound) as error:
+                await self._blame_the_file(alias_id, sealing_key, error)
+                raise
+            except Corrupt as error:
+                raise Corrupt(_DAMAGED) from error
             file.handles += 1
             _stay_open(file)
         handle = SQLiteOpenMailbox(file, lambda: self._given_back(file))
@@ -125,6 +174,26 @@ class SQLiteMailboxStore:
             handle.close()
             raise
         return handle
+
+    async def _blame_the_file(
+        self, alias_id: AliasId, sealing_key: bytes, error: MailError
+    ) -> None:
+        """
+        Who names the sealing key of the mailbox that counts has its own key: a file that is not
+        there, or that does not open with it, is at fault, and nobody's password.
+        """
+        usage = await self._spool.usage(alias_id)
+        is_gone = usage is not None and usage.is_gone
+        if not sealing_key or is_gone:
+            return
+        if usage is not None and not await self._spool.has_key(alias_id, sealing_key):
+            return
+        watch = self._watch(self._path(alias_id, usage.epoch if usage is not None else 0))
+        if isinstance(error, NotFound):
+            watch.failed(Missing("It is missing."))
+            raise Missing(_MISSING) from error
+        watch.failed(Corrupt("Its first page cannot be read."))
+        raise Corrupt(_DAMAGED) from error
 
     async def _opened(self, alias_id: AliasId, mailbox_key: bytes) -> MailboxFile:
         file = self._current(alias_id)
@@ -143,7 +212,15 @@ class SQLiteMailboxStore:
         if not await self._threads.run(path.exists):
             raise NotFound(_NO_MAILBOX)
         file = MailboxFile(
-            alias_id, path, mailbox_key, self._spool, self._bus, self._threads, self._clock, epoch
+            alias_id,
+            path,
+            mailbox_key,
+            self._spool,
+            self._bus,
+            self._threads,
+            self._clock,
+            epoch,
+            self._watch(path),
         )
         try:
             await file.open()
@@ -283,38 +360,47 @@ class SQLiteMailboxStore:
         """Broken invariants of what can be checked without keys, one sentence each."""
         there = await self._threads.run(lambda: files.every(self._directory))
         known = frozenset((await self._spool.mailboxes()).items())
-        broken = list(await self._spool.check())
-        broken += [f"Mailbox {name}: its file is missing." for name, _ in sorted(known - there)]
+        broken = [*await self._spool.check(), *await self.faults(known)]
         if there - known:
             there = await self._threads.run(lambda: files.every(self._directory))
             known = frozenset((await self._spool.mailboxes()).items())
         broken += [f"Mailbox {name}: a file is left over." for name, _ in sorted(there - known)]
         return tuple(broken)
 
+    async def faults(self, known: frozenset[tuple[AliasId, int]] | None = None) -> tuple[str, ...]:
+        """What shows from outside of the mailboxes ``known``, or else of those that are there."""
+
+        def look() -> Iterator[str]:
+            for name, epoch in sorted(files.every(self._directory) if known is None else known):
+                path = self._path(name, epoch)
+                fault = fault_of(path)
+                if fault:
+                    yield f"{path}: {fault}. Restore it from a backup."
+
+        return await self._threads.run(lambda: tuple(look()))
+
+    async def examine(self, alias_id: AliasId, mailbox_key: bytes) -> tuple[tuple[str, ...], int]:
+        """Broken invariants inside a mailbox, and how many messages it has; nothing is written."""
+        path = self._path(alias_id, await self._epoch(alias_id))
+        watch = self._troubles.watch("mailboxes", path, is_wide=False)  # leaves no mark
+        return await examine(path, mailbox_key, self._threads, watch)
+
+    async def probe(self) -> None:
+        """Can anything be kept?"""
+        await self._spool.probe()
+
+    async def counts(self) -> tuple[int, int]:
+        """How many mailboxes there are, and how many messages wait sealed."""
+        there = await self._threads.run(lambda: files.every(self._directory))
+        return len(there), await self._spool.waiting_count()
+
     def _path(self, alias_id: AliasId, epoch: int = 0) -> Path:
         if not _ALIAS_ID.fullmatch(alias_id) or alias_id == "sealed":
             raise NotFound(_NO_MAILBOX)
         return files.path_of(self._directory, alias_id, epoch)
 
-    def _lock(self, alias_id: AliasId) -> "_AliasLock":
-        return _AliasLock(self._locks, alias_id)
-
-
-class _AliasLock:
-    """One at a time per alias: open, close, create, destroy."""
-
-    def __init__(self, locks: dict[AliasId, DeferredLock], alias_id: AliasId) -> None:
-        self._locks = locks
-        self._alias_id = alias_id
-        self._lock = locks.setdefault(alias_id, DeferredLock())
-
-    async def __aenter__(self) -> None:
-        await self._lock.acquire()
-
-    async def __aexit__(self, *error: object) -> None:
-        self._lock.release()
-        if not self._lock.locked:
-            self._locks.pop(self._alias_id, None)
+    def _lock(self, alias_id: AliasId) -> AliasLock:
+        return AliasLock(self._locks, alias_id)
 
 
 def _stay_open(file: MailboxFile) -> None:
