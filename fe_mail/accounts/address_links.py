@@ -22,6 +22,7 @@ from fe_mail.accounts.users import Users
 from fe_mail.accounts.validation import user_email
 from fe_mail.errands import Errands
 from fe_mail.model.account import User
+from fe_mail.model.address import display_address
 from fe_mail.model.errors import AlreadyExists, Conflict, Invalid, MailError, NotFound
 from fe_mail.model.ids import UserId
 from fe_mail.model.sentence import Sentence
@@ -32,8 +33,6 @@ __all__ = ["ADDRESS_SECONDS", "PASSWORD_SECONDS", "AddressLinks"]
 ADDRESS_SECONDS = 86_400.0
 PASSWORD_SECONDS = float(PASSWORDS.window)
 MARK_OCTETS = 16
-_USED = "This link was used already, or the account has changed since."
-_OF_ANOTHER = "This link is for another account. Sign out, and sign in to that one."
 
 
 class AddressLinks:
@@ -122,7 +121,7 @@ class AddressLinks:
             Sentence("Your new address at %(name)s", name=self._name),
             Sentence(
                 "The account %(email)s at %(name)s is to have this address from now on.",
-                email=user.email,
+                email=display_address(user.email),
                 name=self._name,
             ),
             Sentence(
@@ -168,16 +167,19 @@ class AddressLinks:
             Sentence(
                 "The account %(old)s at %(name)s has the address %(new)s now. That is its name "
                 "at the sign-in, and mail about the account goes there.",
-                old=before.email,
+                old=display_address(before.email),
                 name=self._name,
-                new=after.email,
+                new=display_address(after.email),
             ),
             Sentence("If it was not you, tell whoever runs %(name)s at once.", name=self._name),
         )
 
     def _require_same(self, user: User, user_id: str, mark: str) -> None:
         if user.id != user_id:
-            raise Invalid(_OF_ANOTHER, field="token")
+            raise Invalid(
+                "This link is for another account. Sign out, and sign in to that one.",
+                field="token",
+            )
         if mark != self._mark(user):
             raise _used()
 
@@ -258,4 +260,4 @@ class AddressLinks:
 
 
 def _used() -> MailError:
-    return Invalid(_USED, field="token")
+    return Invalid("This link was used already, or the account has changed since.", field="token")

@@ -20,6 +20,7 @@ from fe_mail.accounts.claims import chosen_claim
 from fe_mail.accounts.links import Links
 from fe_mail.accounts.notices import RECIPIENTS, MailLimits, Notice, Notices
 from fe_mail.model.account import Alias
+from fe_mail.model.address import display_address
 from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.errors import Conflict, Invalid, MailError, NotFound
 from fe_mail.model.ids import AliasId
@@ -161,19 +162,20 @@ class RecipientLinks:
     async def _ask(self, alias: Alias, recipient: str) -> None:
         owner = await self._accounts.user(alias.user_id)
         await self._limits.take(RECIPIENTS, recipient, owner.id)
+        name = display_address(alias.address)
         token = self._links.make("recipient", alias.id, recipient, seconds=LINK_SECONDS)
         await self._notices.send(
             Notice(
                 to=recipient,
                 language=owner.locale,
-                subject=Sentence("Do you want the mail of %(alias)s?", alias=alias.address),
+                subject=Sentence("Do you want the mail of %(alias)s?", alias=name),
                 paragraphs=(
                     Sentence(
                         "%(owner)s wants mail to %(alias)s to be forwarded to you, to "
                         "%(recipient)s.",
-                        owner=owner.email,
-                        alias=alias.address,
-                        recipient=recipient,
+                        owner=display_address(owner.email),
+                        alias=name,
+                        recipient=display_address(recipient),
                     ),
                     Sentence(
                         "If you want that, open this link within 30 days:\n\n%(link)s",

@@ -70,6 +70,16 @@ class RecipientLinksTests(AccountsTestCase):
         sales = self.now(self.accounts.alias(done.alias.id))
         self.assertEqual((sales.verified_recipients, sales.pending_recipients), ((CARL,), (BOB,)))
 
+    def test_as_people_write_it(self) -> None:
+        """Domains beyond ASCII are shown as such."""
+        domain = self.add_domain("xn--bcher-kva.example", has_recipient_verification=True)
+        fields = {"name": "info", "recipients": ["bob@xn--bcher-kva.test"]}
+        self.now(self.aliases.create(self.user, domain, fields))
+        (notice,) = self.letters.sent
+        self.assertIn("info@b\u00fccher.example", str(notice.subject))
+        self.assertIn("to bob@b\u00fccher.test.", str(notice.text))
+        self.assertEqual(notice.to, "bob@xn--bcher-kva.test")
+
     def test_saving_again(self) -> None:
         """Who was asked is not asked again, who is new is, who said yes stays."""
         sales = self.sales(BOB)
