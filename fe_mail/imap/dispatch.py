@@ -24,7 +24,18 @@ from fe_mail.imap import (
     selection,
     store,
 )
-from fe_mail.imap.command import Command, Fetch, Search, State, Store
+from fe_mail.imap.command import (
+    Close,
+    Command,
+    Examine,
+    Fetch,
+    Logout,
+    Search,
+    Select,
+    State,
+    Store,
+    Unselect,
+)
 from fe_mail.imap.framing import Request
 from fe_mail.imap.parser import parse, parse_tag
 from fe_mail.imap.reply import Reply, bad, no, reply_to_error
@@ -38,6 +49,9 @@ log = Logger()
 
 MAX_BAD_COMMANDS: Final = 50  # in a row
 MAX_BAD_BEFORE_LOGIN: Final = 20  # altogether: no mail client needs one
+
+# A client that sent one of these counts anew already: no number of the old folder after it.
+LEAVES_FOLDER: Final = (Select, Examine, Close, Unselect, Logout)
 
 Perform = Callable[[Session, Command], Awaitable[Reply]]
 
@@ -90,7 +104,7 @@ def _count_bad(session: Session, reply: Reply) -> None:
 async def _guarded(session: Session, command: Command) -> Reply:
     try:
         if not isinstance(command, Fetch):
-            await session.settle()
+            await session.settle(tell=not isinstance(command, LEAVES_FOLDER))
         reply = await COMMANDS[type(command)](session, command)
         await session.refresh(expunge=_allows_expunge(command))
     except (ConnectionEnded, Farewell):

@@ -154,10 +154,10 @@ class Session:
         assert self._seen is not None
         return self._seen
 
-    async def settle(self) -> None:
-        """Wait until what was read is stored as such."""
+    async def settle(self, tell: bool = True) -> None:
+        """Wait until what was read is stored as such; ``tell`` what else became of the flags."""
         if self._seen is not None:
-            await self._seen.settled()
+            await self._seen.settled(tell)
 
     def capabilities(self) -> bytes:
         """What we can do, now (RFC 9051 §6.1.1)."""
