@@ -23,6 +23,7 @@ from fe_mail.imap.command import State
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
 from fe_mail.imap.read_ahead import ReadAhead
 from fe_mail.imap.seen import Seen
+from fe_mail.mailboxes.damage import BrokenOff
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.change import Change, ChangeKind
 from fe_mail.model.envelope import Peer
@@ -114,6 +115,7 @@ class Services:
     bus: Bus
     clock: IReactorTime
     hostname: str
+    broken_off: BrokenOff = attrs.field(factory=BrokenOff)
 
 
 class Session:

@@ -17,6 +17,7 @@ from fe_mail.connection import conversation
 from fe_mail.connection.conversation import Farewell, Link
 from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.connection.registry import Reason
+from fe_mail.mailboxes.damage import BrokenOff
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import MailError
 from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong
@@ -40,6 +41,7 @@ class Services:
     mailboxes: MailboxStore
     hostname: str
     allow_plaintext_auth: bool = False
+    broken_off: BrokenOff = attrs.field(factory=BrokenOff)
 
 
 @attrs.frozen

@@ -87,10 +87,18 @@ class OpenMailbox(Protocol):
     async def fetch(
         self, folder_id: int, uids: Sequence[int], want: Want
     ) -> tuple[FetchedMessage, ...]:
-        """The messages that exist, in UID order; those that are gone are left out."""
+        """
+        The messages that exist, in UID order; those that are gone are left out.
+
+        So is one that is damaged, when that keeps what is wanted from being read: ``Want.NOTHING``
+        finds it all the same.
+        """
 
     async def read(self, folder_id: int, uid: int, start: int, end: int) -> bytes:
-        """Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone."""
+        """
+        Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone, ``Corrupt`` if
+        they are damaged.
+        """
 
     async def store_flags(
         self,

@@ -54,7 +54,7 @@ class HandleTests(POP3TestCase):
     def test_after_trouble_at_login(self) -> None:
         """And a mailbox that opens but cannot be listed."""
 
-        async def refuse(_: object) -> Maildrop:
+        async def refuse(*_: object) -> Maildrop:
             raise Unavailable
 
         self.patch(Maildrop, "open", refuse)
