@@ -53,7 +53,7 @@ class BrokenOffTests(IMAPTestCase):
     def test_flag(self) -> None:
         """That \\Seen was set is told, though nothing else can be."""
         self.fetch(b"BODY.PEEK[]")
-        connection, said = self.fetch(b"BODY[]")
+        _, said = self.fetch(b"BODY[]")
         self.assertIn(b"* 2 FETCH (FLAGS (\\Seen))\r\n", said)
         view = self.now(self.mailbox.select("INBOX", claim_recent=False))
         self.assertEqual(view.flags_of(1), {"\\Seen"})

@@ -113,7 +113,6 @@ class BigMessageTests(POP3TestCase):
         server.dataReceived(b"RETR 2\r\nNOOP\r\n")
         self.assertEqual(transport.value(), b"-ERR The message is gone.\r\n+OK\r\n")
 
-
     def lose(self, content_id: int, piece: int = 0) -> None:
         """Octets of a message are lost on the disk."""
         assert isinstance(self.mailboxes, SQLiteMailboxStore)
