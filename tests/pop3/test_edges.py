@@ -126,9 +126,9 @@ class LimitTests(POP3TestCase):
     def test_line(self) -> None:
         """The longest line is taken, a longer one is not."""
         framer = Framer()
-        framer.feed(b"x" * MAX_LINE_OCTETS + b"\n")
-        self.assertEqual(framer.next(), b"x" * MAX_LINE_OCTETS)
-        framer.feed(b"x" * (MAX_LINE_OCTETS + 1) + b"\n")
+        framer.feed(b"x" * (MAX_LINE_OCTETS - 1) + b"\r\n")
+        self.assertEqual(framer.next(), b"x" * (MAX_LINE_OCTETS - 1))
+        framer.feed(b"x" * MAX_LINE_OCTETS + b"\r\n")
         self.assertRaises(LineTooLong, framer.next)
 
     def test_commands_before_login(self) -> None:
