@@ -25,6 +25,7 @@ from fe_mail.model.dns import MX, TXT, HostAddress
 from fe_mail.model.errors import Unavailable
 from fe_mail.ports import Resolver
 from tests.contracts.resolver import AUTHENTIC, FAILING, TABLE, ResolverContract
+from tests.sockets import Sockets
 
 MAX_UDP_OCTETS = 512  # of our server: longer answers are truncated
 MAX_CHAIN = 20
@@ -120,7 +121,8 @@ class ServedCase(TestCase):
         self.udp = UDPServer()
         self.tcp = Factory.forProtocol(TCPServer)
         self.tcp.count = 0  # type: ignore[attr-defined]
-        stream = reactor.listenTCP(0, self.tcp, interface="127.0.0.1")
+        self.sockets = Sockets()
+        stream = self.sockets.listenTCP(0, self.tcp, interface="127.0.0.1")
         number = stream.getHost().port
         datagrams = reactor.listenUDP(number, self.udp, interface="127.0.0.1", maxPacketSize=4096)
         self.addCleanup(stream.stopListening)
@@ -130,14 +132,12 @@ class ServedCase(TestCase):
 
     def tearDown(self) -> "Deferred[None]":
         """Let sockets that were closed go."""
-        done: Deferred[None] = Deferred()
-        reactor.callLater(0.01, done.callback, None)
-        return done
+        return self.sockets.all_gone()
 
     def resolver(self, **more: Any) -> DNSResolver:
         """The one under test."""
         more = {"servers": [self.server], "clock": self.clock, "try_seconds": 0.2, **more}
-        return DNSResolver(reactor, **more)
+        return DNSResolver(self.sockets, **more)
 
 
 class DNSResolverTests(ServedCase, ResolverContract):
