@@ -41,7 +41,7 @@ from fe_mail.imap.parser import parse, parse_tag
 from fe_mail.imap.reply import Reply, bad, no, reply_to_error
 from fe_mail.imap.scanner import Malformed
 from fe_mail.imap.session import Bye, Session
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import MailboxGone, MailError
 
 __all__ = ["COMMANDS", "perform"]
 
@@ -109,6 +109,8 @@ async def _guarded(session: Session, command: Command) -> Reply:
         await session.refresh(expunge=_allows_expunge(command))
     except (ConnectionEnded, Farewell):
         raise
+    except MailboxGone:
+        raise Bye("The mailbox was removed.") from None
     except MailError as error:
         return reply_to_error(error, command)
     except Exception:

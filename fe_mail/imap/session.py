@@ -27,7 +27,7 @@ from fe_mail.mailboxes.damage import BrokenOff
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.change import Change, ChangeKind
 from fe_mail.model.envelope import Peer
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import MailboxGone, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.ports import Bus, MailboxStore, OpenMailbox
 
@@ -299,6 +299,8 @@ class Session:
             changes = await self.mailbox.changes(
                 view.folder.id, view.modseq, claim_recent=not view.read_only
             )
+        except MailboxGone:
+            raise
         except MailError as error:
             self._is_stale = True
             log.warn("No changes for IMAP: {error}", error=error.message, **self._ids())

@@ -28,7 +28,8 @@ __all__ = ["MailboxStore", "OpenMailbox"]
 
 class OpenMailbox(Protocol):
     """
-    An unlocked mailbox. Many sessions may share one; ``close`` gives it back.
+    An unlocked mailbox. Many sessions may share one; ``close`` gives it back. When the mailbox was
+    removed meanwhile, by any process, every call is refused: ``MailboxGone``.
 
     Every mutation publishes a ``model.change.Change`` on the bus after its commit, for each folder
     or collection that it touched.

@@ -63,6 +63,7 @@ COMMANDS = {
 }
 # Even ``*`` is no number of an empty folder (RFC 9051 §9, seq-number).
 NUMBERS = re.compile(rb"%\(place\)d|^(?:FETCH|STORE) 1:\*")
+MORE = {"append": b"APPEND %(folder)s {5+}\r\na: b\n", "select": b"SELECT Archive"}
 OTHERS = (
     "silent",
     "append",
@@ -316,6 +317,29 @@ class EndTests(IMAPTestCase):
             client.connection.protocol.connectionLost(  # type: ignore[attr-defined]
                 Failure(ConnectionDone())
             )
+
+    def test_mailbox_that_goes(self) -> None:
+        """Another process removes it: BYE, whatever the client does, and never a defect."""
+        for step, waits in itertools.product((*COMMANDS, "append", "select"), range(4)):
+            client = self.begin({**COMMANDS, **MORE}[step], waits)
+            for path in self.directory.glob(f"{self.alice.id}*"):
+                path.rename(path.with_name(f"away-{path.name}"))
+            client.mailbox.is_late = False
+            while client.mailbox.next():
+                pass
+            if not client.is_closed:
+                client.running = b""
+                client.connection.send(b"t NOOP\r\n")
+            said = client.connection.rest()
+            self.assertIn(b"* BYE The mailbox was removed.", said, (step, waits))
+            self.assertNotIn(b"SERVERBUG", said)
+            client.connection.protocol.connectionLost(  # type: ignore[attr-defined]
+                Failure(ConnectionDone())
+            )
+            self.clock.advance(60)
+            self.assertEqual(self.flushLoggedErrors(), [], (step, waits))
+            for path in self.directory.glob("away-*"):
+                path.rename(path.with_name(path.name.removeprefix("away-")))
 
     folders = 0
 
