@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTCP, IReactorTime, IReactorUDP
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 __all__ = ["Sockets"]
@@ -17,12 +18,17 @@ __all__ = ["Sockets"]
 
 @implementer(IReactorTCP, IReactorUDP, IReactorTime)
 class Sockets:
-    """Passes everything on to the reactor, and counts what is open; listening ports are not."""
+    """
+    Passes everything on to the reactor, and counts what is open; listening TCP ports are not.
 
-    def __init__(self, reactor: Any = global_reactor) -> None:
+    With ``time`` delayed calls go there: nobody loses patience before the test says so.
+    """
+
+    def __init__(self, reactor: Any = global_reactor, time: Clock | None = None) -> None:
         self._reactor = reactor
+        self._time = time or reactor
         self._open = 0
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: list[tuple[int, Deferred[None]]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -42,10 +48,18 @@ class Sockets:
         self._count(protocol, "doStop")
         return self._reactor.listenUDP(port, protocol, *args, **more)
 
+    def callLater(self, delay: float, call: Any, *args: Any, **more: Any) -> Any:
+        """By the clock of the test, if it has one."""
+        return self._time.callLater(delay, call, *args, **more)
+
     def all_gone(self) -> "Deferred[None]":
         """Fires when nothing is open; the timeout of the test is the limit."""
+        return self.open(0)
+
+    def open(self, count: int) -> "Deferred[None]":
+        """Fires when no more than so many are open."""
         done: Deferred[None] = Deferred()
-        self._waiting.append(done)
+        self._waiting.append((count, done))
         self._look()
         return done
 
@@ -72,7 +86,7 @@ class Sockets:
         setattr(protocol, last_call, ended)
 
     def _look(self) -> None:
-        if not self._open:
-            waiting, self._waiting = self._waiting, []
-            for done in waiting:
-                done.callback(None)
+        ready = [wait for wait in self._waiting if self._open <= wait[0]]
+        for wait in ready:
+            self._waiting.remove(wait)
+            wait[1].callback(None)
