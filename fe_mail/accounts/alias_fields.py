@@ -13,8 +13,10 @@ from typing import Any
 import attrs
 
 from fe_mail.accounts import validation
+from fe_mail.accounts.alias_names import normalized_name
 from fe_mail.accounts.effects import refuse_idle
 from fe_mail.accounts.site import Site
+from fe_mail.mailauth.srs import is_srs
 from fe_mail.model.account import Alias, Domain, User, VacationResponder
 from fe_mail.model.errors import Invalid
 
@@ -76,10 +78,16 @@ class Editing:
     def _name(self, fields: Mapping[str, object]) -> str:
         if not fields.get("name"):
             if self.alias is not None:
-                return self.alias.name
+                return normalized_name(self.alias.name)
             return "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_NAME_LENGTH))
         name = validation.alias_name(fields["name"], self.domain.name)
         is_new = self.alias is None or self.alias.name != name
+        if is_new and is_srs(name) and self.domain.name == self.site.web_host:
+            raise Invalid(
+                "Names that begin like this belong to reports about forwarded mail.",
+                field="name",
+                code="INVALID_ALIAS_NAME",
+            )
         if is_new and not self.is_admin:
             if _is_wildcard(name):
                 raise Invalid(

@@ -4,18 +4,22 @@ The rules for the name of an alias: how it is written, and which names are not f
 A name is a local part in lower case, ``*`` (the catch-all) or ``/regex/``. Pure functions like
 those of ``validation``, which offers them too.
 
-RFC 5321 §4.1.2 and RFC 6531 §3.3 (local parts), RFC 2142 (names with a role).
+Two names are never equal to the eye: they are stored in NFC, and hold nothing invisible, no
+scripts mixed, no characters that only stand for others. (RFC 8265 §3.3, which wants the same of
+user names.) RFC 5321 §4.1.2 and RFC 6531 §3.3 (local parts), RFC 2142 (names with a role).
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
-from fe_mail.accounts.patterns import compile_pattern
-from fe_mail.model.address import MAX_LOCAL_OCTETS, parse_address
+from fe_mail.accounts.patterns import compile_pattern, is_pattern
+from fe_mail.model.address import MAX_LOCAL_OCTETS, folded, parse_address
 from fe_mail.model.errors import Invalid
+from fe_mail.model.scripts import has_hidden, is_mixed, is_plain
 from fe_mail.model.sentence import Paragraph, Sentence
 
-__all__ = ["alias_name", "is_pattern", "refuse_reserved"]
+__all__ = ["alias_name", "is_pattern", "normalized_name", "refuse_reserved"]
 
 _REPEATED = re.compile(r"(?P<unit>.+?)(?P=unit)+\Z")
 _QUOTED_NAME = re.compile(r"[\x21\x23-\x5b\x5d-\x7e\u00a1-\U0010ffff]+\Z")
@@ -39,18 +43,19 @@ _AUTHORITIES = frozenset(
 )
 
 
-def is_pattern(name: str) -> bool:
-    """Is the alias a regular expression?"""
-    return name.startswith("/")
+def normalized_name(text: str) -> str:
+    """The form in which the name of an alias is stored and looked up."""
+    return unicodedata.normalize("NFC", text) if is_pattern(text) else folded(text)
 
 
 def alias_name(value: object, domain: str) -> str:
     """A local part, ``*`` or ``/regex/``; whether the caller may have it is asked elsewhere."""
     name = value.strip() if isinstance(value, str) else ""
     if is_pattern(name) and name.isprintable():
+        name = normalized_name(name)
         compile_pattern(name)
         return name
-    name = name.lower()
+    name = normalized_name(name)
     if len(name) > MAX_LOCAL_OCTETS:
         raise _bad_name(Sentence("The alias is too long."))
     if "*" in name and (name == "*" or _REPEATED.match(name)):
@@ -61,10 +66,22 @@ def alias_name(value: object, domain: str) -> str:
             if name
             else Sentence("An alias needs a name.")
         )
+    _refuse_deceptive(name)
     try:
         return parse_address(f"{name}@{domain}").local_key
     except Invalid as error:
         raise _bad_name(error.sentence) from None
+
+
+def _refuse_deceptive(name: str) -> None:
+    if has_hidden(name) or unicodedata.combining(name[0]):
+        raise _bad_name(Sentence("The alias holds characters that cannot be seen."))
+    if is_mixed(name):
+        raise _bad_name(
+            Sentence("The alias mixes letters of several scripts, so it may look like another.")
+        )
+    if not is_plain(name):
+        raise _bad_name(Sentence("The alias holds characters that only stand for others."))
 
 
 def _bad_name(sentence: Sentence | Paragraph) -> Invalid:
@@ -73,12 +90,12 @@ def _bad_name(sentence: Sentence | Paragraph) -> Invalid:
 
 def refuse_reserved(name: str, restricted: Iterable[str]) -> None:
     """``Invalid`` for names that would pass as an authority; admins may have them."""
-    folded = re.sub(r"[^a-z0-9]", "", name.lower())
+    bare = _letters(name)
     is_taken = (
         name in _RESERVED
-        or folded in {re.sub(r"[^a-z0-9]", "", word) for word in _RESERVED}
-        or any(folded.startswith(word) or folded.endswith(word) for word in _AUTHORITIES)
-        or name in {word.lower() for word in restricted}
+        or bare in {_letters(word) for word in _RESERVED}
+        or any(bare.startswith(word) or bare.endswith(word) for word in _AUTHORITIES)
+        or name in {folded(word) for word in restricted}
     )
     if is_taken:
         raise Invalid(
@@ -86,3 +103,8 @@ def refuse_reserved(name: str, restricted: Iterable[str]) -> None:
             field="name",
             code="RESERVED_WORD_ADMIN_REQUIRED",
         )
+
+
+def _letters(name: str) -> str:
+    """Without accents and what stands between the letters."""
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", name.lower()))

@@ -5,7 +5,8 @@ A mailbox has one key; each password and the recovery code wrap it (see ``Creden
 password with the old one at hand rewrites a slot and keeps the mail; without it only a new, empty
 mailbox is possible, and the caller has to say so with ``is_override``.
 
-Members of a domain see and change their own aliases, its admins all of them.
+Members of a domain see and change their own aliases, its admins all of them. What could never get
+mail is not stored, see ``prospects``.
 """
 
 import re
@@ -16,9 +17,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.alias_fields import Editing
+from fe_mail.accounts.alias_names import normalized_name
 from fe_mail.accounts.domains import is_admin
+from fe_mail.accounts.in_charge import Records
 from fe_mail.accounts.keys import GeneratedPassword, Keys
 from fe_mail.accounts.passwords import Slot, run_here
+from fe_mail.accounts.prospects import Prospects
+from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.validation import is_pattern
 from fe_mail.model.account import Alias, Domain, MailboxKeys, User
@@ -33,7 +38,7 @@ from fe_mail.model.errors import (
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.page import Page, Query
 from fe_mail.model.sentence import Sentence
-from fe_mail.ports import AliasStore, Bus, Keyring, MailboxStore, Offload
+from fe_mail.ports import Bus, Keyring, MailboxStore, Offload
 
 __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword"]
 
@@ -51,18 +56,22 @@ class Aliases:
 
     def __init__(
         self,
-        accounts: AliasStore,
+        accounts: Records,
         keyring: Keyring,
         mailboxes: MailboxStore,
         bus: Bus,
         clock: IReactorTime,
         site: Site,
         *,
+        router: Router | None = None,
         run: Offload = run_here,
         ask_recipients: Callable[[Alias], Awaitable[None]] = _ask_nobody,
     ) -> None:
         self._ask_recipients = ask_recipients
         self._accounts = accounts
+        self._prospects = Prospects(
+            accounts, router or Router(accounts, max_forwarded=site.max_forwarded)
+        )
         self._aftermath = Aftermath(accounts, mailboxes, bus)
         self._keys = Keys(accounts, keyring, mailboxes, self._aftermath, clock, run=run)
         self._mailboxes = mailboxes
@@ -87,8 +96,11 @@ class Aliases:
             created_at=now,
             updated_at=now,
         )
+        alias = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing
+        filled = attrs.evolve(alias, domain_name=domain.name, user_email=user.email)
+        await self._prospects.refuse_hopeless(user, domain, filled)
         try:
-            added = await self._accounts.add_alias(attrs.evolve(alias, **changes))  # type: ignore[arg-type]  # made by Editing
+            added = await self._accounts.add_alias(alias)
         except AlreadyExists:
             raise AlreadyExists("An alias of this name exists already.") from None
         await self._ask_recipients(added)
@@ -109,7 +121,7 @@ class Aliases:
                 alias = None
             if alias is not None and alias.domain_id == domain.id:
                 return alias
-        name = id_or_name if is_pattern(id_or_name) else id_or_name.lower()
+        name = normalized_name(id_or_name)
         if not name.isprintable():
             return None
         try:
@@ -128,6 +140,8 @@ class Aliases:
         """Change it; what is absent stays as it is."""
         self._require_owner(user, domain, alias)
         changes = self._editing(user, domain, alias).changes(fields)
+        candidate = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing
+        await self._prospects.refuse_hopeless(user, domain, candidate)
         now = self._clock.seconds()
         try:
             changed = await self._accounts.update_alias(alias.id, now, **changes)

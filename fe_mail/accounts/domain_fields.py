@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from fe_mail.accounts import validation
 from fe_mail.accounts.effects import refuse_idle
+from fe_mail.model.address import folded
 from fe_mail.model.errors import Invalid
 
 __all__ = ["domain_changes"]
@@ -72,7 +73,7 @@ def _number(field: str, low: int, high: int, code: str = "") -> Check:
 
 
 def _restricted(value: object) -> tuple[str, ...]:
-    return tuple(name.lower() for name in validation.split_list(value, "restricted_alias_names"))[
+    return tuple(folded(name) for name in validation.split_list(value, "restricted_alias_names"))[
         : validation.MAX_LIST_ENTRIES
     ]
 

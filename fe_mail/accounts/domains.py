@@ -2,12 +2,15 @@
 Domains of an account: add, change, remove, and check what the DNS says of them (``verifying``).
 
 Several accounts may claim one name; the TXT record decides (see ``claims``).
+
+Mail of a new domain goes to the address of its account. If that is an address of this very domain,
+it becomes a mailbox of it: a catch-all that leads to what only the catch-all takes is a circle.
 """
 
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -20,11 +23,13 @@ from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
 from fe_mail.accounts.domain_fields import domain_changes
 from fe_mail.accounts.hosted_names import hosted_name
+from fe_mail.accounts.sending_requests import mark_as_decided
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
 from fe_mail.accounts.zone_file import zone_file
 from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
+from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
 from fe_mail.model.ids import AliasId, DomainId, new_id
 from fe_mail.model.page import Page, Query, every
@@ -36,6 +41,7 @@ from fe_mail.ports import (
     Keyring,
     MailboxStore,
     Resolver,
+    SettingStore,
     UserStore,
     Vantage,
 )
@@ -63,8 +69,12 @@ def is_admin(user: User, domain: Domain) -> bool:
     )
 
 
-class DomainRecords(AliasStore, DomainStore, UserStore, Protocol):
+class DomainRecords(AliasStore, DomainStore, SettingStore, UserStore, Protocol):
     """What domains ask: an alias catches all, and its owner may be an admin."""
+
+
+async def _ask_nobody(domain: Domain) -> None:
+    """Where nobody is told of domains that wait to send."""
 
 
 class Domains:
@@ -81,11 +91,13 @@ class Domains:
         keygen: KeyGenerator,
         bus: Bus,
         vantage: Vantage,
+        *,
+        ask_to_send: Callable[[Domain], Awaitable[None]] = _ask_nobody,
     ) -> None:
         self._accounts = accounts
         self._keyring = keyring
         checks = DNSChecks(resolver=resolver, vantage=vantage, clock=clock, site=site)
-        self._verifier = Verifier(accounts, checks, clock)
+        self._verifier = Verifier(accounts, checks, clock, ask_to_send)
         self._mailboxes = mailboxes
         self._clock = clock
         self._site = site
@@ -99,16 +111,21 @@ class Domains:
         A new domain of the user with a DKIM key of its own.
 
         ``catchall`` True makes an alias ``*`` to the user's address; text names its recipients.
+        Among these the user's own address may be one of the domain; it gets a mailbox.
         """
         domain_name = hosted_name(name)
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):
             recipients = validation.catchall_recipients(catchall)
+        own_name = _own_name(user, domain_name, recipients)
         await self._refuse_more(user, domain_name)
         domain = await self._add(user, domain_name, changes)
+        if own_name:
+            await self._accounts.add_alias(self._alias(user, domain, own_name, has_imap=True))
         if recipients and not domain.is_catchall_regex_disabled:
-            await self._accounts.add_alias(self._catchall(user, domain, recipients))
+            catch_all = self._alias(user, domain, "*", recipients=recipients)
+            await self._accounts.add_alias(catch_all)
         return await self._accounts.domain(domain.id)
 
     async def _refuse_more(self, user: User, name: str) -> None:
@@ -139,15 +156,24 @@ class Domains:
         domain = attrs.evolve(domain, **changes)  # type: ignore[arg-type]  # names were checked
         return await self._accounts.add_domain(domain)
 
-    def _catchall(self, user: User, domain: Domain, recipients: tuple[str, ...]) -> Alias:
+    def _alias(
+        self,
+        user: User,
+        domain: Domain,
+        name: str,
+        *,
+        recipients: tuple[str, ...] = (),
+        has_imap: bool = False,
+    ) -> Alias:
         now = self._clock.seconds()
         return Alias(
             id=AliasId(new_id(now)),
             domain_id=domain.id,
             user_id=user.id,
-            name="*",
-            labels=validation.labels((), "*"),
+            name=name,
+            labels=validation.labels((), name),
             recipients=recipients[: self._site.max_forwarded],
+            has_imap=has_imap,
             created_at=now,
             updated_at=now,
         )
@@ -197,7 +223,9 @@ class Domains:
             raise NotFound("The domain does not exist on this server.")
         domain = next((claim for claim in claims if claim.has_txt_record), claims[0])
         now = self._clock.seconds()
-        return await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
+        decided = await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
+        await mark_as_decided(self._accounts, domain.id)
+        return decided
 
     async def update(self, user: User, domain: Domain, **settings: object) -> Domain:
         """Change settings; the name never changes. ``Invalid``, ``PermissionDenied``."""
@@ -251,3 +279,31 @@ class Domains:
     async def recheck(self, domain_id: DomainId) -> Verification:
         """The same without a user: for the job that does it every few hours."""
         return await self._verifier.verify(domain_id, SERVER_CHECK_SECONDS)
+
+
+def _own_name(user: User, domain_name: str, recipients: tuple[str, ...]) -> str:
+    """
+    The alias that a catch-all of a new domain needs: the user's own address, if it leads there.
+
+    ``Invalid`` for other addresses of the domain: only the catch-all itself would take them.
+    """
+    found = ""
+    for recipient in map(parse_address, recipients):
+        if recipient.domain != domain_name:
+            continue
+        own = parse_address(user.email)
+        if (recipient.base, recipient.domain) != (own.base, own.domain):
+            raise Invalid(
+                Sentence(
+                    "%(address)s does not exist yet, so the catch-all would lead to itself. "
+                    "Give an address elsewhere, or add the domain without a catch-all first.",
+                    address=display_address(str(recipient)),
+                ),
+                field="catchall",
+                code="ALIAS_LEADS_NOWHERE",
+            )
+        found = own.base
+    try:
+        return found and validation.alias_name(found, domain_name)
+    except Invalid as error:
+        raise Invalid(error.sentence, field="catchall", code=error.code) from None

@@ -15,12 +15,29 @@ import re2
 
 from fe_mail.model.errors import Invalid
 
-__all__ = ["MAX_PATTERN_LENGTH", "compile_pattern", "match_pattern", "substitute"]
+__all__ = [
+    "MAX_PATTERN_LENGTH",
+    "compile_pattern",
+    "holds_groups",
+    "is_pattern",
+    "match_pattern",
+    "substitute",
+]
 
 MAX_PATTERN_LENGTH = 400
 MAX_PATTERN_MEMORY_OCTETS = 1 << 20
 _SHAPE = re.compile(r"/(?P<body>.+)/(?P<flags>g|i|gi|ig)?\Z", re.DOTALL)
 _GROUP = re.compile(r"\$([1-9][0-9]?)")
+
+
+def is_pattern(name: str) -> bool:
+    """Is the alias a regular expression?"""
+    return name.startswith("/")
+
+
+def holds_groups(recipient: str) -> bool:
+    """Does it depend on what the expression matched?"""
+    return _GROUP.search(recipient) is not None
 
 
 @functools.lru_cache(maxsize=1024)

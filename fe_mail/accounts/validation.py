@@ -14,7 +14,7 @@ import urllib.parse
 from collections.abc import Sequence
 
 from fe_mail.accounts.alias_names import alias_name, is_pattern, refuse_reserved
-from fe_mail.model.address import Address, normalize_domain, parse_address
+from fe_mail.model.address import Address, folded, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid
 from fe_mail.model.network import parse_ip
 from fe_mail.model.sentence import Sentence
@@ -195,7 +195,7 @@ def _recipient(text: str) -> str:
 
 
 def _address_text(address: Address) -> str:
-    return f"{address.local.lower()}@{address.domain}"
+    return f"{folded(address.local)}@{address.domain}"
 
 
 def _bad_recipient(text: str) -> Invalid:

@@ -6,6 +6,7 @@ from fe_mail.accounts.effects import refuse_idle
 from fe_mail.api.call import Call
 from fe_mail.api.objects import alias_account_object, user_object
 from fe_mail.api.settings import merge_settings
+from fe_mail.api.warnings import with_warnings
 from fe_mail.model.errors import Conflict, Invalid, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.model.sentence import Sentence
@@ -26,7 +27,8 @@ async def register(call: Call) -> object:
         with contextlib.suppress(MailError):  # the web UI sends it again
             await call.services.address_links.ask(user)
     shown = user_object(user, call.api.default_quota_octets)
-    return {**shown, "api_token": await users.api_token(user)}
+    shown = {**shown, "api_token": await users.api_token(user)}
+    return with_warnings(call, shown, await call.services.prospects.of_account(user))
 
 
 def _text(call: Call, name: str) -> str:
@@ -57,7 +59,8 @@ async def change(call: Call) -> object:
     user = await call.services.users.update(call.owner, **fields)
     if email != user.email:  # it counts when the link that is mailed there is opened
         await call.services.address_links.ask_new(user, email)
-    return user_object(user, call.api.default_quota_octets)
+    shown = user_object(user, call.api.default_quota_octets)
+    return with_warnings(call, shown, await call.services.prospects.of_account(user, email))
 
 
 async def _change_settings(call: Call, identity: Identity) -> object:

@@ -6,6 +6,7 @@ from fe_mail.api.call import Answer, Call
 from fe_mail.api.domains import shape as domain_shape
 from fe_mail.api.objects import alias_object
 from fe_mail.api.paging import page_of, read_query
+from fe_mail.api.warnings import with_warnings
 from fe_mail.model.account import Alias, Domain
 from fe_mail.model.errors import AuthenticationFailed, Invalid, RateLimited
 
@@ -68,13 +69,18 @@ async def add(call: Call, domain_id: str) -> object:
     domain = await call.services.domains.get(call.owner, domain_id)
     alias = await call.services.aliases.create(call.owner, domain, call.fields)
     domain = await call.services.domains.get(call.owner, domain.id)
-    return {**_shape(call, alias, domain), "domain": domain_shape(call, domain)}
+    shown = {**_shape(call, alias, domain), "domain": domain_shape(call, domain)}
+    return with_warnings(
+        call, shown, await call.services.prospects.of_alias(call.owner, domain, alias)
+    )
 
 
 async def show(call: Call, domain_id: str, alias_id: str) -> object:
     """One alias, by id or name."""
     domain = await call.services.domains.get(call.owner, domain_id)
-    return _shape(call, await call.services.aliases.get(call.owner, domain, alias_id), domain)
+    alias = await call.services.aliases.get(call.owner, domain, alias_id)
+    found = await call.services.prospects.of_alias(call.owner, domain, alias)
+    return with_warnings(call, _shape(call, alias, domain), found)
 
 
 async def change(call: Call, domain_id: str, alias_id: str) -> object:
@@ -82,7 +88,8 @@ async def change(call: Call, domain_id: str, alias_id: str) -> object:
     domain = await call.services.domains.get(call.owner, domain_id)
     alias = await call.services.aliases.get(call.owner, domain, alias_id)
     changed = await call.services.aliases.update(call.owner, domain, alias, call.fields)
-    return _shape(call, changed, domain)
+    found = await call.services.prospects.of_change(call.owner, domain, alias, changed)
+    return with_warnings(call, _shape(call, changed, domain), found)
 
 
 async def remove(call: Call, domain_id: str, alias_id: str) -> object:
@@ -90,7 +97,8 @@ async def remove(call: Call, domain_id: str, alias_id: str) -> object:
     domain = await call.services.domains.get(call.owner, domain_id)
     alias = await call.services.aliases.get(call.owner, domain, alias_id)
     await call.services.aliases.delete(call.owner, domain, alias)
-    return _shape(call, alias, domain)
+    found = await call.services.prospects.of_loss(call.owner, alias.address)
+    return with_warnings(call, _shape(call, alias, domain), found)
 
 
 async def generate_password(call: Call, domain_id: str, alias_id: str) -> object:

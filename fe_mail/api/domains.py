@@ -8,6 +8,7 @@ from fe_mail.accounts.validation import boolean, split_list
 from fe_mail.api.call import Answer, Call, Text
 from fe_mail.api.objects import domain_object
 from fe_mail.api.paging import page_of, read_query
+from fe_mail.api.warnings import with_warnings
 from fe_mail.http.bodies import Fields
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import Invalid
@@ -102,7 +103,9 @@ async def add(call: Call) -> object:
     domain = await call.services.domains.create(
         call.owner, name, catchall=catchall_of(call.fields), **_settings(call.fields)
     )
-    return shape(call, domain)
+    return with_warnings(
+        call, shape(call, domain), await call.services.prospects.of_new_domain(call.owner, domain)
+    )
 
 
 async def show(call: Call, domain_id: str) -> object:
@@ -115,7 +118,9 @@ async def change(call: Call, domain_id: str) -> object:
     domains = call.services.domains
     domain = await domains.get(call.owner, domain_id)
     domains.require_admin(call.owner, domain)
-    return shape(call, await domains.update(call.owner, domain, **_settings(call.fields)))
+    changed = await domains.update(call.owner, domain, **_settings(call.fields))
+    found = await call.services.prospects.of_changed_domain(call.owner, changed)
+    return with_warnings(call, shape(call, changed), found)
 
 
 async def allow(call: Call, domain_id: str) -> object:
@@ -131,7 +136,8 @@ async def remove(call: Call, domain_id: str) -> object:
     domain = await domains.get(call.owner, domain_id)
     domains.require_admin(call.owner, domain)
     await domains.delete(call.owner, domain)
-    return shape(call, domain)
+    found = await call.services.prospects.of_lost_domain(call.owner, domain.name)
+    return with_warnings(call, shape(call, domain), found)
 
 
 async def verify(call: Call, domain_id: str) -> Text:

@@ -11,7 +11,6 @@ import attrs
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
-from fe_mail.accounts.stakes import Stakes
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
@@ -33,13 +32,13 @@ from fe_mail.http.work import Work
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.jobs.runner import JobRunner
 from fe_mail.jobs.table import job_table
-from fe_mail.mailauth.srs import SRS
 from fe_mail.pop3.factory import POP3Factory
 from fe_mail.queue.runner import QueueRunner
 from fe_mail.reception.bounces import Bounces
 from fe_mail.reception.checks import check_table
 from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.rooms import Rooms
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
@@ -68,9 +67,6 @@ class Edges:
         self._config: Config = inside.config
         self._tls = tls
         self._demo = demo
-        self._srs = SRS(
-            [secret.encode() for secret in self._config.keys.srs], self._config.names.web_host
-        )
         self._proxies = Proxies(self._config.web.trusted_proxies)
         self.memory = Budget()
         self._room = Room(self.inside.stores.run, self.memory)
@@ -132,6 +128,7 @@ class Edges:
         reception = InboundReception(
             inside.router,
             inside.intake,
+            Rooms(stores.mailboxes, stores.queue, inside.clock),
             Harvesting(stores.counters, stores.cache),
             stores.cache,
             inside.clock,
@@ -140,7 +137,6 @@ class Edges:
             checks=check_table(inside.resolver),
             trusted=self._config.listen.proxy_networks,
             own_names=self._config.names.trusted,
-            srs=self._srs,
             hold=hold_reason if self._demo else None,
             memory=self.memory,
         )
@@ -224,8 +220,9 @@ class Edges:
             address_links=inside.address_links,
             recipient_links=inside.recipient_links,
             router=inside.router,
+            prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
-            stakes=Stakes(stores.accounts, stores.mailboxes),
+            stakes=inside.stakes,
             accounts=stores.accounts,
             counters=stores.counters,
             clock=inside.clock,
@@ -326,13 +323,14 @@ class Edges:
         couriers: dict[str, Courier] = {
             "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
-            "forward": ForwardCourier(remote, self._srs, inside.clock),
+            "forward": ForwardCourier(remote, inside.srs, inside.clock),
             "webhook": webhook,
         }
         bounces = Bounces(
             inside.router,
             stores.queue,
             inside.intake,
+            inside.own_domain,
             inside.clock,
             hostname=self._config.names.mx_host,
         )

@@ -9,6 +9,7 @@ from fe_mail.accounts.departure import Departure
 from fe_mail.accounts.domains import Domains
 from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.login import Login
+from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.stakes import Stakes
@@ -32,6 +33,7 @@ class Services:
     address_links: AddressLinks
     recipient_links: RecipientLinks
     router: Router
+    prospects: Prospects
     webhook_keys: WebhookKeys
     stakes: Stakes
     accounts: AliasStore

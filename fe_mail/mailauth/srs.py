@@ -2,9 +2,11 @@
 SRS: a reverse-path that survives forwarding, and comes back as a bounce we can trust.
 
 ``SRS0=hash=day=domain=local@us`` wraps a sender; an address that is SRS already becomes
-``SRS1=hash=first-host==rest@us``, so that it never grows beyond two hops. The hash is an HMAC
-over everything behind it in lower case, because local parts lose their case on the way; base32
-for the same reason. All secrets verify, the first one signs, so a secret can be rotated. Forged,
+``SRS1=hash=first-host==rest@us``, so that it never grows beyond two hops. The first host may be
+us: mail that we forwarded comes back and is forwarded again. Then the address is read all the way
+to the sender. The hash is an HMAC over everything behind it in lower case, because local parts
+lose their case on the way; base32 for the same reason. All secrets verify, the first one signs, so
+a secret can be rotated. We write ``=`` behind the kind, and read ``+`` and ``-`` too. Forged,
 expired and truncated addresses are refused. (The "SRS" draft and its reference code define the
 shape; RFC 7208 §2.4, appendix D.3 say why it is needed.)
 """
@@ -31,6 +33,7 @@ _SECONDS_A_DAY = 86_400
 _DAYS_MODULUS = 1_024  # two characters of base32
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _SRS = re.compile(r"srs[01][=+\-]", re.IGNORECASE)
+_SRS1_REST = re.compile(r"[^=]+=[=+\-].+\Z", re.DOTALL)  # first host, separator, the rest of SRS0
 _DOT_ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\].]+(?:\.[^\s\"(),:;<>@\[\\\].]+)*\Z")
 
 
@@ -55,6 +58,10 @@ class SRS:
         self._domain = domain
         self._max_age_days = max_age_days
 
+    def is_for_us(self, address: Address) -> bool:
+        """An address that only SRS of ours can have made, genuine or not."""
+        return address.domain == self._domain and is_srs(address.local)
+
     def forward(self, sender: Address, now: float) -> Address:
         """The reverse-path to forward with. ``Invalid`` when it would be too long."""
         local = _unquote(sender.local)
@@ -63,20 +70,23 @@ class SRS:
         if _SRS.match(local) and local[3] == "0":
             rest = f"{sender.domain}={local[4:]}"
             return self._wrap("SRS1", rest)
-        if _SRS.match(local) and len(pieces := local[5:].split("=", 1)) == 2:
-            return self._wrap("SRS1", pieces[1])
+        if _SRS.match(local) and _SRS1_REST.match(rest := local[5:].partition("=")[2]):
+            return self._wrap("SRS1", rest)
         return self._wrap("SRS0", f"{_day(now)}={sender.domain}={local}")
 
     def reverse(self, address: Address, now: float) -> Address:
         """Who a bounce to this address of ours is for. ``Invalid`` unless it is genuine."""
         local = _unquote(address.local)
-        kind = local[:5].upper()
+        kind = local[:4].upper()
         signature, equals, rest = local[5:].partition("=")
-        if address.domain != self._domain or kind not in ("SRS0=", "SRS1=") or not equals:
+        if not self.is_for_us(address) or not equals:
             raise Invalid("This is no SRS address of ours.", code="INVALID_SRS")
-        if not self._is_genuine(kind[:4], signature, rest):
+        if not self._is_genuine(kind, signature, rest):
             raise Invalid("The SRS address is not genuine.", code="INVALID_SRS")
-        return self._first_hop(rest) if kind == "SRS1=" else self._original(rest, now)
+        if kind == "SRS0":
+            return self._original(rest, now)
+        first_hop = self._first_hop(rest)
+        return self.reverse(first_hop, now) if first_hop.domain == self._domain else first_hop
 
     def _original(self, rest: str, now: float) -> Address:
         day, _, path = rest.partition("=")

@@ -2,25 +2,32 @@
 Mailbox addresses as SMTP knows them: ``local@domain``.
 
 The domain is kept as lower-case A-labels (IDNA 2008), so that every comparison is one of
-octets; the local part keeps its case, and is compared without it (RFC 5321 §2.4 allows it).
-Quotes that change nothing are dropped, and so are needless backslashes, so that ``"john"`` is
-``john`` for routing, identities and login alike (RFC 5321 §4.1.2: the least quoting possible).
-RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8).
+octets; the local part keeps its case, and is compared without it (RFC 5321 §2.4 allows it) and in
+Unicode's NFC. Quotes that change nothing are dropped, and so are needless backslashes, so that
+``"john"`` is ``john`` for routing, identities and login alike (RFC 5321 §4.1.2: the least quoting
+possible). People are shown U-labels.
+RFC 5321 §4.1.2 (grammar), §4.5.3.1 (sizes); RFC 6531 §3.3 (UTF-8); RFC 6532 §3.1 (NFC);
+RFC 5890 §2.3.2.1 (labels).
 """
 
 import ipaddress
 import re
+import unicodedata
 
 import attrs
 import idna
 
 from fe_mail.model.errors import Invalid
+from fe_mail.model.scripts import has_hidden, is_mixed, is_pretending
 
 __all__ = [
     "MAX_ADDRESS_OCTETS",
     "MAX_DOMAIN_OCTETS",
     "MAX_LOCAL_OCTETS",
     "Address",
+    "display_address",
+    "display_domain",
+    "folded",
     "normalize_domain",
     "parse_address",
 ]
@@ -56,7 +63,7 @@ class Address:
     @property
     def local_key(self) -> str:
         """The local part for look-ups: lower case, unquoted where that changes nothing."""
-        return _least_quoted(self.local).lower()
+        return folded(_least_quoted(self.local))
 
     @property
     def base(self) -> str:
@@ -80,6 +87,35 @@ def _least_quoted(local: str) -> str:
     if _DOT_ATOM.match(inner):
         return inner
     return '"' + _MUST_ESCAPE.sub(r"\\\1", inner) + '"'
+
+
+def folded(local: str) -> str:
+    """A local part in the form to compare by: lower case, NFC."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).lower())
+
+
+def display_domain(name: str) -> str:
+    """A domain name as people write it: U-labels, but for those that feign to be others."""
+    return ".".join(_display_label(label) for label in name.split("."))
+
+
+def _display_label(label: str) -> str:
+    if not label.lower().startswith("xn--"):
+        return label
+    try:
+        shown = idna.ulabel(label)
+    except (idna.IDNAError, UnicodeError):
+        return label
+    feigns = is_mixed(shown) or is_pretending(shown) or has_hidden(shown)
+    return label if feigns else shown
+
+
+def display_address(text: str) -> str:
+    """An address, or a name alone, with its domain as people write it. A URL stays as it is."""
+    if "/" in text:
+        return text
+    local, at, domain = text.rpartition("@")
+    return f"{local}{at}{display_domain(domain)}"
 
 
 def normalize_domain(name: str) -> str:

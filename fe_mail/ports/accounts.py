@@ -135,13 +135,13 @@ class AliasStore(Protocol):
     """
 
     async def add_alias(self, alias: Alias) -> Alias:
-        """Add. Unique: name within the domain."""
+        """Add. Unique: name within the domain, in NFC."""
 
     async def alias(self, alias_id: AliasId) -> Alias:
         """By id."""
 
     async def alias_named(self, domain_id: DomainId, name: str) -> Alias:
-        """By domain and lower-case name."""
+        """By domain and lower-case name. One that is stored in NFD is found by either form."""
 
     async def update_alias(
         self,

@@ -5,9 +5,9 @@ answered 250 is durable in the queue.
 The message streams into the spool behind a Received field of ours; only its header is looked
 at on the way, and what would pass for ours in it is taken away (``message/opening.py``). At the
 end of data the checks fill what the tables want to know, then the tables judge. Recipients are
-routed again, so that the queue holds what is true then; 250 is said when at least one of them
-still takes mail (the sender of a message from outside is never sent a report for a part of it:
-that would be backscatter).
+routed again, so that the queue holds what is true then. If one of them takes no mail any more, the
+sender is asked to begin again, and hears of that one alone: 250 would be a lie, and a report could
+reach somebody who never wrote (backscatter).
 RFC 5321 §4.4 (trace), §3.6 (no relaying), §6.1 (responsibility).
 """
 
@@ -19,19 +19,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.budget import Budget
-from fe_mail.mailauth.srs import SRS, is_srs
 from fe_mail.message.opening import opened
 from fe_mail.message.received import received_field
 from fe_mail.model.address import Address
 from fe_mail.model.envelope import Envelope, Peer, Recipient
-from fe_mail.model.errors import Corrupt, Invalid, MailError, NoSpace, TooBig
+from fe_mail.model.errors import Corrupt, MailError, NoSpace, TooBig
 from fe_mail.model.identity import Identity
 from fe_mail.model.ids import new_id
-from fe_mail.model.queue import Target
 from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.model.verdicts import Result, Verdicts
 from fe_mail.policy.inbound import (
+    FULL,
     HARVESTED,
     MESSAGE,
     Acquaintance,
@@ -47,9 +46,11 @@ from fe_mail.policy.rules import Action, Count, Discard, Rule, first_refusal, ju
 from fe_mail.ports import Cache
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.checks import Check, collect
+from fe_mail.reception.faults import Faults
 from fe_mail.reception.harvesting import Harvesting, tarpit_seconds
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
+from fe_mail.reception.rooms import Rooms
 from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 from fe_mail.waiting import pause
 
@@ -57,26 +58,29 @@ __all__ = ["InboundReception", "Routing"]
 
 log = Logger()
 
+# A recipient that we took is refused now: all of them again, so that it is refused alone.
+CHANGED = Status(451, "4.3.5", "A recipient was changed meanwhile, try again")
+
 
 class Routing(Protocol):
     """What we need of the one resolver of addresses."""
 
-    async def route(self, address: Address) -> Route:
-        """Where it goes."""
+    async def route(self, address: Address, *, is_report: bool = False) -> Route:
+        """Where it goes; a report has the null reverse-path."""
 
 
 class InboundReception:
     """
-    The MX's reception. ``srs`` reads what forwarding made, so that reports find back; ``count``
-    hears the name of every rule that acts; ``trusted`` are the networks of our own proxies;
-    ``own_names`` are those by which we sign results, besides ``hostname``; ``memory`` is what all
-    connections share.
+    The MX's reception. ``rooms`` knows which mailboxes are full; ``count`` hears the name of every
+    rule that acts; ``trusted`` are the networks of our own proxies; ``own_names`` are those by
+    which we sign results, besides ``hostname``; ``memory`` is what all connections share.
     """
 
     def __init__(
         self,
         router: Routing,
         intake: Intake,
+        rooms: Rooms,
         harvesting: Harvesting,
         cache: Cache,
         clock: IReactorTime,
@@ -84,7 +88,6 @@ class InboundReception:
         hostname: str,
         count: Count,
         checks: Sequence[Check] = (),
-        srs: SRS | None = None,
         hold: HoldReason | None = None,
         trusted: Sequence[str] = (),
         own_names: Sequence[str] = (),
@@ -92,6 +95,7 @@ class InboundReception:
         memory: Budget | None = None,
     ) -> None:
         self.intake = intake
+        self.rooms = rooms
         self.clock = clock
         self.hostname = hostname
         self.count = count
@@ -102,7 +106,7 @@ class InboundReception:
         self.memory = memory or Budget()
         self._router = router
         self._harvesting = harvesting
-        self._srs = srs
+        self._faults = Faults()
         self._acquaintance = Acquaintance(cache, trusted)
         self._connect = connect_table(harvesting.is_over)
         self._sender = sender_table(harvesting.is_over)
@@ -132,13 +136,17 @@ class InboundReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
+        size_octets: int = 0,
     ) -> Status | None:
         """RCPT TO: only what is hosted; guessing addresses gets slower and slower."""
+        route = await self.route(recipient, reverse_path)
+        self._faults.tell(route, self.clock.seconds())
         facts = RecipientFacts(
             peer=peer,
             reverse_path=reverse_path,
             recipient=recipient,
-            route=await self.route(recipient, reverse_path),
+            route=route,
+            is_full=await self.rooms.is_full(route, size_octets),
         )
         refusal = await first_refusal(self._recipient, facts, self.count)
         if refusal is not None and refusal.enhanced == "5.1.1":
@@ -155,27 +163,8 @@ class InboundReception:
         return _InboundSpooling(self, envelope)
 
     async def route(self, recipient: Address, reverse_path: Address | None) -> Route:
-        """
-        The routing of an address, also of one that we made by SRS.
-
-        Only reports (null reverse-path) may come back through SRS: that is all it is for, and
-        whoever learned such an address can do no more with it.
-        """
-        route = await self._router.route(recipient)
-        is_taken = route.is_hosted and route.refusal is None
-        if is_taken or self._srs is None or not is_srs(recipient.local):
-            return route
-        try:
-            original = self._srs.reverse(recipient, self.clock.seconds())
-        except Invalid:
-            return _refused(recipient, "5.1.1", "No such address here.")
-        if reverse_path is not None:
-            return _refused(recipient, "5.7.1", "Only reports are taken at this address.")
-        onward = await self._router.route(original)
-        if onward.is_hosted:
-            return onward
-        target = Target(courier="remote", address=str(original))
-        return Route(address=str(recipient), is_hosted=True, targets=(target,))
+        """The routing of an address for mail with this reverse-path."""
+        return await self._router.route(recipient, is_report=reverse_path is None)
 
 
 def _refused(recipient: Address, enhanced: str, text: str) -> Route:
@@ -261,12 +250,15 @@ class _InboundSpooling:
         if not self._letter.is_whole:  # whatever the rules say: the rest of it was not kept
             raise TooBig("The header of the message is too big.")
         routed = await self._routed()
-        open_routes = [(who, route) for who, route in routed if route.refusal is None]
-        if not open_routes:
+        if not any(route.refusal is None for _, route in routed):
             return _first_refusal_of(routed)
-        deliveries = deliveries_for(self._id, open_routes, self._now, reception.hold, judgment)
+        if any(route.refusal is not None for _, route in routed):
+            return CHANGED
+        deliveries = deliveries_for(self._id, routed, self._now, reception.hold, judgment)
         if deliveries and not isinstance(judgment.action, Discard):
             size = self._body.size_octets
+            if not await self._has_room([route for _, route in routed], size):
+                return FULL
             message = message_of(self._envelope, self._id, size, self._now, "mx")
             message = attrs.evolve(
                 message, message_id=self._letter.message_id, is_8bit=self._letter.is_8bit
@@ -274,6 +266,14 @@ class _InboundSpooling:
             await reception.intake.accept(message, deliveries, self._body)
         # else a rule, or every recipient's owner, wants such mail dropped in silence
         return Status(250, "2.0.0", f"Queued as {self._id}")
+
+    async def _has_room(self, routes: Sequence[Route], size_octets: int) -> bool:
+        """Does anybody get it? Known for sure only now, whatever MAIL FROM said of the size."""
+        sender = str(self._envelope.reverse_path or "")
+        if await self._reception.rooms.take(routes, size_octets, sender):
+            return True
+        self._reception.count("inbound.message.full")
+        return False
 
     async def _routed(self) -> list[tuple[Recipient, Route]]:
         routed = []

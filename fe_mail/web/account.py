@@ -4,6 +4,7 @@ from fe_mail.http.request import header
 from fe_mail.model.errors import AuthenticationFailed, Invalid, MailError
 from fe_mail.web.confirming import Question, ask, confirm, losses
 from fe_mail.web.i18n import N_, negotiate
+from fe_mail.web.notices import unpack_notice
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit
 
@@ -33,7 +34,9 @@ NEW_TOKEN = f"{SECURITY}/new-token"
 
 async def profile(visit: Visit) -> Result:
     """Name, address, language, password."""
-    return Page("account/profile.html", {"form": _shown(visit)})
+    _, asked = unpack_notice(visit.cookie("notice"))  # the address that it will have
+    warnings = await visit.services.prospects.of_account(visit.owner, asked)
+    return Page("account/profile.html", {"form": _shown(visit), "warnings": warnings})
 
 
 def _shown(visit: Visit) -> dict[str, object]:
@@ -53,7 +56,9 @@ async def change(visit: Visit) -> Result:
         return _again(visit, Invalid(error.sentence, "old_password"))
     except MailError as error:
         return _again(visit, error)
-    return Redirect("/my-account/profile", "address-asked" if is_asked else "profile-saved")
+    if is_asked:
+        return Redirect("/my-account/profile", "address-asked", visit.field("email"))
+    return Redirect("/my-account/profile", "profile-saved")
 
 
 def _again(visit: Visit, error: MailError) -> Page:

@@ -67,7 +67,10 @@ async def _question(
         action=alias_path(domain, alias),
         path=alias_path(domain, alias, "remove", place=place),
         back=alias_path(domain, alias, place=place),
-        lost=losses(await visit.services.stakes.of_alias(alias)),
+        lost=(
+            *losses(await visit.services.stakes.of_alias(alias)),
+            *await visit.services.prospects.relying_told(visit.owner, alias),
+        ),
         carried={"place": place},
         domain=domain,
         tab="aliases",

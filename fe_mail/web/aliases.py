@@ -1,13 +1,14 @@
 """Aliases: the list, the form, and where an address goes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
 from fe_mail.accounts.domains import is_admin
+from fe_mail.accounts.explaining import explain, sees
 from fe_mail.accounts.pasting import pasted_local, pasted_recipients
 from fe_mail.model.account import Alias, Domain, LogEntry
-from fe_mail.model.address import parse_address
+from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import Invalid, MailError
 from fe_mail.model.page import Page as Items
 from fe_mail.model.page import Query
@@ -15,6 +16,7 @@ from fe_mail.model.route import Route
 from fe_mail.model.sentence import Sentence
 from fe_mail.web.confirming import ACTS, CONFIRM, Question, ask, confirm, losses
 from fe_mail.web.lists import Listing, kept_place, list_page, listing_query
+from fe_mail.web.notices import unpack_notice
 from fe_mail.web.paths import alias_path, aliases_path
 from fe_mail.web.results import Page, Redirect, Result
 from fe_mail.web.visit import Visit
@@ -59,12 +61,16 @@ async def index(visit: Visit, domain_id: str) -> Result:
     """The aliases that the visitor may see; a search, and a question about an address."""
     domain = await visit.services.domains.get(visit.owner, domain_id)
     asked = visit.query.get("to", "").strip()
+    listing = await _listing(visit, domain)
     values = {
         "domain": domain,
         "is_admin": is_admin(visit.owner, domain),
-        "listing": await _listing(visit, domain),
+        "listing": listing,
         "asked": asked,
         "route": await _route(visit, domain, asked) if asked else None,
+        "may_see": sees(visit.owner),
+        "explain": explain,
+        "warnings": await _warnings(visit, domain, listing.page.items),
     }
     return Page("aliases/index.html", values, part="aliases/table.html")
 
@@ -90,7 +96,19 @@ async def _route(visit: Visit, domain: Domain, asked: str) -> Route | None:
         address = parse_address(f"{pasted_local(asked, domain.name)}@{domain.name}")
     except Invalid:
         return None
-    return await visit.services.router.route(address)
+    return await visit.services.router.route(address, claim=domain.id)
+
+
+async def _warnings(visit: Visit, domain: Domain, shown: Iterable[Alias]) -> list[Sentence]:
+    """What leads nowhere: of the domain, of the aliases on the page, and since the last change."""
+    prospects = visit.services.prospects
+    found = await prospects.of_new_domain(visit.owner, domain)
+    for alias in shown:
+        found += await prospects.ways_of(visit.owner, domain, alias)
+    _, about = unpack_notice(visit.cookie("notice"))
+    if about.endswith(f"@{domain.name}"):
+        found += await prospects.of_loss(visit.owner, about)
+    return list({str(sentence): sentence for sentence in found}.values())
 
 
 # The form --------------------------------------------------------------------------------------
@@ -170,7 +188,9 @@ async def edit(visit: Visit, domain_id: str, alias_id: str) -> Result:
     """The form for an alias."""
     domain, alias = await find(visit, domain_id, alias_id)
     failed = await visit.services.failed_logins.of_alias(alias.id)
-    return _form(visit, domain, alias, _as_form(alias), failed=failed)
+    page = _form(visit, domain, alias, _as_form(alias), failed=failed)
+    warnings = await visit.services.prospects.of_alias(visit.owner, domain, alias)
+    return attrs.evolve(page, values={**page.values, "warnings": warnings})
 
 
 async def ask_recipient(visit: Visit, domain_id: str, alias_id: str) -> Result:
@@ -187,7 +207,7 @@ async def ask_recipient(visit: Visit, domain_id: str, alias_id: str) -> Result:
 def _as_form(alias: Alias) -> dict[str, object]:
     return {
         "name": alias.name,
-        "recipients": "\n".join(alias.recipients),
+        "recipients": "\n".join(map(display_address, alias.recipients)),
         "description": alias.description,
         "labels": ", ".join(alias.labels),
         "has_imap": "true" if alias.has_imap else "",

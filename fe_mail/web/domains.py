@@ -9,7 +9,7 @@ from fe_mail.web.board import Board
 from fe_mail.web.confirming import Question, ask, confirm, losses
 from fe_mail.web.i18n import N_
 from fe_mail.web.lists import list_page, listing_query
-from fe_mail.web.paths import aliases_path, domain_path
+from fe_mail.web.paths import alias_path, aliases_path, domain_path
 from fe_mail.web.results import Page, Plain, Redirect, Result
 from fe_mail.web.visit import Visit
 
@@ -68,6 +68,10 @@ async def add(visit: Visit) -> Result:
         return Redirect(aliases_path(known), "domain-known", known.name)
     except MailError as error:
         return visit.refused("domains/new.html", error)
+    mailbox = await visit.services.prospects.own_mailbox(domain, visit.owner.email)
+    if mailbox is not None:
+        path = alias_path(domain, mailbox, "generate-password")
+        return Redirect(path, "domain-added-mailbox", mailbox.address)
     return Redirect(domain_path(domain), "domain-added", domain.name)
 
 

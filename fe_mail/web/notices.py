@@ -31,6 +31,10 @@ NOTICES: Mapping[str, str] = {
     "sending-stopped": N_("The domain may not send any more:"),
     "signed-out": N_("You are signed out."),
     "domain-added": N_("The domain was added. Publish these records, then check them."),
+    "domain-added-mailbox": N_(
+        "The domain was added, and your own address is a mailbox of it. Give it a password, then "
+        "finish the set-up of the domain."
+    ),
     "domain-known": N_("You have this domain already. These are its aliases."),
     "domain-removed": N_("The domain was removed."),
     "domain-verified": N_("All is well: the records of your domain are correct."),

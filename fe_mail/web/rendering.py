@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
 from markupsafe import Markup, escape
 
+from fe_mail.model.address import display_address
 from fe_mail.web.i18n import LANGUAGES, Catalogs
 from fe_mail.web.paths import alias_path, aliases_path
 
@@ -49,7 +50,7 @@ def moment(seconds: float) -> Markup:
 
 def soft(text: str) -> Markup:
     """An address that may break before its ``@``, or a name before its dots: not inside words."""
-    escaped = str(escape(text))
+    escaped = str(escape(display_address(text)))
     joint = "@" if "@" in escaped else "."
     return Markup(escaped.replace(joint, f"<wbr>{joint}"))  # noqa: S704 - escaped
 
@@ -84,7 +85,9 @@ class Renderer:
             lstrip_blocks=True,
         )
         environment.policies["ext.i18n.trimmed"] = True
-        environment.filters.update(octets=octets, day=day, moment=moment, soft=soft)
+        environment.filters.update(
+            octets=octets, day=day, moment=moment, soft=soft, idn=display_address
+        )
         environment.globals.update(alias_path=alias_path, aliases_path=aliases_path)
         environment.globals["static"] = lambda name: f"/static/{name}?v={self.version}"
         install = getattr(environment, "install_gettext_translations")  # noqa: B009 - added by the extension

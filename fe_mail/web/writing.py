@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from fe_mail.http.request import Request
 from fe_mail.http.statuses import error_object, reason, status_of
+from fe_mail.model.address import display_address
 from fe_mail.model.errors import MailError, RateLimited
 from fe_mail.web.app import Web
 from fe_mail.web.i18n import LANGUAGES, N_
@@ -94,7 +95,7 @@ def _common(visit: Visit, path: str) -> dict[str, object]:
         "language_names": LANGUAGES,
         "url": lambda path: f"/{visit.language}{path}",
         "notice": visit.text(notice),
-        "notice_about": about,
+        "notice_about": display_address(about),
         "is_here": page_path.startswith,
     }
 

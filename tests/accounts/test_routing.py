@@ -127,9 +127,9 @@ class DisabledTests(RoutingTestCase):
         self.assertEqual((route.is_hosted, route.targets, route.refusal), (True, (), None))
 
     def test_temporary(self) -> None:
-        """421: later."""
+        """421: later, with a code that does not end the connection for other recipients."""
         self.disabled(421)
-        self.assertEqual(self.refusal("off@example.org"), (421, "4.2.1"))
+        self.assertEqual(self.refusal("off@example.org"), (450, "4.2.1"))
 
     def test_permanent(self) -> None:
         """550: never."""
@@ -187,19 +187,19 @@ class TargetTests(RoutingTestCase):
         self.assertEqual(self.forwards("a@example.org"), ["yes@t.test", self.user.email])
 
     def test_nonsense(self) -> None:
-        """A recipient that is no address refuses, it does not crash."""
+        """A recipient that is no address can be mended: later. It does not crash."""
         self.add_alias(self.domain, "a", "not an address")
-        self.assertEqual(self.refusal("a@example.org"), (550, "5.1.3"))
+        self.assertEqual(self.refusal("a@example.org"), (451, "4.3.5"))
 
     def test_no_recipients(self) -> None:
-        """An alias with nothing to do refuses."""
+        """An alias with nothing to do asks to come back."""
         self.add_alias(self.domain, "a")
-        self.assertEqual(self.refusal("a@example.org"), (550, "5.1.3"))
+        self.assertEqual(self.refusal("a@example.org"), (451, "4.3.5"))
 
     def test_too_many(self) -> None:
         """More targets than the domain allows: later, so that the owner can repair it."""
         self.add_alias(self.domain, "a", *(f"u{n}@t.test" for n in range(11)))
-        self.assertEqual(self.refusal("a@example.org")[0], 421)
+        self.assertEqual(self.refusal("a@example.org")[0], 452)
         work = self.accounts.update_domain(self.domain.id, 0.0, max_recipients_per_alias=11)
         self.now(work)
         self.assertEqual(len(self.forwards("a@example.org")), 11)
@@ -281,7 +281,7 @@ class RecursionTests(RoutingTestCase):
         """A circle ends; what leaves it is delivered."""
         self.add_alias(self.domain, "a", "b@example.org")
         b = self.add_alias(self.domain, "b", "a@example.org")
-        self.assertEqual(self.refusal("a@example.org"), (550, "5.4.6"))
+        self.assertEqual(self.refusal("a@example.org"), (451, "4.4.6"))
         self.change_alias(b, recipients=("a@example.org", "x@t.test"))
         self.assertEqual(self.forwards("a@example.org"), ["x@t.test"])
 
@@ -298,21 +298,36 @@ class RecursionTests(RoutingTestCase):
         self.add_alias(self.domain, "d", "x@t.test")
         self.assertEqual(self.forwards("a@example.org"), ["x@t.test"])
 
+    def test_as_the_catch_all(self) -> None:
+        """One recipient of an alias is where the catch-all leads too: both get a copy."""
+        self.add_alias(self.domain, "*", "x@t.test")
+        self.add_alias(self.domain, "a", "y@t.test", "x@t.test")
+        self.assertEqual(self.forwards("a@example.org"), ["y@t.test", "x@t.test"])
+
+    def test_claimed_elsewhere(self) -> None:
+        """A recipient in a domain that nobody has proven goes to where its DNS leads."""
+        self.add_domain("moving.test", has_txt_record=False)
+        self.add_alias(self.domain, "a", "x@moving.test")
+        self.assertEqual(self.forwards("a@example.org"), ["x@moving.test"])
+
     def test_depth(self) -> None:
         """A chain has an end."""
         for n in range(MAX_DEPTH + 2):
             self.add_alias(self.domain, f"n{n}", f"n{n + 1}@example.org")
         self.add_alias(self.domain, f"n{MAX_DEPTH + 2}", "x@t.test")
-        self.assertEqual(self.refusal("n0@example.org"), (550, "5.4.6"))
+        self.assertEqual(self.refusal("n0@example.org"), (451, "4.4.6"))
         self.assertEqual(self.forwards("n2@example.org"), ["x@t.test"])
 
     def test_mildest_refusal(self) -> None:
         """Temporary before silent before permanent."""
-        self.add_alias(self.domain, "a", "gone@example.org", "drop@example.org")
+        self.add_alias(self.domain, "a", "off@example.org", "drop@example.org")
         self.add_alias(self.domain, "drop", is_enabled=False, error_code_if_disabled=250)
+        off = self.add_alias(self.domain, "off", is_enabled=False, error_code_if_disabled=550)
         self.assertIsNone(self.route("a@example.org").refusal)
-        self.add_alias(self.domain, "gone", is_enabled=False, error_code_if_disabled=421)
-        self.assertEqual(self.refusal("a@example.org")[0], 421)
+        self.change_alias(off, error_code_if_disabled=421)
+        self.assertEqual(self.refusal("a@example.org")[0], 450)
+        self.now(self.accounts.delete_alias(off.id))
+        self.assertEqual(self.refusal("a@example.org"), (451, "4.3.5"))
 
     def test_catchall_to_own_alias(self) -> None:
         """A catch-all may lead to a mailbox of its domain."""
@@ -326,7 +341,7 @@ class RecursionTests(RoutingTestCase):
         names = [f"n{n}" for n in range(12)]
         for name in names:
             self.add_alias(self.domain, name, *(f"{other}@example.org" for other in names))
-        self.assertEqual(self.refusal("n0@example.org"), (550, "5.4.6"))
+        self.assertEqual(self.refusal("n0@example.org"), (451, "4.4.6"))
 
 
 class PatternTests(SynchronousTestCase):

@@ -67,6 +67,21 @@ class AliasesContract(AccountCase):
         ):
             self.fails(work, NotFound)
 
+    def test_forms_of_a_name(self) -> None:
+        """Names are equal in NFC: one that is stored in another form is found, and taken."""
+        self.fill()
+        old, new = "re\u0301my", "r\u00e9my"
+        self.get(self.accounts.add_alias(alias(old, id="old")))
+        for name in (old, new):
+            found = self.get(self.accounts.alias_named(DomainId("d1"), name))
+            (rows,) = self.get(self.accounts.route_rows(name, "d1.test"))
+            self.assertEqual((found.id, rows.named), ("old", found))
+        self.fails(self.accounts.add_alias(alias(new, id="new")), AlreadyExists)
+        bob = self.accounts.update_alias(AliasId("id-alice"), 1.0, name=new)
+        self.fails(bob, AlreadyExists)
+        self.get(self.accounts.update_alias(AliasId("old"), 1.0, name=new))
+        self.assertEqual(self.get(self.accounts.alias_named(DomainId("d1"), old)).name, new)
+
     def test_update_alias(self) -> None:
         """The changes, ``updated_at`` and nothing else."""
         self.fill()

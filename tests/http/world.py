@@ -28,6 +28,7 @@ from fe_mail.accounts.failed_logins import FailedLogins
 from fe_mail.accounts.links import Links
 from fe_mail.accounts.login import Login
 from fe_mail.accounts.notices import MailLimits
+from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
@@ -200,6 +201,7 @@ class HTTPTestCase(SynchronousTestCase):
             exchange_domains=("mx.example.net",),
             web_host="mail.example.net",
         )
+        self.router = Router(self.accounts)
         self.letters = Letterbox()
         self.services = self._services()
 
@@ -242,7 +244,8 @@ class HTTPTestCase(SynchronousTestCase):
             ),
             recipient_links=recipient_links,
             login=Login(accounts, keyring, self.counters, clock, failed_logins, errands),
-            router=Router(accounts),
+            router=self.router,
+            prospects=Prospects(accounts, self.router),
             webhook_keys=WebhookKeys(accounts, keyring, clock),
             stakes=Stakes(accounts, self.mailboxes),
             accounts=accounts,

@@ -73,6 +73,35 @@ class SRSTests(SynchronousTestCase):
             wrapped = self.srs.forward(foreign, NOW)
             self.assertEqual(self.srs.reverse(wrapped, NOW), foreign)
 
+    def test_back_to_us(self) -> None:
+        """What we forwarded twice is read to the end: no report from us to us."""
+        ours = self.srs.forward(self.sender, NOW)
+        for local in (ours.local, ours.local.lower(), ours.local.upper()):
+            there = SRS([b"2"], "two.example").forward(Address(local, "fwd.example"), NOW)
+            back = self.srs.forward(there, NOW)
+            self.assertEqual(self.srs.reverse(back, NOW).key, self.sender.key)
+
+    def test_separators_of_ours(self) -> None:
+        """Whoever writes + or - behind the kind means the same address."""
+        ours = self.srs.forward(self.sender, NOW)
+        for separator in "+-":
+            changed = Address(f"SRS0{separator}{ours.local[5:]}", "fwd.example")
+            self.assertEqual(self.srs.reverse(changed, NOW), self.sender)
+
+    def test_broken_chain(self) -> None:
+        """An SRS1 without a first host is wrapped like any address, and comes back as it was."""
+        for local in ("SRS1=abc=nohost", "SRS1=abc", "srs1+x", "SRS1=a=b=c=d.example=joe"):
+            foreign = Address(local, "other.example")
+            wrapped = self.srs.forward(foreign, NOW)
+            self.assertEqual(self.srs.reverse(wrapped, NOW), foreign)
+
+    def test_is_for_us(self) -> None:
+        """By domain and shape, genuine or not."""
+        for local in ("SRS0=x", "srs1-", '"SRS0+a b"'):
+            self.assertTrue(self.srs.is_for_us(Address(local, "fwd.example")), local)
+            self.assertFalse(self.srs.is_for_us(Address(local, "else.example")), local)
+        self.assertFalse(self.srs.is_for_us(Address("srs0", "fwd.example")))
+
     def test_rotation(self) -> None:
         """Old secrets verify, unknown ones do not."""
         old = SRS([b"old"], "fwd.example").forward(self.sender, NOW)

@@ -18,9 +18,12 @@ from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.envelope import Recipient
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.queue import DeliveryState, OutcomeKind, Target
+from fe_mail.model.route import Cause, DeadEnd, Route, Step
+from fe_mail.model.status import TEMPORARY
 from fe_mail.policy.inbound import MessageFacts
 from fe_mail.policy.limits import MAX_HEADER_OCTETS, MAX_RECEIVED_FIELDS, UNKNOWN_MAX
 from fe_mail.policy.rules import Accept, Action, Discard, File, Hold, Rule, Tag
+from fe_mail.reception.faults import MAX_REMEMBERED, Faults
 from tests.queue.base import KEY, MESSAGE, PEER, PostOfficeTestCase
 
 
@@ -79,6 +82,73 @@ class RecipientTests(PostOfficeTestCase):
         self.now(self.reception.connected(PEER))
         self.now(self.counters.take(Claim(Counter("unknown:192.0.2.7", Window.HOUR), UNKNOWN_MAX)))
         self.assertEqual(self.answer("guess@example.org"), (450, "4.7.1"))
+
+    def listen(self) -> None:
+        """Keep what the operator reads from now on."""
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Address and cause of each fault that was logged."""
+        return [
+            (event["address"], event["outcome"])
+            for event in self.events
+            if event.get("metric") == "route"
+        ]
+
+    def test_circle(self) -> None:
+        """Two saves at once made a circle: mail comes back later, and the operator is told once."""
+        a = self.add_alias(self.domain, "a", "x@t.test")
+        b = self.add_alias(self.domain, "b", "y@t.test")
+        self.change_alias(a, recipients=("b@example.org",))
+        self.change_alias(b, recipients=("a@example.org",))
+        self.listen()
+        for _ in range(3):
+            self.assertEqual(self.answer("a@example.org"), (451, "4.4.6"))
+        self.assertEqual(self.faults(), [("a@example.org", "loop")])
+        self.clock.advance(3600)
+        self.answer("a@example.org")
+        self.assertEqual(len(self.faults()), 2)
+
+    def test_one_branch(self) -> None:
+        """Only one branch is a circle: the other is delivered, and nobody is troubled."""
+        self.add_alias(self.domain, "a", "a@example.org", "alice@example.org")
+        self.listen()
+        self.assertIsNone(self.answer("a@example.org"))
+        self.hand_in(self.envelope("a@example.org"))
+        (entry,) = self.entries()
+        self.assertEqual([each.target.address for each in entry.deliveries], ["alice@example.org"])
+        self.assertEqual(self.faults(), [])
+
+    def test_nobody_in_charge(self) -> None:
+        """Mail for postmaster that reaches nobody is deferred, with a clear word in the log."""
+        for user in (self.user, self.admin):
+            self.change_user(user, is_banned=True)
+        self.listen()
+        self.assertEqual(self.answer("postmaster@example.org"), (451, "4.3.5"))
+        self.assertEqual(self.faults(), [("postmaster@example.org", "nobody")])
+
+    def test_strangers_and_faults(self) -> None:
+        """Guessing addresses is no fault of ours; and what is remembered has a bound."""
+        self.listen()
+        self.answer("nobody@example.org")
+        self.assertEqual(self.faults(), [])
+        faults = Faults()
+        for number in range(MAX_REMEMBERED + 5):
+            name = f"n{number}@example.org"
+            end = DeadEnd(cause=Cause.LOOP, address=name, step=0, status=None)
+            faults.tell(
+                Route(
+                    address=name,
+                    is_hosted=True,
+                    refusal=TEMPORARY,
+                    steps=(Step(address=name),),
+                    dead_ends=(end,),
+                ),
+                0.0,
+            )
+        self.assertEqual(len(faults._told), MAX_REMEMBERED)
 
     def test_srs_report(self) -> None:
         """A report to an address that our forwarding made goes back to the sender."""
@@ -144,12 +214,12 @@ class MessageTests(PostOfficeTestCase):
         self.assertEqual(self.entries(), ())
 
     def test_some_gone(self) -> None:
-        """One of two still takes it: 250, and no report to a sender who may be forged."""
+        """One of two takes it no more: both again, so that nobody's mail is lost in silence."""
         envelope = self.envelope("alice@example.org", "fan@example.org")
         self.now(self.accounts.delete_alias(self.alice.id))
-        self.assertEqual(self.hand_in(envelope).code, 250)
-        (entry,) = self.entries()
-        self.assertEqual(len(entry.deliveries), 1)
+        self.assertEqual(self.hand_in(envelope).code, 451)
+        self.assertEqual(self.entries(), ())
+        self.assertEqual(self.hand_in(self.envelope("fan@example.org")).code, 250)
 
     def test_loop(self) -> None:
         """More Received fields than any path has: 554 5.4.6, nothing stored."""

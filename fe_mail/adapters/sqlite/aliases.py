@@ -1,5 +1,6 @@
 """Aliases, their keys and the outbox in the file of accounts."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from fe_mail.adapters.account_rules import check_changes, check_unchanged
@@ -7,7 +8,7 @@ from fe_mail.adapters.sqlite.account_file import AccountFile
 from fe_mail.adapters.sqlite.account_rows import ALIASES, CREDENTIALS, DOMAINS
 from fe_mail.adapters.sqlite.database import Cursor
 from fe_mail.model.account import Alias, Credential, Domain, MailboxKeys, RouteRows
-from fe_mail.model.errors import Conflict, NotFound
+from fe_mail.model.errors import AlreadyExists, Conflict, NotFound
 from fe_mail.model.ids import AliasId, DomainId, UserId
 from fe_mail.model.page import Page, Query
 from fe_mail.ports.accounts import EPOCH_OF_THE_GONE, NOTHING, UNSETTLED_AT_ONCE
@@ -32,6 +33,7 @@ class SQLiteAliases:
         """Add. Unique: name within the domain."""
 
         def work(cursor: Cursor) -> Alias:
+            _refuse_other_form(cursor, alias.domain_id, alias.name, alias.id)
             ALIASES.insert(cursor, alias)
             return ALIASES.one(cursor, "id = ?", alias.id)
 
@@ -45,9 +47,14 @@ class SQLiteAliases:
         return await self._file.database.read(lambda c: ALIASES.one(c, "id = ?", alias_id))
 
     async def alias_named(self, domain_id: DomainId, name: str) -> Alias:
-        """By domain and lower-case name."""
-        condition = "domain_id = ? AND name = ?"
-        return await self._file.database.read(lambda c: ALIASES.one(c, condition, domain_id, name))
+        """By domain and name, in whichever form of Unicode it was stored."""
+
+        def work(cursor: Cursor) -> Alias:
+            for alias in _named(cursor, domain_id, name):
+                return alias
+            raise NotFound(ALIASES.missing)
+
+        return await self._file.database.read(work)
 
     async def update_alias(
         self,
@@ -61,7 +68,10 @@ class SQLiteAliases:
         check_changes(Alias, changes)
 
         def work(cursor: Cursor) -> Alias:
-            check_unchanged(ALIASES.one(cursor, "id = ?", alias_id), when)
+            before = ALIASES.one(cursor, "id = ?", alias_id)
+            check_unchanged(before, when)
+            if isinstance(name := changes.get("name"), str):
+                _refuse_other_form(cursor, before.domain_id, name, alias_id)
             ALIASES.update(cursor, alias_id, updated_at=now, **changes)
             return ALIASES.one(cursor, "id = ?", alias_id)
 
@@ -175,11 +185,29 @@ def _claims(cursor: Cursor, name: str) -> list[tuple[Domain, bool]]:
     return [(DOMAINS.value(row), bool(row[-1])) for row in rows]
 
 
+def _named(cursor: Cursor, domain_id: str, name: str) -> tuple[Alias, ...]:
+    """
+    The alias of a name, the one that is spelled like it first.
+
+    Names are stored in NFC; before version 0.2 they were stored as they were typed.
+    """
+    if name.isascii():
+        return ALIASES.all(cursor, "domain_id = ? AND name = ?", domain_id, name)
+    forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    found = ALIASES.all(cursor, "domain_id = ? AND name IN (?, ?)", domain_id, *forms)
+    return tuple(sorted(found, key=lambda alias: alias.name != name))
+
+
+def _refuse_other_form(cursor: Cursor, domain_id: str, name: str, alias_id: str) -> None:
+    if any(alias.id != alias_id for alias in _named(cursor, domain_id, name)):
+        raise AlreadyExists
+
+
 def _route_rows(cursor: Cursor, local: str, domain: Domain, owner_is_admin: bool) -> RouteRows:
     of_domain = "domain_id = ? AND"
     named: tuple[Alias, ...] = ()
     if local[:1] not in ("*", "/"):
-        named = ALIASES.all(cursor, f"{of_domain} name = ?", domain.id, local)
+        named = _named(cursor, domain.id, local)
     catchall = ALIASES.all(cursor, f"{of_domain} name = '*'", domain.id)
     return RouteRows(
         domain=domain,
