@@ -27,7 +27,7 @@ from fe_mail.accounts.sending_requests import mark_as_decided
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
 from fe_mail.accounts.zone_file import zone_file
-from fe_mail.mailauth.dkim import SigningKey
+from fe_mail.mailauth.signing import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied

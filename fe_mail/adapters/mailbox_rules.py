@@ -60,6 +60,8 @@ _IGNORABLE = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
+_WHITE_IN_LINES = "\t\v\f\r\x1c\x1d\x1e\x1f"  # of ASCII, but for the space
+_SPACES = re.compile(" {2,}")
 _WILDCARDS = frozenset("*%")  # RFC 9051 §5.1: should not be used, because LIST takes them
 
 
@@ -177,8 +179,13 @@ def searchable(text: str) -> str:
 
 
 def searchable_lines(text: str) -> str:
-    """The like of header fields, one a line."""
-    return "\n".join(map(searchable, text.split("\n")))
+    """The like of header fields, one a line; most are ASCII, which takes a few calls for all."""
+    if len(text) > _PAGE_CHARACTERS or not text.isascii():
+        return "\n".join(map(searchable, text.split("\n")))
+    text = text.lower().replace("\0", "\ufffd")
+    for white in _WHITE_IN_LINES:
+        text = text.replace(white, " ")
+    return _SPACES.sub(" ", text) if "  " in text else text
 
 
 def _pages(text: str) -> Iterator[str]:

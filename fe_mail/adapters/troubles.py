@@ -7,10 +7,13 @@ over with the next write that works; damage stays until the process ends or the 
 Meeting the same again within ``TELL_AGAIN_SECONDS`` is no news. May be called from any thread.
 
 What is damaged in a file that only its owner can read, nobody else could find out. So it leaves a
-*mark* beside the file, for ``fe-mail verify``, until the file opens as a whole one again.
+*mark* beside the file, for ``fe-mail verify``. A file that opens may still be damaged inside, so
+the mark, and the trouble with it, stays until somebody else than we has written the file: restored
+it. It is older than the file then; we make ours younger when we have closed what we wrote.
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +25,7 @@ from twisted.logger import Logger
 
 from fe_mail.model.errors import Corrupt, Missing, NoSpace, Unavailable
 
-__all__ = ["TELL_AGAIN_SECONDS", "Trouble", "Troubles", "Watch"]
+__all__ = ["TELL_AGAIN_SECONDS", "Trouble", "Troubles", "Watch", "is_current"]
 
 TELL_AGAIN_SECONDS: Final = 3600.0
 MAX_TOLD: Final = 1000  # files; with more of them the oldest is told again
@@ -152,11 +155,27 @@ class Watch:
         self._troubles.remove(self.path, only_passing=True)
 
     def opened(self) -> None:
-        """Whatever was wrong with it has been put right."""
+        """Whatever was wrong with it has been put right, unless a mark says that it was not."""
+        if self.mark is not None and is_current(self.mark, self.path):
+            return
         self._troubles.remove(self.path)
         if self.mark is not None:
             with contextlib.suppress(OSError):
                 self.mark.unlink(missing_ok=True)
+
+    def closed(self) -> None:
+        """What we have written into it put nothing right."""
+        if self.mark is not None:
+            with contextlib.suppress(OSError):
+                os.utime(self.mark)
+
+
+def is_current(mark: Path, path: Path) -> bool:
+    """Was the mark left since somebody else wrote the file?"""
+    try:
+        return mark.stat().st_mtime_ns >= path.stat().st_ctime_ns
+    except OSError:
+        return False
 
 
 def _leave_mark(mark: Path, reason: str) -> None:

@@ -1,5 +1,5 @@
 """
-DKIM canonicalization, streaming for bodies.
+DKIM canonicalization and hashes, streaming for bodies.
 
 ``BodyHash`` takes a body in pieces of any size and keeps only its white space at the end, so a
 message of any size costs constant memory, and no call keeps other threads waiting for long.
@@ -10,21 +10,24 @@ RFC 6376 §3.4, §3.7.
 
 import hashlib
 import re
+from collections.abc import Sequence
 
-__all__ = ["BodyHash", "relaxed_field", "simple_field"]
+from fe_mail.message.headers import HeaderField
+
+__all__ = ["BodyHash", "header_hash"]
 
 _CHUNK_OCTETS = 1 << 16
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 
-def relaxed_field(raw: bytes) -> bytes:
+def _relaxed(raw: bytes) -> bytes:
     """A field in relaxed form, with CRLF (RFC 6376 §3.4.2)."""
     name, _, body = raw.partition(b":")
     value = _squeeze(body.replace(b"\r\n", b"")).strip(b" \r\n")
     return name.strip(b" \t").lower() + b":" + value + b"\r\n"
 
 
-def simple_field(raw: bytes) -> bytes:
+def _simple(raw: bytes) -> bytes:
     """A field as it is, ending in CRLF."""
     return raw if raw.endswith(b"\r\n") else raw.rstrip(b"\r\n") + b"\r\n"
 
@@ -35,6 +38,23 @@ def _squeeze(octets: bytes) -> bytes:
     while b"  " in octets:
         octets = octets.replace(b"  ", b" ")
     return octets
+
+
+def header_hash(
+    fields: Sequence[HeaderField], names: Sequence[bytes], relaxed: bool, signature_field: bytes
+) -> bytes:
+    """SHA-256 over the named fields, bottom up, and the signature itself (RFC 6376 §3.7)."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for field in fields:
+        by_name.setdefault(field.key, []).append(field.raw)
+    digest = hashlib.sha256()
+    for name in names:
+        if instances := by_name.get(name):
+            raw = instances.pop()
+            digest.update(_relaxed(raw) if relaxed else _simple(raw))
+    own = _relaxed(signature_field) if relaxed else _simple(signature_field)
+    digest.update(own.removesuffix(b"\r\n"))
+    return digest.digest()
 
 
 class BodyHash:

@@ -13,6 +13,7 @@ RFC 5322 §3.4, §4.4 (obsolete forms); RFC 9051 §7.5.2 (address structure); RF
 import re
 from collections.abc import Iterator, Sequence
 
+from fe_mail.message.comments import comment_end
 from fe_mail.message.headers import HeaderField, unfold
 from fe_mail.message.words import ENCODED_WORD
 from fe_mail.model.address import Address, parse_address
@@ -52,10 +53,18 @@ _TOKEN = re.compile(
 )
 # In an encoded word, where others may see an address or the end of one.
 _SPECIALS = re.compile(rb'["\[<>@,;:]')
-_PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 # Line ends that are no folding, and NUL.
 _STRAY = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t]|\Z)")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+# What most programs write, which needs no tokens: a name or none, an address, a comma or the end.
+_ATOM = rb"[A-Za-z0-9!#$%&'*+/^_`{|}~-]+"
+_WORD = rb"(?:[A-Za-z0-9'_\x80-\xff-]+\.?|=\?[A-Za-z0-9-]+\?[bBqQ]\?[A-Za-z0-9+/=_.-]*\?=)"
+_USUAL = re.compile(
+    rb'(?:(?:"([^"\\]*)"|(%(word)b(?: %(word)b)*))?[ \t]*<(%(dots)b)@(%(dots)b)>'
+    rb"|(%(dots)b)@(%(dots)b))[ \t]*(?:,[ \t]*|\Z)"
+    % {b"word": _WORD, b"dots": rb"%b(?:\.%b)*" % (_ATOM, _ATOM)}
+)
+MAX_USUAL_OCTETS = 4096
 _Token = tuple[str, bytes, bool]
 
 
@@ -70,7 +79,7 @@ def _tokens(value: bytes) -> Iterator[_Token]:
         text = match[kind]
         position = match.end()
         if text == b"(" and kind == "special":
-            position, text = _comment(value, position)
+            position, text = _comment(value, position - 1)
             kind = "comment"
         elif kind == "quoted":
             text = _ESCAPE.sub(rb"\1", text)
@@ -78,13 +87,11 @@ def _tokens(value: bytes) -> Iterator[_Token]:
 
 
 def _comment(value: bytes, start: int) -> tuple[int, bytes]:
-    """The end of a nested comment and what it says."""
-    depth = 1
-    for match in _PARENTHESES.finditer(value, start):
-        depth += {b"(": 1, b")": -1}.get(match[0], 0)
-        if not depth:
-            return match.end(), _ESCAPE.sub(rb"\1", value[start : match.start()]).strip()
-    return len(value), value[start:].strip()
+    """The end of the comment that begins there, and what it says."""
+    end = comment_end(value, start)
+    if end < 0:
+        return len(value), value[start + 1 :].strip()
+    return end, _ESCAPE.sub(rb"\1", value[start + 1 : end - 1]).strip()
 
 
 class _Half:
@@ -329,7 +336,21 @@ def _read(value: bytes) -> _ListReader:
 
 def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     """The entries of an unfolded address list; see ``Mailbox`` for groups."""
-    return tuple(_read(value).found)
+    return _usual(value) or tuple(_read(value).found)
+
+
+def _usual(value: bytes) -> tuple[Mailbox, ...]:
+    """The same of a list as most programs write it, in a third of the time; empty for others."""
+    found: list[Mailbox] = []
+    position = 0
+    while position < len(value) <= MAX_USUAL_OCTETS:
+        match = _USUAL.match(value, position)
+        if match is None:
+            return ()
+        quoted, words, local, host, bare_local, bare_host = match.groups()
+        found.append(Mailbox(quoted or words, local or bare_local, host or bare_host))
+        position = match.end()
+    return tuple(found)
 
 
 def plain_address(mailbox: Mailbox) -> Address:

@@ -53,6 +53,7 @@ MAX_SUBJECT_OCTETS = 64 * 1024
 PREVIEW_CHARACTERS = 256
 
 _FOLDING = re.compile(rb"\r?\n(?=[ \t])")
+_LINE = re.compile(rb"[^\r\n]+")
 _SIGNATURES = frozenset({b"pgp-signature", b"pkcs7-signature", b"x-pkcs7-signature"})
 
 
@@ -166,8 +167,8 @@ def _part_text(raw: bytes, part: Part, max_octets: int) -> str:
 
 def _fields_text(octets: bytes, charset: str) -> str:
     """Groups of fields, as reports have them, each line unfolded and decoded."""
-    lines = _FOLDING.sub(b"", octets).split(b"\n")
-    return "\n".join([decode_words(line.rstrip(b"\r"), charset) for line in lines])
+    lines = _LINE.findall(_FOLDING.sub(b"", octets))
+    return "\n".join([decode_words(line, charset) for line in lines])
 
 
 def _mime_text(root: Part, headers: Headers, charset: str) -> str:

@@ -7,7 +7,6 @@ again. Script and style content is dropped, block elements end a line.
 
 import html
 import re
-from collections.abc import Iterator
 
 __all__ = ["html_to_text"]
 
@@ -18,9 +17,13 @@ _TAG_NAME = re.compile(r"/?([A-Za-z][A-Za-z0-9:\-]{0,40})")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _BLANK_LINES = re.compile(r" ?\n[ \n]*")
 _SKIPPED = frozenset({"script", "style", "template", "noscript"})
-_BLOCK = re.compile(
-    r"(?:address|article|aside|blockquote|body|br|center|dd|details|div|dl|dt|fieldset|figure"
-    r"|footer|form|h[1-6]|head|header|hr|html|li|main|nav|ol|p|pre|section|table|title|tr|ul)\Z"
+_BLOCKS = frozenset(
+    (
+        *("address", "article", "aside", "blockquote", "body", "br", "center", "dd", "details"),
+        *("div", "dl", "dt", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "h4"),
+        *("h5", "h6", "head", "header", "hr", "html", "li", "main", "nav", "ol", "p", "pre"),
+        *("section", "table", "title", "tr", "ul"),
+    )
 )
 _CELLS = frozenset({"td", "th", "option", "img"})
 
@@ -34,7 +37,10 @@ def html_to_text(source: str) -> str:
         start = source.find("<", position)
         chunk = source[position : len(source) if start < 0 else start]
         separator, position = _markup(source, start) if start >= 0 else ("", -1)
-        pieces += (*_texts(chunk), separator)
+        if chunk:
+            pieces += _texts(chunk)
+        if separator:
+            pieces.append(separator)
         size += len(chunk) + 1
         if size >= _PAGE_CHARACTERS or position < 0:
             pages.append(_BLANK_LINES.sub("\n", "".join(pieces)))
@@ -42,14 +48,19 @@ def html_to_text(source: str) -> str:
     return "".join(pages).strip()
 
 
-def _texts(chunk: str) -> Iterator[str]:
+def _texts(chunk: str) -> list[str]:
     """Text between two tags, in pieces that never cut an entity if there is any space."""
+    texts: list[str] = []
     while len(chunk) > _PAGE_CHARACTERS:
         cut = max(chunk.rfind(" ", 0, _PAGE_CHARACTERS), 0) or _PAGE_CHARACTERS
-        yield _SPACES.sub(" ", html.unescape(chunk[:cut]))
+        texts.append(_text(chunk[:cut]))
         chunk = chunk[cut:]
-    if chunk:
-        yield _SPACES.sub(" ", html.unescape(chunk))
+    texts.append(_text(chunk))
+    return texts
+
+
+def _text(chunk: str) -> str:
+    return _SPACES.sub(" ", html.unescape(chunk) if "&" in chunk else chunk)
 
 
 def _markup(source: str, start: int) -> tuple[str, int]:
@@ -66,7 +77,7 @@ def _markup(source: str, start: int) -> tuple[str, int]:
     tag = name[1].lower() if name else ""
     if tag in _SKIPPED and source[start + 1] != "/" and source[end - 1] != "/":
         return " ", _skip(source, end, tag)
-    if _BLOCK.match(tag):
+    if tag in _BLOCKS:
         return "\n", end + 1
     return " " if tag in _CELLS and source[start + 1] != "/" else "", end + 1
 

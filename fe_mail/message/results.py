@@ -9,26 +9,35 @@ RFC 8601 §2.2 (syntax), §2.5 (authserv-id).
 
 import re
 from collections.abc import Collection
+from itertools import count
 
+from fe_mail.message.comments import comment_end
 from fe_mail.model.address import normalize_domain
 from fe_mail.model.errors import Invalid
 
 __all__ = ["without_results"]
 
-MAX_READ_OCTETS = 4096  # of a field; one that names nobody in them cannot be read
+# This is done on the reactor's thread, to headers of strangers.
+MAX_READ_OCTETS = 1024  # of a field; one that names nobody in them cannot be read
+MAX_RESULTS = 50  # no way of a message has so many servers; what is behind them goes
 
 _FIELD = re.compile(
     rb"^authentication-results[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
-_PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
 _ID = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^\s()<>@,;:\\"/\[\]?=]+)', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def without_results(header: bytes, names: Collection[str]) -> bytes:
     """The header without the results of servers of these names (lower case)."""
-    return _FIELD.sub(lambda field: b"" if _is_of(field[1], names) else field[0], header)
+    numbers = count(1)
+
+    def kept(field: re.Match[bytes]) -> bytes:
+        goes = next(numbers) > MAX_RESULTS or _is_of(field[1], names)
+        return b"" if goes else field[0]
+
+    return _FIELD.sub(kept, header)
 
 
 def _is_of(body: bytes, names: Collection[str]) -> bool:
@@ -53,17 +62,13 @@ def _server(body: bytes) -> str | None:
 
 
 def _behind_comments(body: bytes) -> int:
-    """The position behind white space, folding and (nested) comments."""
-    position = depth = 0
+    """The position behind white space, folding and comments."""
+    position = 0
     while True:
         while position < len(body) and body[position] in b" \t\r\n":
             position += 1
         if body[position : position + 1] != b"(":
             return position
-        for match in _PARENTHESES.finditer(body, position):
-            depth += {b"(": 1, b")": -1}.get(match[0], 0)
-            if not depth:
-                position = match.end()
-                break
-        else:
+        position = comment_end(body, position)
+        if position < 0:
             return len(body)

@@ -80,7 +80,9 @@ class _Encoding:
             was_8bit = part.encoding in (b"8bit", b"binary")
             return b"7bit" if was_8bit and all(map(is_ascii, body)) else b"", body
         as_it_is = (b"", [self._raw[part.body_start : part.body_end]])
-        return as_it_is if self._is_broken_container(part) else self._leaf(part) or as_it_is
+        is_readable = _has_end(self._raw[part.header_start : part.body_start])
+        is_leaf = is_readable and not self._is_broken_container(part)
+        return (self._leaf(part) if is_leaf else None) or as_it_is
 
     def _fields(self, part: Part) -> tuple[HeaderField, ...]:
         return header_fields(self._raw[part.header_start : part.body_start])
@@ -126,8 +128,8 @@ class _Encoding:
     def _header(self, part: Part, encoding: bytes) -> bytes:
         """The header with the new encoding; a message that said nothing of its content does now."""
         header = self._raw[part.header_start : part.body_start]
-        has_end = header == b"\r\n" or header.endswith(b"\r\n\r\n")
-        fields = plain_lines(header.removesuffix(b"\r\n"))
+        lines = header.removesuffix(b"\r\n") if _has_end(header) else header
+        fields = plain_lines(lines if lines.endswith(b"\r\n") or not lines else lines + b"\r\n")
         if encoding:
             found = header_fields(fields)
             names = {field.key for field in found}
@@ -138,7 +140,9 @@ class _Encoding:
                 kept.append(b"Content-Type: text/plain; charset=%b\r\n" % charset)
             kept.append(b"Content-Transfer-Encoding: %b\r\n" % encoding)
             fields = b"".join(kept)
-        return fields + b"\r\n" if has_end else fields.removesuffix(b"\r\n")
+        if _has_end(header):
+            return fields + b"\r\n"
+        return fields if header.endswith(b"\r\n") else fields.removesuffix(b"\r\n")
 
     def _charset(self, part: Part) -> bytes:
         """Of text that does not say; empty for ASCII, which need not."""
@@ -152,6 +156,11 @@ class _Encoding:
         except UnicodeDecodeError:
             return b"unknown-8bit"
         return b"utf-8"
+
+
+def _has_end(header: bytes) -> bool:
+    """The empty line is there."""
+    return header == b"\r\n" or header.endswith(b"\r\n\r\n")
 
 
 def _is_global(part: Part) -> bool:

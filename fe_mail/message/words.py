@@ -40,7 +40,8 @@ def decode_words(value: bytes, charset: str = "") -> str:
     ``charset`` is what octets beyond ASCII are in that nobody labeled, when they are not UTF-8.
     """
     if b"=?" not in value:
-        return _CONTROLS.sub(" ", _raw(value, charset))
+        text = _raw(value, charset)
+        return text if text.isprintable() else _CONTROLS.sub(" ", text)
     pieces: list[str] = []
     pending: list[bytes] = []  # adjacent words of one character set may split a character
     codec = label = ""

@@ -13,7 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fe_mail.accounts.claims import chosen_claim
-from fe_mail.mailauth.dkim import SigningKey, is_signed_by, sign
+from fe_mail.mailauth.dkim import is_signed_by
+from fe_mail.mailauth.signing import SigningKey, sign
 from fe_mail.model.account import Domain
 from fe_mail.model.errors import MailError
 from fe_mail.ports import AliasStore, Keyring, Offload

@@ -11,7 +11,7 @@ from fe_mail.accounts.site import Site
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.memory.vantage import TableVantage
-from fe_mail.mailauth.dkim import SigningKey, generate_key
+from fe_mail.mailauth.signing import SigningKey, generate_key
 from fe_mail.model.account import Domain, Member, User
 from fe_mail.model.errors import (
     AlreadyExists,

@@ -129,6 +129,12 @@ class SearchableTests(SynchronousTestCase):
         self.assertEqual(" ".join(found.split()), found.strip(" "))
         self.assertNotIn("  ", found)
 
+    @given(st.text("a B\0\t\r\n\f\x1c\u00e6", max_size=20))
+    def test_lines(self, text: str) -> None:
+        """Every line is what it is alone."""
+        lines = [searchable(line) for line in text.split("\n")]
+        self.assertEqual(searchable_lines(text).split("\n"), lines)
+
     def test_long(self) -> None:
         """Text that is taken in pieces is the same, wherever they end."""
         for word in ("na\u00efve \n", "x", "x" * 70_000 + " \u00e5", " "):

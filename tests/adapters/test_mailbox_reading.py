@@ -154,6 +154,24 @@ class DamageTests(MailboxCase):
         self.assertEqual(event["alias_id"], ALICE)
         self.assertIn("fe-mail verify", event["log_format"])
 
+    def test_verify(self) -> None:
+        """Whoever has no key knows of it until the file is restored, whatever is written to it."""
+        path = self.directory / f"{ALICE}.sqlite"
+        self.assertEqual(self.now(self.store.faults()), ())
+        self.fetched(Want.HEADER)
+        for _ in range(2):
+            (fault,) = self.now(self.store.faults())
+            self.assertIn(f"{path}: it is damaged (some of its messages cannot be read)", fault)
+            self.now(self.mailbox.append("INBOX", [new()]))
+            self.lock(self.mailbox)
+            self.assertEqual(len(self.now(self.store.faults())), 1)
+            self.mailbox = self.unlock()
+        self.lock(self.mailbox)
+        path.write_bytes(path.read_bytes())  # as whoever restores it
+        self.assertEqual(self.now(self.store.faults()), ())
+        self.unlock()
+        self.assertEqual(list(self.directory.glob("*.damaged")), [])
+
     def test_background(self) -> None:
         """Those behind it are digested; what cannot be read is not tried again and again."""
         self.clock.advance(2)

@@ -3,8 +3,10 @@
 from typing import Any
 
 from fe_mail.adapters.sqlite.mailbox import contents, upkeep
+from fe_mail.adapters.sqlite.mailbox import file as file_module
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.mailboxes.view import SelectedFolder
+from fe_mail.model.errors import NoSpace
 from fe_mail.model.mailbox import FlagAction
 from fe_mail.model.records import NewItem, Removal
 from fe_mail.ports import OpenMailbox
@@ -51,6 +53,18 @@ class UpkeepTests(FilesCase):
         self.clock.advance(2)
         self.assertEqual(self.value("SELECT count(*) FROM content WHERE is_indexed = 0"), 0)
         self.assertEqual(self.value("SELECT count(*) FROM content WHERE is_digested = 0"), 0)
+
+    def test_full_disk(self) -> None:
+        """What cannot be written now is done another time, and is no defect."""
+
+        def full(tx: Transaction) -> int:
+            raise NoSpace
+
+        chore = upkeep.Chore(lambda tx: True, full)
+        self.patch(file_module, "CHORES", (chore,))
+        self.now(self.mailbox.append("INBOX", [new()]))
+        self.clock.advance(2)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_vanished(self) -> None:
         """Only the latest are kept; who looked long before is right all the same."""

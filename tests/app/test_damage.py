@@ -1,5 +1,6 @@
 """Stores that are damaged or gone: what ``fe-mail verify`` says, and what a start does."""
 
+import contextlib
 import os
 import shutil
 import tarfile
@@ -12,6 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
+from fe_mail.adapters.sqlite.schema import open_connection
 from fe_mail.app.config import load
 from fe_mail.app.manifest import NAME
 from fe_mail.app.verify import Findings, examine
@@ -201,6 +203,21 @@ class StoreTests(DamageCase):
                 self.assertIn("begin-anew counters", await self.start())
 
         await self.each("counters.sqlite", check)
+
+    async def test_reasons(self) -> None:
+        """Each store has its own, whatever is wrong with another."""
+        path = self.data / "counters.sqlite"
+        inside = self.inside()
+        with contextlib.closing(
+            open_connection(path, inside.stores.keyring.mac(b"counters", "database"))
+        ) as counters:
+            counters.execute("UPDATE version SET version = 99")
+        await inside.stop()
+        cut(self.data / "mailboxes" / "sealed.sqlite")
+        problems = (await self.look()).problems
+        for store, reason in (("sealed", "sealed.sqlite"), ("counters", "newer")):
+            (problem,) = [text for text in problems if text.startswith(f"{store}:")]
+            self.assertIn(reason, problem)
 
     async def test_large_bodies(self) -> None:
         """The one that cannot be read is named, and the message it is of waits."""

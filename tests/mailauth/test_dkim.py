@@ -1,4 +1,4 @@
-"""Tests of fe_mail.mailauth.dkim, tags and canonical; dkimpy is the oracle in both directions."""
+"""Tests of fe_mail.mailauth: signing, dkim, tags, canonical; dkimpy is the oracle both ways."""
 
 import base64
 import hashlib
@@ -13,17 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.mailauth.canonical import BodyHash
-from fe_mail.mailauth.dkim import (
-    MAX_SIGNATURES,
-    Result,
-    SigningKey,
-    Verdict,
-    examine,
-    generate_key,
-    sign,
-    sign_header,
-    verify,
-)
+from fe_mail.mailauth.dkim import MAX_SIGNATURES, Result, Verdict, examine, verify
+from fe_mail.mailauth.signing import SigningKey, generate_key, sign, sign_header
 from fe_mail.mailauth.tags import parse_signature, parse_tags
 from fe_mail.model.dns import Answer
 from fe_mail.model.errors import Invalid, Unavailable

@@ -21,6 +21,12 @@ PIECES = [b"a", b"@", b"<", b">", b",", b";", b":", b'"', b"(", b")", b"\\", b" 
 
 # No quotes and comments, whose text may be anything, and no routes.
 WRITTEN = [b"a", b"b.c", b"x", b"@", b"@", b"<", b">", b",", b";", b":", b" ", b"  ", b"."]
+# Of what most programs write, and of what makes it unusual.
+USUAL = [
+    *(b"a@b.c", b"<d.e@f>", b", ", b",", b" ", b"Bob ", b"J. ", b'"Z, Bob" ', b'""', b"\xc3\xa6"),
+    *(b"=?utf-8?q?a=2Cb?= ", b"=?utf-8?b?YQ==?=", b".", b"?", b"(x)", b"\t"),
+    *(b"<", b">", b"@", b";"),
+]
 _AROUND_DOT = re.compile(rb" \. ")
 _AROUND_AT = re.compile(rb" ?@ ?")
 
@@ -127,6 +133,12 @@ class ParseTests(SynchronousTestCase):
                 continue
             if entry.mailbox and entry.mailbox != b"MISSING_MAILBOX":
                 self.assertIn(entry.mailbox + b"@" + entry.host, written)
+
+    @settings(max_examples=500, deadline=None)
+    @given(st.lists(st.sampled_from(USUAL), min_size=1, max_size=8).map(b"".join))
+    def test_usual(self, value: bytes) -> None:
+        """The short way gives what the long way does, which a space in front asks for."""
+        self.assertEqual(parse_mailboxes(value), parse_mailboxes(b" " + value))
 
     def test_many(self) -> None:
         """A field of a hundred thousand addresses is cut."""

@@ -3,14 +3,18 @@
 import contextlib
 import email
 import email.policy
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.message.header_lines import has_long_line
+from fe_mail.message.headers import MAX_HEADER_OCTETS
+from fe_mail.message.scanner import scan
 from fe_mail.message.seven_bit import seven_bit
 from fe_mail.model.errors import Malformed
+from fe_mail.model.structure import Part
 
 HEAD = b"From: a@b.test\r\nMIME-Version: 1.0\r\n"
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
@@ -25,6 +29,21 @@ def leaves(raw: bytes) -> list[tuple[str, bytes]]:
             payload = part.get_payload(decode=True)
             found.append((part.get_content_type(), payload if isinstance(payload, bytes) else b""))
     return found
+
+
+# What messages are made of, and what goes wrong in them.
+LINES = (
+    *(b"--a", b"--a--", b"--b", b"--b--", b"Content-Type: multipart/mixed; boundary=a", b"", b""),
+    *(b"Content-Type: multipart/x; boundary=b", b"Content-Type: message/rfc822", b"\xe6", b"x"),
+    *(b"Content-Transfer-Encoding: base64", b"Content-Transfer-Encoding: 8bit", b"Subject: \xe6"),
+    *(b"Content-Transfer-Encoding: quoted-printable", b"YQ==", b"y" * 1100, b" x: y", b"=E6="),
+)
+Shape = tuple[bytes, bytes, tuple[Any, ...]]
+
+
+def shape(part: Part) -> Shape:
+    """What is in what."""
+    return part.type, part.subtype, tuple(map(shape, part.parts))
 
 
 class SevenBitTests(SynchronousTestCase):
@@ -160,6 +179,29 @@ class SevenBitTests(SynchronousTestCase):
         self.assertEqual(leaves(encoded), [("text/plain", "Grüße".encode())])
         self.assertNotIn(b"8bit", encoded)
 
+    def test_header_without_end(self) -> None:
+        """A part whose header goes over into a delimiter keeps it."""
+        start = b"Content-Type: multipart/mixed; boundary=a\r\n"
+        for field in (b"Subject: gr\xc3\xbc\xc3\x9f\r\n", b"\xe6\r\n"):
+            raw = (
+                HEAD
+                + start
+                + b"\r\n--a\r\n"
+                + field
+                + start
+                + b"--a\r\n\r\nx\r\n--a--\r\n--a--\r\n"
+            )
+            encoded = self.encoded(raw)
+            self.assertIn(b"boundary=a\r\n--a\r\n", encoded)
+            self.assertEqual(shape(scan(encoded)), shape(scan(raw)))
+
+    def test_huge_header_of_a_part(self) -> None:
+        """What is behind the limit of a header is no body that could be encoded."""
+        header = b"X: y\r\n" * (MAX_HEADER_OCTETS // 6 + 1)
+        part = header + b"Subject: x\r\n\r\n\xe6\r\n"
+        start = HEAD + b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n"
+        self.assertIn(part, seven_bit(start + part + b"--a--\r\n"))
+
     def test_signed(self) -> None:
         """What is signed inside stays, octet by octet, and so does what it says of itself."""
         signed = self.multipart(
@@ -185,6 +227,16 @@ class SevenBitTests(SynchronousTestCase):
         """Where the scanner stopped looking nothing is changed."""
         raw = HEAD + self.multipart(*[b"\r\n\xc3\xbc"] * 2100)
         self.assertEqual(seven_bit(raw), raw)
+
+    @settings(max_examples=500, deadline=None)
+    @given(st.lists(st.sampled_from(LINES), max_size=25))
+    def test_any_structure(self, lines: list[bytes]) -> None:
+        """Whatever is in what stays there, and a second time changes nothing."""
+        raw = b"".join(line + b"\r\n" for line in lines)
+        with contextlib.suppress(Malformed):
+            encoded = seven_bit(raw)
+            self.assertEqual(shape(scan(encoded)), shape(scan(raw)))
+            self.assertEqual(seven_bit(encoded), encoded)
 
     @settings(max_examples=150, deadline=None)
     @given(

@@ -13,6 +13,7 @@ from fe_mail.message.form import header_fault
 from fe_mail.message.header_lines import has_long_line, plain_lines
 from fe_mail.message.headers import MAX_HEADER_OCTETS, header_fields
 from fe_mail.message.resent import latest_resent, resenders
+from fe_mail.message.results import MAX_RESULTS
 from fe_mail.message.submit import Completion, complete_header, complete_message
 from fe_mail.model.errors import Invalid, Malformed, TooBig
 from tests.growth import assert_linear
@@ -133,6 +134,14 @@ class SubmitTests(SynchronousTestCase):
             b"Authentication-Results: %b; none\r\n" % name for name in (b"mx.test", b"b.test")
         )
         self.assertEqual(self.header(DATE, ours, other, ID, names={"mx.test"}), DATE + other + ID)
+
+    def test_many_results(self) -> None:
+        """Of other servers a few dozen stay; no way of a message is longer."""
+        other = b"Authentication-Results: b.test; none\r\n"
+        kept = other * MAX_RESULTS
+        self.assertEqual(
+            self.header(DATE, ID, kept, other, other, names={"mx.test"}), DATE + ID + kept
+        )
 
     def test_edges(self) -> None:
         """No empty line, no fields at all, a Bcc at the end without line end."""

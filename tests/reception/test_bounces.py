@@ -9,7 +9,8 @@ import attrs
 
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
-from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
+from fe_mail.mailauth.dkim import Result, verify
+from fe_mail.mailauth.signing import SigningKey, generate_key
 from fe_mail.message.dsn import MAX_RETURNED_OCTETS
 from fe_mail.model.address import parse_address
 from fe_mail.model.queue import Claim, Outcome, QueueFilter, Target

@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.budget import Budget
-from fe_mail.mailauth.dkim import SigningKey, generate_key, sign
+from fe_mail.mailauth.signing import SigningKey, generate_key, sign
 from fe_mail.model.envelope import Envelope
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.verdicts import Result, Verdict, Verdicts

@@ -12,7 +12,8 @@ from fe_mail.adapters.sqlite.queue_bodies import SMALL_OCTETS
 from fe_mail.adapters.threads import InlineThreads
 from fe_mail.delivery.local import LocalCourier
 from fe_mail.delivery.remote import RemoteCourier
-from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, sign, verify
+from fe_mail.mailauth.dkim import Result, verify
+from fe_mail.mailauth.signing import SigningKey, generate_key, sign
 from fe_mail.model.address import parse_address
 from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.envelope import Recipient

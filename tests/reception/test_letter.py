@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.budget import Budget
 from fe_mail.mailauth import dkim
-from fe_mail.mailauth.dkim import SigningKey, examine, generate_key, sign
+from fe_mail.mailauth.dkim import examine
+from fe_mail.mailauth.signing import SigningKey, generate_key, sign
 from fe_mail.model.envelope import Envelope
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.verdicts import Verdicts

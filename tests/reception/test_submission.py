@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.adapters.threads import InlineThreads
-from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, sign, verify
+from fe_mail.mailauth.dkim import Result, verify
+from fe_mail.mailauth.signing import SigningKey, generate_key, sign
 from fe_mail.message.headers import MAX_FIELDS
 from fe_mail.model.account import Alias
 from fe_mail.model.address import Address, parse_address

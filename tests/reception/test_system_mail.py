@@ -6,7 +6,8 @@ import attrs
 
 from fe_mail.accounts.notices import Notice
 from fe_mail.adapters.memory.resolver import TableResolver
-from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
+from fe_mail.mailauth.dkim import Result, verify
+from fe_mail.mailauth.signing import SigningKey, generate_key
 from fe_mail.message.headers import first_value, header_fields
 from fe_mail.model.errors import Invalid
 from fe_mail.model.sentence import Sentence

@@ -79,14 +79,16 @@ class SQLiteAliases:
 
     async def note_storage(self, used_octets: Mapping[AliasId, int]) -> None:
         """What the mailboxes of all aliases use; only what changed is written."""
-        rows = await self._file.database.read(
-            lambda cursor: cursor.execute("SELECT id, storage_used FROM aliases").fetchall()
-        )
-        grown = [
-            (used, alias_id)
-            for alias_id, known in rows
-            if (used := used_octets.get(AliasId(alias_id), 0)) != known
-        ]
+
+        def look(cursor: Cursor) -> list[tuple[int, str]]:
+            rows = cursor.execute("SELECT id, storage_used FROM aliases").fetchall()
+            return [
+                (used, alias_id)
+                for alias_id, known in rows
+                if (used := used_octets.get(AliasId(alias_id), 0)) != known
+            ]
+
+        grown = await self._file.database.read(look)
         sql = "UPDATE aliases SET storage_used = ? WHERE id = ?"
         for start in range(0, len(grown), STORAGE_BATCH):
             batch = grown[start : start + STORAGE_BATCH]

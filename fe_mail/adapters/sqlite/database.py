@@ -224,6 +224,7 @@ class Database:
                 self._readers.popleft().close()
             writer.close()
             self._copies.close()
+        self._watch.closed()
 
     def _write_group(self, preparations: Sequence[Preparation]) -> Results:
         works = [_prepared(preparation) for preparation in preparations]

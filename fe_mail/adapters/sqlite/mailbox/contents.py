@@ -33,7 +33,6 @@ from fe_mail.pop3.framing import line_octets
 __all__ = [
     "PIECE_OCTETS",
     "Prepared",
-    "count_some",
     "counted_lines",
     "decompressed",
     "digest_some",
@@ -279,32 +278,6 @@ def counted_lines(tx: Transaction, content_id: int) -> int:
     return line_octets(_whole(tx, content_id))
 
 
-def count_some(tx: Transaction) -> int:
-    """Count contents of version 2; returns how many."""
-    rows = tx.rows(
-        "SELECT id, size_octets FROM content WHERE line_octets IS NULL ORDER BY id LIMIT ?",
-        DIGEST_BATCH,
-    )
-    octets = count = 0
-    for content_id, size in rows:
-        counted = _counted_or_size(tx, content_id, size)
-        tx.run("UPDATE content SET line_octets = ? WHERE id = ?", counted, content_id)
-        octets, count = octets + size, count + 1
-        if octets > DIGEST_OCTETS:
-            break
-    return count
-
-
-def _counted_or_size(tx: Transaction, content_id: int, size_octets: int) -> int:
-    """Nobody will ever be sent the octets of one that is damaged."""
-    try:
-        with translated():
-            return counted_lines(tx, content_id)
-    except Corrupt:
-        tx.damaged.add(content_id)
-        return size_octets
-
-
 def digest_some(tx: Transaction) -> int:
     """Digest contents that are not; returns how many. They may be big, so a few at a time."""
     rows = tx.rows(
@@ -317,8 +290,7 @@ def digest_some(tx: Transaction) -> int:
             with translated():
                 _digest_again(tx, content_id)
         except Corrupt:
-            tx.damaged.add(content_id)
-            tx.run("UPDATE content SET is_digested = ? WHERE id = ?", _UNREADABLE, content_id)
+            _give_up(tx, content_id)
         octets, count = octets + size, count + 1
         if octets > DIGEST_OCTETS:
             break
@@ -333,18 +305,30 @@ def _digest_again(tx: Transaction, content_id: int) -> None:
     thread = tx.value("SELECT thread_id FROM content WHERE id = ?", content_id)
     tx.run(
         "UPDATE content SET header_octets = ?, sent_at = ?, sent_day = ?, has_attachment = ?,"
-        " subject = ?, thread_id = ?, is_digested = 1 WHERE id = ?",
+        " subject = ?, thread_id = ?, line_octets = ?, is_digested = 1 WHERE id = ?",
         made.structure.body_start,
         float(made.sent_at),
         made.sent_day,
         int(made.has_attachment),
         _storable(made.subject),
         thread or digests.thread_of(tx, content_id, sums),
+        line_octets(raw),
         content_id,
     )
     digests.remove(tx, content_id)
     digests.store(tx, content_id, sums)
     _replace_text(tx, content_id, _compressed_text(made))
+
+
+def _give_up(tx: Transaction, content_id: int) -> None:
+    """It is damaged: nobody will ever be sent its octets, however many they are."""
+    tx.damaged.add(content_id)
+    tx.run(
+        "UPDATE content SET is_digested = ?, line_octets = coalesce(line_octets, size_octets)"
+        " WHERE id = ?",
+        _UNREADABLE,
+        content_id,
+    )
 
 
 def _replace_text(tx: Transaction, content_id: int, text: bytes) -> None:

@@ -20,7 +20,7 @@ from fe_mail.adapters.sqlite.mailbox.files import mark_of
 from fe_mail.adapters.sqlite.mailbox.transaction import Transaction
 from fe_mail.adapters.sqlite.schema import MEMORY, SCHEMA_DIRECTORY, open_connection
 from fe_mail.adapters.threads import Threads
-from fe_mail.adapters.troubles import Watch
+from fe_mail.adapters.troubles import Watch, is_current
 
 __all__ = ["examine", "fault_of"]
 
@@ -56,14 +56,14 @@ def fault_of(path: Path) -> str:
 
 
 def _marked(path: Path) -> str:
-    """What whoever had the key met, unless the file was written or restored since."""
+    """What whoever had the key met, unless the file was restored since."""
     mark = mark_of(path)
+    if not is_current(mark, path):
+        return ""
     try:
-        if mark.stat().st_mtime_ns >= path.stat().st_ctime_ns:
-            return f"{mark.read_text(encoding='utf-8', errors='replace')}, as its owner found"
-    except OSError:
-        pass
-    return ""
+        return f"{mark.read_text(encoding='utf-8', errors='replace')}, as its owner found"
+    except OSError as error:
+        return f"its mark {mark} cannot be read: {error.strerror}"
 
 
 @functools.cache
@@ -84,7 +84,6 @@ async def examine(
     path: Path, mailbox_key: bytes, threads: Threads, watch: Watch
 ) -> tuple[tuple[str, ...], int]:
     """With the key: every broken invariant, and how many messages there are."""
-
     database = Database(path, SCHEMA, threads, key=mailbox_key, watch=watch)
     database.is_key_proven = True  # by the slot that it was in
     await database.open(Opening.LOOK)

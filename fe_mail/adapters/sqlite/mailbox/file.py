@@ -48,6 +48,7 @@ UPKEEP_DELAY_SECONDS = 1.0
 UPKEEP_DELAY_MAX_SECONDS = 30.0
 SLEEP_SECONDS = 60.0
 _NO_FILE = (0, 0)
+TOLD_CONTENTS = 20  # of those that are damaged, in one line of the log
 ARRIVALS_AT_ONCE = 20
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class MailboxFile:
         self._threads = threads
         self._clock = clock
         self._path = path
+        self._watch = watch
         self._database = Database(path, SCHEMA, threads, key=mailbox_key, watch=watch)
         # Mail that arrives together shares the hops of preparing and of writing.
         self._arrivals: Batch[NewMessage] = Batch(threads, _prepare_all, ARRIVALS_AT_ONCE)
@@ -271,11 +273,14 @@ class MailboxFile:
         self._damaged |= new
         if new:
             self._log.error(
-                "messages of mailbox {alias_id} are damaged: contents {contents}; restore the"
-                " mailbox, 'fe-mail verify' says what else is broken",
+                "{count} messages of mailbox {alias_id} are damaged: contents {contents}; restore"
+                " the mailbox, 'fe-mail verify' says what else is broken",
+                count=len(new),
                 alias_id=self.alias_id,
-                contents=sorted(new),
+                contents=sorted(new)[:TOLD_CONTENTS],
             )
+            if self._watch is not None:
+                self._watch.failed(Corrupt("Some of its messages cannot be read."))
 
     def _changes(self, tx: Transaction) -> tuple[Change, ...]:
         return tuple(
@@ -366,6 +371,8 @@ class MailboxFile:
         for chore in CHORES:
             try:
                 await self._do(chore)
+            except Unavailable:  # a full disk, say, which the store has told; there is another time
+                return
             except Corrupt:
                 self._log.failure(
                     "a chore met damage in mailbox {alias_id}", alias_id=self.alias_id

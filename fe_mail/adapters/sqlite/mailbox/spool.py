@@ -290,11 +290,15 @@ class Spool:
             "SELECT alias_id, epoch, used_octets, sealed_octets FROM mailbox"
             " WHERE key_mark IS NOT x''"
         )
-        rows = await self._database.read(lambda cursor: cursor.execute(sql).fetchall())
-        return {
-            AliasId(alias_id): self._used.get((alias_id, epoch), used) + sealed
-            for alias_id, epoch, used, sealed in rows
-        }
+        unwritten = dict(self._used)
+
+        def work(cursor: Cursor) -> dict[AliasId, int]:
+            return {
+                AliasId(alias_id): unwritten.get((alias_id, epoch), used) + sealed
+                for alias_id, epoch, used, sealed in cursor.execute(sql).fetchall()
+            }
+
+        return await self._database.read(work)
 
     async def has_key(self, alias_id: AliasId, sealing_key: bytes) -> bool:
         """Is this the key of the alias's mailbox? Of one that no delivery has named yet: yes."""

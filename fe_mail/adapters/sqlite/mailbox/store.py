@@ -231,7 +231,7 @@ class SQLiteMailboxStore:
         return file
 
     async def _remove_again(self, alias_id: AliasId, epoch: int) -> None:
-        """When it was removed while it opened, opening may have made an empty file."""
+        """When it was removed while it opened, opening may have put a file beside its place."""
         usage = await self._spool.usage(alias_id)
         if usage is not None and (usage.is_gone or usage.epoch != epoch):
             await self._threads.run(lambda: files.remove(self._path(alias_id, epoch)))

@@ -120,7 +120,6 @@ CHORES: Final = (
     Chore(_exists("content WHERE refs = 0"), contents.remove_unused),
     Chore(contents.is_outdated, contents.outdate),
     Chore(_exists("content WHERE is_digested = 0"), contents.digest_some),
-    Chore(_exists("content WHERE line_octets IS NULL"), contents.count_some),
     Chore(_exists("content WHERE is_indexed = 0"), searching.index_some),
     Chore(_has_old_deliveries, _forget_deliveries),
     Chore(_VANISHED.is_due, _VANISHED.forget),

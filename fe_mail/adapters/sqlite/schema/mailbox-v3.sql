@@ -57,17 +57,16 @@ CREATE TABLE content (
     sent_at REAL NOT NULL,                 -- the Date field; 0: none
     sent_day INTEGER NOT NULL,             -- as its writer saw it, proleptic ordinal; 0: none
     is_indexed INTEGER NOT NULL DEFAULT 0,
-    is_digested INTEGER NOT NULL DEFAULT 1,  -- 0: has no digest, structure and thread yet
+    is_digested INTEGER NOT NULL DEFAULT 1,  -- 0: to be read (again), see contents.py; 2: cannot be
     has_attachment INTEGER NOT NULL,
     thread_id INTEGER NOT NULL DEFAULT 0,  -- 0: not known yet
     subject TEXT NOT NULL,                 -- decoded
     layout TEXT NOT NULL,                  -- JSON [own octets, attachment id, own octets, ...]
-    line_octets INTEGER                    -- as POP3 sends it, every line with CRLF; NULL: not counted yet
+    line_octets INTEGER                    -- as POP3 sends it, every line with CRLF; NULL: not counted
 ) STRICT;
 CREATE INDEX content_unused ON content (id) WHERE refs = 0;
 CREATE INDEX content_unindexed ON content (id) WHERE is_indexed = 0;
 CREATE INDEX content_undigested ON content (id) WHERE is_digested = 0;
-CREATE INDEX content_uncounted ON content (id) WHERE line_octets IS NULL;
 
 -- What lists of messages show and are sorted by: the ENVELOPE as IMAP writes it, and decoded,
 -- folded values. RFC 5256 §2.1, §3; RFC 5957; RFC 8621 §4.1.
@@ -123,7 +122,8 @@ CREATE TABLE attachment_piece (
     octets BLOB NOT NULL
 ) STRICT;
 
--- What searching compares: decoded, folded header, NUL, decoded, folded text; zlib.
+-- What searching compares: header, NUL, text, NUL, header fields of the parts, all of it decoded and
+-- as ``searchable`` makes it; zlib.
 CREATE TABLE content_text (
     content_id INTEGER PRIMARY KEY REFERENCES content (id),
     text BLOB NOT NULL
