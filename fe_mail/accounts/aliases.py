@@ -30,6 +30,7 @@ from fe_mail.model.account import Alias, Domain, MailboxKeys, User
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
+    Conflict,
     Invalid,
     NotFound,
     PermissionDenied,
@@ -44,6 +45,7 @@ __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword
 
 MAX_WRONG_PASSWORDS = 10  # of one user
 WRONG_SECONDS = 3600.0
+TRIES = 5  # when others change the alias meanwhile
 _ID = re.compile(r"[0-9a-f]{24}\Z")
 
 
@@ -137,22 +139,36 @@ class Aliases:
     async def update(
         self, user: User, domain: Domain, alias: Alias, fields: Mapping[str, object]
     ) -> Alias:
-        """Change it; what is absent stays as it is."""
-        self._require_owner(user, domain, alias)
-        changes = self._editing(user, domain, alias).changes(fields)
-        candidate = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing
-        await self._prospects.refuse_hopeless(user, domain, candidate)
-        now = self._clock.seconds()
-        try:
-            changed = await self._accounts.update_alias(alias.id, now, **changes)
-        except AlreadyExists:
-            raise AlreadyExists("An alias of this name exists already.") from None
+        """
+        Change it; what is absent stays as it is, and as others changed it since ``alias`` was read.
+
+        ``Conflict`` if they never stop.
+        """
+        changed = await self._compare_and_set(user, domain, alias, fields)
         if changed.sealing_key and changed.max_quota != alias.max_quota:
             await self._mailboxes.set_quota(alias.id, quota_of(changed, domain, self._site))
         if not (changed.is_enabled and changed.has_imap):
             self._end_sessions(alias)
         await self._ask_recipients(changed)
         return changed
+
+    async def _compare_and_set(
+        self, user: User, domain: Domain, alias: Alias, fields: Mapping[str, object]
+    ) -> Alias:
+        for _ in range(TRIES):
+            self._require_owner(user, domain, alias)
+            editing = self._editing(user, domain, alias)
+            changes = editing.changes(fields)
+            candidate = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing
+            await self._prospects.refuse_hopeless(user, domain, candidate)
+            now = self._clock.seconds()
+            try:
+                return await self._accounts.update_alias(alias.id, now, editing.seen, **changes)
+            except Conflict:
+                alias = await self._accounts.alias(alias.id)
+            except AlreadyExists:
+                raise AlreadyExists("An alias of this name exists already.") from None
+        raise Conflict("The alias is being changed. Try again.")
 
     async def delete(self, user: User, domain: Domain, alias: Alias) -> None:
         """Remove it with its passwords and its mailbox."""
