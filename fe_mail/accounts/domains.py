@@ -12,7 +12,7 @@ import secrets
 import string
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -109,7 +109,8 @@ class Domains:
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):
-            recipients = validation.catchall_recipients(catchall)
+            limit: int = changes.get("max_recipients_per_alias") or self._site.max_forwarded
+            recipients = validation.catchall_recipients(catchall, limit)
         own_name = _own_name(user, domain_name, recipients)
         await self._refuse_more(user, domain_name)
         domain = await self._add(user, domain_name, changes)
@@ -164,7 +165,7 @@ class Domains:
             user_id=user.id,
             name=name,
             labels=validation.labels((), name),
-            recipients=recipients[: self._site.max_forwarded],
+            recipients=recipients,
             has_imap=has_imap,
             created_at=now,
             updated_at=now,
@@ -236,7 +237,7 @@ class Domains:
                 limit = quota_of(alias, domain, self._site)
                 await self._mailboxes.set_quota(alias.id, limit)
 
-    def _checked(self, settings: Mapping[str, object]) -> dict[str, object]:
+    def _checked(self, settings: Mapping[str, object]) -> dict[str, Any]:
         return domain_changes(settings, max_quota_octets=self._site.max_quota_octets)
 
     async def delete(self, user: User, domain: Domain) -> None:

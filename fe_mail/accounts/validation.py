@@ -138,12 +138,7 @@ def recipients(
     ``webhooks`` may not go is refused now, since its mail would be.
     """
     found = tuple(dict.fromkeys(_recipient(text) for text in split_list(value, "recipients")))
-    if len(found) > min(limit, MAX_RECIPIENTS):
-        raise Invalid(
-            Sentence("An alias may have at most %(limit)s recipients.", limit=limit),
-            field="recipients",
-            code="EXCEEDED_UNIQUE_COUNT",
-        )
+    found = _within(found, min(limit, MAX_RECIPIENTS), "recipients")
     if emails_only and not all("@" in text and "://" not in text for text in found):
         raise Invalid(
             "With recipient verification, every recipient must be an e-mail address.",
@@ -153,6 +148,16 @@ def recipients(
     for text in found:
         if "://" in text and webhooks is not None:
             _refuse_out_of_reach(text, webhooks)
+    return found
+
+
+def _within(found: tuple[str, ...], limit: int, field: str) -> tuple[str, ...]:
+    if len(found) > limit:
+        raise Invalid(
+            Sentence("An alias may have at most %(limit)s recipients.", limit=limit),
+            field=field,
+            code="EXCEEDED_UNIQUE_COUNT",
+        )
     return found
 
 
@@ -206,7 +211,7 @@ def _bad_recipient(text: str) -> Invalid:
     )
 
 
-def catchall_recipients(value: str) -> tuple[str, ...]:
+def catchall_recipients(value: str, limit: int) -> tuple[str, ...]:
     """The e-mail addresses in a list; what is none is left out, but one must be."""
     found = []
     for text in split_list(value, "catchall"):
@@ -220,7 +225,7 @@ def catchall_recipients(value: str) -> tuple[str, ...]:
             field="catchall",
             code="ALIAS_MUST_HAVE_ONE_RECIPIENT",
         )
-    return tuple(dict.fromkeys(found))
+    return _within(tuple(dict.fromkeys(found)), limit, "catchall")
 
 
 def web_url(value: object, field: str) -> str:

@@ -274,7 +274,7 @@ class UpdateTests(AliasesTestCase):
         self.fails(Conflict, self.aliases.update(self.user, self.domain, alias, {"labels": "x"}))
 
     def test_limit_of_before(self) -> None:
-        """More recipients than a new alias may have hinder no other change, but no more may come."""
+        """More recipients than a new alias may have hinder no other change; more may not come."""
         many = tuple(f"u{number}@y.test" for number in range(12))
         alias = self.change_alias(self.create(name="a"), recipients=many)
         self.assertFalse(self.update(alias, is_enabled=False).is_enabled)
