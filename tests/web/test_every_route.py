@@ -108,12 +108,17 @@ class ListTests(WebTestCase):
                 self.assertIn(status, stranger.partition(b"\r\n")[0])
 
     def test_limit_before_the_form(self) -> None:
-        """So is who made too many accounts."""
+        """So is who made too many accounts, or too many checks."""
+        member = self.new_browser()
+        member.sign_up()
+        kim = self.now(self.accounts.user_by_email("kim@example.com"))
         for route in ROUTES:
             if route.limit is not None:
-                counter = limit_counter(route.limit.name, "127.0.0.1")
+                is_open = route.access is Access.EVERYBODY
+                who, cookies = ("127.0.0.1", {}) if is_open else (kim.id, member.cookies)
+                counter = limit_counter(route.limit.name, who, route.limit.window)
                 self.now(self.counters.take(Claim(counter, route.limit.calls)))
-                refuses = self.announce(route, {}, SMALL_OCTETS)
+                refuses = self.announce(route, cookies, SMALL_OCTETS)
                 self.assertTrue(refuses.startswith(b"HTTP/1.1 429 "), refuses)
 
 
