@@ -6,7 +6,7 @@ the table in ``docs/architecture.rst`` (workers, nodes) differ from this one in 
 """
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -320,9 +320,10 @@ class Inside:
         self.stores = stores = stores or Stores(reactor, config)
         names = config.names
         resolver = pretended.resolver if pretended else None
-        vantage = pretended.vantage if pretended else None
+        configured = config.operation.server_addresses
+        vantage = pretended.vantage if pretended else HostVantage(reactor, configured)
         self.resolver: Resolver = resolver or _resolver(reactor, config)
-        self.site = make_site(config, is_demo=pretended is not None)
+        self.site = make_site(config, vantage.addresses().known, is_demo=pretended is not None)
         accounts, keyring = stores.accounts, stores.keyring
         self.srs = SRS([secret.encode() for secret in config.keys.srs], names.web_host)
         self.errands = Errands(reactor)
@@ -355,7 +356,7 @@ class Inside:
             self.site,
             stores.keygen,
             stores.bus,
-            vantage or HostVantage(reactor, config.operation.server_addresses),
+            vantage,
         )
         self.intake = Intake(stores.queue, stores.bus)
         self.signer = Signer(keyring, reactor, stores.run)
@@ -432,8 +433,8 @@ def boot_id() -> str:
         return ""
 
 
-def make_site(config: Config, *, is_demo: bool = False) -> Site:
-    """What the accounts know of this server."""
+def make_site(config: Config, own_addresses: Sequence[str] = (), *, is_demo: bool = False) -> Site:
+    """What the accounts know of this server, which has these addresses as it starts."""
     names = config.names
     return Site(
         hostname=names.mx_host,
@@ -446,7 +447,7 @@ def make_site(config: Config, *, is_demo: bool = False) -> Site:
         webhooks=Reach(
             ports=config.webhooks.ports,
             networks=config.webhooks.networks,
-            own_addresses=config.operation.server_addresses,
+            own_addresses=own_addresses,
             own_hosts=(names.mx_host,),
         ),
     )
