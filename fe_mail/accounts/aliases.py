@@ -11,6 +11,7 @@ mail is not stored, see ``prospects``.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -19,7 +20,6 @@ from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.alias_fields import Editing
 from fe_mail.accounts.alias_names import normalized_name
 from fe_mail.accounts.domains import is_admin
-from fe_mail.accounts.in_charge import Records
 from fe_mail.accounts.keys import GeneratedPassword, Keys
 from fe_mail.accounts.passwords import Slot, run_here
 from fe_mail.accounts.prospects import Prospects
@@ -39,7 +39,15 @@ from fe_mail.model.errors import (
 from fe_mail.model.ids import AliasId, new_id
 from fe_mail.model.page import Page, Query
 from fe_mail.model.sentence import Sentence
-from fe_mail.ports import Bus, Keyring, MailboxStore, Offload
+from fe_mail.ports import (
+    AliasStore,
+    Bus,
+    DomainStore,
+    Keyring,
+    MailboxStore,
+    Offload,
+    UserStore,
+)
 
 __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword"]
 
@@ -53,12 +61,16 @@ async def _ask_nobody(alias: Alias) -> None:
     """Where no mail is sent."""
 
 
+class AliasRecords(AliasStore, DomainStore, UserStore, Protocol):
+    """What aliases ask: where their mail goes rests on domains and users."""
+
+
 class Aliases:
     """Aliases, their mailboxes and passwords."""
 
     def __init__(
         self,
-        accounts: Records,
+        accounts: AliasRecords,
         keyring: Keyring,
         mailboxes: MailboxStore,
         bus: Bus,

@@ -8,14 +8,13 @@ RFC 5321 §4.5.1; RFC 2142 §4.
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol
 
+from fe_mail.accounts.glance import Records
 from fe_mail.model.account import Alias, Domain, User
 from fe_mail.model.errors import NotFound
 from fe_mail.model.page import Query
-from fe_mail.ports import AliasStore, DomainStore, UserStore
 
-__all__ = ["ROLES", "Records", "domain_admins", "mailboxes_of", "server_admins"]
+__all__ = ["ROLES", "domain_admins", "mailboxes_of", "server_admins"]
 
 ROLES = frozenset({"postmaster", "abuse"})
 MAX_PEOPLE = 20  # admins of one domain, and of the server
@@ -23,17 +22,13 @@ MAX_DOMAINS = 20  # in which a mailbox of one of them is looked for
 MAX_MAILBOXES = 20  # of one of them, in one domain
 
 
-class Records(AliasStore, DomainStore, UserStore, Protocol):
-    """What is asked of the accounts."""
-
-
-async def server_admins(accounts: UserStore) -> tuple[User, ...]:
+async def server_admins(accounts: Records) -> tuple[User, ...]:
     """Who runs the server, the oldest first. Sorted by group, admins stand before users."""
     page = await accounts.users(Query(sort="group", limit=MAX_PEOPLE))
     return tuple(user for user in page.items if user.group == "admin" and not user.is_banned)
 
 
-async def domain_admins(accounts: UserStore, domain: Domain) -> tuple[User, ...]:
+async def domain_admins(accounts: Records, domain: Domain) -> tuple[User, ...]:
     """Who runs the domain."""
     found = []
     for member in [each for each in domain.members if each.group == "admin"][:MAX_PEOPLE]:

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from fe_mail.accounts.claims import chosen_claim
+from fe_mail.accounts.domains import is_admin
 from fe_mail.accounts.explaining import MaySee, explain, explain_alias, may_see_all, sees
-from fe_mail.accounts.in_charge import Records
+from fe_mail.accounts.glance import Glance, Records
 from fe_mail.accounts.patterns import is_pattern
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.walk import key_of
@@ -28,6 +29,8 @@ MAX_RELYING = 50  # aliases that lead to one address and are told of
 MAX_LOOKED_AT = 500  # aliases of one domain that lead to the same domain
 MAX_DOMAINS = 50  # of one user in which they are looked for
 MAX_WARNINGS = 20
+# What of an alias those that lead to it rely on.
+_RELIED_ON = ("name", "is_enabled", "has_imap", "recipients", "has_recipient_verification")
 
 
 class Prospects:
@@ -38,6 +41,10 @@ class Prospects:
     def __init__(self, accounts: Records, router: Router) -> None:
         self._accounts = accounts
         self._router = router
+
+    def at_a_glance(self) -> "Prospects":
+        """For many questions at one moment, such as those of a page."""
+        return Prospects(Glance(self._accounts), self._router.at_a_glance())
 
     async def refuse_hopeless(self, user: User, domain: Domain, alias: Alias) -> None:
         """``Invalid`` when nothing could ever arrive with an alias that is about to be stored."""
@@ -95,11 +102,12 @@ class Prospects:
 
     async def of_changed_domain(self, reader: User | None, domain: Domain) -> list[Sentence]:
         """A domain with other settings: they may have cut off some of its aliases."""
-        found = await self.of_domain(reader, domain)
+        glance = self.at_a_glance()
+        found = await glance.of_domain(reader, domain)
         page = await self._accounts.aliases(domain.id, Query(limit=MAX_LOOKED_AT))
         for alias in page.items:
             if alias.recipients and _may_see_alias(reader, domain, alias):
-                found += await self.ways_of(reader, domain, alias)
+                found += await glance.ways_of(reader, domain, alias)
             if len(found) >= MAX_WARNINGS:
                 break
         return found[:MAX_WARNINGS]
@@ -125,16 +133,18 @@ class Prospects:
     ) -> list[Sentence]:
         """What is wrong with it now, and with those that relied on what it was."""
         found = await self.of_alias(reader, domain, after)
-        found += await self.of_loss(reader, before.address)
+        if any(getattr(before, name) != getattr(after, name) for name in _RELIED_ON):
+            found += await self.of_loss(reader, before.address)
         return list({str(sentence): sentence for sentence in found}.values())
 
     async def of_loss(self, reader: User | None, address: str) -> list[Sentence]:
         """What leads nowhere of all that relies on an alias which is gone, disabled or changed."""
+        glance = self.at_a_glance()
         found: dict[str, Sentence] = {}
         name, _, domain_name = address.rpartition("@")
         is_single = name != "*" and not is_pattern(name)
         async for domain, alias in self.relying_on(reader, address if is_single else domain_name):
-            found.update((str(each), each) for each in await self.ways_of(reader, domain, alias))
+            found.update((str(each), each) for each in await glance.ways_of(reader, domain, alias))
         return list(found.values())[:MAX_WARNINGS]
 
     async def of_lost_domain(self, reader: User | None, name: str) -> list[Sentence]:
@@ -251,6 +261,4 @@ def _names(alias: Alias, address: str) -> bool:
 
 
 def _may_see_alias(reader: User | None, domain: Domain, alias: Alias) -> bool:
-    if reader is None or reader.group == "admin" or alias.user_id == reader.id:
-        return True
-    return any(each.user_id == reader.id and each.group == "admin" for each in domain.members)
+    return reader is None or alias.user_id == reader.id or is_admin(reader, domain)
