@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.alias_fields import Editing
 from fe_mail.accounts.alias_names import normalized_name
-from fe_mail.accounts.domains import is_admin
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.keys import GeneratedPassword, Keys
 from fe_mail.accounts.passwords import Slot, run_here
 from fe_mail.accounts.prospects import Prospects

@@ -23,6 +23,7 @@ from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
 from fe_mail.accounts.domain_fields import domain_changes
 from fe_mail.accounts.hosted_names import hosted_name
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
 from fe_mail.accounts.zone_file import zone_file
@@ -44,7 +45,7 @@ from fe_mail.ports import (
     Vantage,
 )
 
-__all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "Verification", "is_admin"]
+__all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "Verification"]
 
 DKIM_PURPOSE = "dkim"
 _SELECTOR_HEX_DIGITS = 10
@@ -58,13 +59,6 @@ class KeyGenerator(Protocol):
 
     async def __call__(self, bits: int) -> bytes:
         """A new RSA private key in PEM."""
-
-
-def is_admin(user: User, domain: Domain) -> bool:
-    """May the user change the domain? Its admins, and the server's."""
-    return user.group == "admin" or any(
-        member.user_id == user.id and member.group == "admin" for member in domain.members
-    )
 
 
 class DomainRecords(AliasStore, DomainStore, UserStore, Protocol):

@@ -8,7 +8,7 @@ others lead is theirs, so of what ends there he only hears that it ends.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from fe_mail.accounts.domains import is_admin
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.walk import MAX_DEPTH
 from fe_mail.model.account import Alias, User
 from fe_mail.model.address import display_address

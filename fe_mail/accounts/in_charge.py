@@ -1,5 +1,5 @@
 """
-Who is in charge: the people whom mail for ``postmaster`` and ``abuse`` finds in the end.
+Who is in charge of a domain, and whom mail for ``postmaster`` and ``abuse`` finds in the end.
 
 A domain's admins come first, then the server's; people who are banned are nobody. Nobody becomes an
 admin of a server after its first account, so they are few, however many users there are.
@@ -14,12 +14,19 @@ from fe_mail.model.account import Alias, Domain, User
 from fe_mail.model.errors import NotFound
 from fe_mail.model.page import Query
 
-__all__ = ["ROLES", "domain_admins", "mailboxes_of", "server_admins"]
+__all__ = ["ROLES", "domain_admins", "is_admin", "mailboxes_of", "server_admins"]
 
 ROLES = frozenset({"postmaster", "abuse"})
 MAX_PEOPLE = 20  # admins of one domain, and of the server
 MAX_DOMAINS = 20  # in which a mailbox of one of them is looked for
 MAX_MAILBOXES = 20  # of one of them, in one domain
+
+
+def is_admin(user: User, domain: Domain) -> bool:
+    """May the user change the domain? Its admins, and the server's."""
+    return user.group == "admin" or any(
+        member.user_id == user.id and member.group == "admin" for member in domain.members
+    )
 
 
 async def server_admins(accounts: Records) -> tuple[User, ...]:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from fe_mail.accounts.claims import chosen_claim
-from fe_mail.accounts.domains import is_admin
 from fe_mail.accounts.explaining import MaySee, explain, explain_alias, may_see_all, sees
 from fe_mail.accounts.glance import Glance, Records
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.patterns import is_pattern
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.walk import key_of

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from fe_mail.accounts.domains import is_admin
 from fe_mail.accounts.explaining import explain, sees
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.pasting import pasted_local, pasted_recipients
 from fe_mail.model.account import Alias, Domain, LogEntry
 from fe_mail.model.address import display_address, parse_address

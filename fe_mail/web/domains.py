@@ -1,6 +1,7 @@
 """Domains: the list, a new one, and the set-up page with its DNS records and live check."""
 
-from fe_mail.accounts.domains import Verification, is_admin
+from fe_mail.accounts.domains import Verification
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.pasting import pasted_domain
 from fe_mail.http.limits import CHECKS, take
 from fe_mail.model.account import Domain

@@ -248,6 +248,7 @@ class SendingTests(APITestCase):
         for body, is_allowed in (("{}", True), ('{"has_smtp": false}', False)):
             answer = self.send("PUT", path, body)
             self.assertEqual((200, is_allowed), (answer.status, answer.json["has_smtp"]))
+            self.assertEqual(1, len(answer.json["members"]))  # whose domain it is
         self.assert_error(self.send("PUT", path.replace("org", "net"), "{}"), 404)
 
 
