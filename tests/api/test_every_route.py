@@ -68,16 +68,19 @@ class CallerTestCase(APITestCase):
         self.send("POST", aliases, '{"name": "kim", "has_imap": true}')
         password = self.send("POST", f"{aliases}/kim/generate-password", "{}").json["password"]
         token = self.now(self.services.users.api_token(self.kim))
+        unproven = self.add_user("eve@example.com")
+        self.now(self.accounts.update_user(unproven.id, 1.0, has_verified_email=False))
         self.callers = {
             "nobody": "",
             "wrong": basic("0" * 24),
+            "unproven": basic(self.now(self.services.users.api_token(unproven))),
             "alias": basic("kim@example.org", password),
             "token": basic(token),
         }
 
     ADMITTED: ClassVar = {
-        Access.NOBODY: {"nobody", "wrong", "alias", "token"},
-        Access.GATED: {"nobody", "wrong", "alias", "token"},
+        Access.NOBODY: {"nobody", "wrong", "unproven", "alias", "token"},
+        Access.GATED: {"nobody", "wrong", "unproven", "alias", "token"},
         Access.TOKEN: {"token"},
         Access.TOKEN_OR_ALIAS: {"alias", "token"},
     }

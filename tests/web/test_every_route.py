@@ -13,7 +13,7 @@ from fe_mail.web.access import Access
 from fe_mail.web.front import CONTENT_POLICY
 from fe_mail.web.routes import FORM_OCTETS, ROUTES
 from tests.http.raw import exchange
-from tests.web.pages import ORIGIN, Browser, WebTestCase
+from tests.web.pages import ORIGIN, PASSWORD, Browser, WebTestCase
 
 HOSTILE = (
     "../../../../etc/passwd",
@@ -149,6 +149,17 @@ class RouteTests(WebTestCase):
                         self.assertNotIn("\n", answer.location)
                     if "<" not in route.path:
                         break
+
+    def test_unproven(self) -> None:
+        """Whose address is not proven comes as far as the page that says so, by every route."""
+        self.new_browser().sign_up()
+        eve = self.new_browser()
+        eve.submit("/en/register", email="eve@example.com", password=PASSWORD)
+        for route in ROUTES:
+            if route.access not in (Access.EVERYBODY, Access.UNPROVEN):
+                path, headers = path_of(route, "name"), {**FORM, "Origin": ORIGIN}
+                answer = eve.request(route.method, path, b"", headers)
+                self.assertEqual((302, "/en/verify"), (answer.status, answer.location), path)
 
     def test_forged(self) -> None:
         """No form is taken from another site, or from nowhere."""
