@@ -39,6 +39,7 @@ from fe_mail.reception.bounces import Bounces
 from fe_mail.reception.checks import check_table
 from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.rooms import Rooms
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
@@ -128,6 +129,7 @@ class Edges:
         reception = InboundReception(
             inside.router,
             inside.intake,
+            Rooms(stores.mailboxes, stores.queue, inside.clock),
             Harvesting(stores.counters, stores.cache),
             stores.cache,
             inside.clock,
@@ -301,6 +303,7 @@ class Edges:
             inside.router,
             stores.queue,
             inside.intake,
+            inside.own_domain,
             inside.clock,
             hostname=self._config.names.mx_host,
         )

@@ -37,7 +37,7 @@ from fe_mail.mailauth.srs import SRS
 from fe_mail.model.web import Reach
 from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
-from fe_mail.reception.signing import Signer
+from fe_mail.reception.signing import OwnDomain, Signer
 from fe_mail.reception.spooling import HoldReason
 from fe_mail.reception.system_mail import SystemMailer
 from fe_mail.web.i18n import Catalogs
@@ -111,6 +111,7 @@ class Inside:
         )
         self.intake = Intake(stores.queue, stores.bus)
         self.signer = Signer(keyring, reactor, stores.run)
+        self.own_domain = OwnDomain(names.domain, accounts, self.signer)
         self.catalogs = Catalogs()
         self._write_to_people(hold)
         self.aliases = Aliases(
@@ -135,12 +136,10 @@ class Inside:
         accounts, keyring = stores.accounts, stores.keyring
         mailer = SystemMailer(
             self.router,
-            accounts,
             self.intake,
-            self.signer,
+            self.own_domain,
             clock,
             self.catalogs.text,
-            domain=names.domain,
             hostname=names.mx_host,
             name=names.app_name,
             hold=hold,

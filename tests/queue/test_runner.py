@@ -165,7 +165,7 @@ class RetryTests(RunnerTestCase):
         notices = self.inbox()
         self.assertEqual(len(notices), 2)
         self.assertIn(b"Status: 5.4.7\r\n", notices[1])
-        self.assertIn(b"Last answer: 451 4.7.1 Greylisted", notices[1])
+        self.assertIn(b"Last attempt: 451 4.7.1 Greylisted", notices[1])
 
     def test_expired_report(self) -> None:
         """A report that cannot be delivered goes after its time, and nobody is told of it."""

@@ -13,7 +13,18 @@ from fe_mail.model.errors import NotFound
 from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import DeliveryState, QueueEntry, QueueFilter
 
-__all__ = ["broken_invariants", "counts", "drop", "find", "hold", "large_bodies", "release"]
+__all__ = [
+    "broken_invariants",
+    "counts",
+    "drop",
+    "find",
+    "hold",
+    "large_bodies",
+    "release",
+    "waiting_octets",
+]
+
+MAX_COUNTED = 1000  # deliveries of one lane, twice
 
 _HOLD = """
     UPDATE deliveries SET state = 'held', hold_reason = ?
@@ -28,6 +39,20 @@ _COUNTS = """
         (SELECT coalesce(sum(waiting), 0) FROM turns)
             + (SELECT count(*) FROM deliveries WHERE lease_until > 0 AND state = 'waiting'),
         (SELECT count(*) FROM deliveries WHERE state = 'held')
+"""
+# Both indexes are small: what is ready in one lane, and what is under way anywhere.
+_WAITING_OCTETS = """
+    SELECT coalesce(sum(size_octets), 0) FROM messages WHERE serial IN (
+        SELECT message FROM (
+            SELECT message FROM deliveries INDEXED BY deliveries_ready
+            WHERE lane = :lane AND state = 'waiting' AND lease_until = 0 LIMIT :limit
+        )
+        UNION ALL
+        SELECT message FROM (
+            SELECT message FROM deliveries INDEXED BY deliveries_leased
+            WHERE lease_until > 0 AND lane = :lane AND state = 'waiting' LIMIT :limit
+        )
+    )
 """
 _FIND = """
     SELECT serial FROM messages
@@ -54,6 +79,13 @@ _WRONG_TURNS = """
     ) USING (kind, owner, lane)
     WHERE waiting IS NOT ready OR due_at <> max(rest_until, earliest)
 """
+
+
+def waiting_octets(cursor: Cursor, lane: str) -> int:
+    """The sizes of the messages that wait in a lane, of so many at most."""
+    bindings: dict[str, Value] = {"lane": lane, "limit": MAX_COUNTED}
+    octets: int = cursor.execute(_WAITING_OCTETS, bindings).fetchall()[0][0]
+    return octets
 
 
 def hold(cursor: Cursor, message_id: str, reason: str, numbers: Sequence[int]) -> None:
