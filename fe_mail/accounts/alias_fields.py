@@ -15,6 +15,7 @@ import attrs
 from fe_mail.accounts import validation
 from fe_mail.accounts.alias_names import normalized_name
 from fe_mail.accounts.effects import refuse_idle
+from fe_mail.accounts.patterns import is_wildcard
 from fe_mail.accounts.site import Site
 from fe_mail.mailauth.srs import is_srs
 from fe_mail.model.account import Alias, Domain, User, VacationResponder
@@ -99,7 +100,7 @@ class Editing:
                 code="INVALID_ALIAS_NAME",
             )
         if is_new and not self.is_admin:
-            if _is_wildcard(name):
+            if is_wildcard(name):
                 raise Invalid(
                     "Only an admin of the domain can add a catch-all or a regular expression.",
                     field="name",
@@ -174,7 +175,7 @@ class Editing:
         return {"vacation_responder": after}
 
     def _check_wildcard(self, name: str, found: Mapping[str, object]) -> None:
-        if not _is_wildcard(name):
+        if not is_wildcard(name):
             return
         if self.domain.is_catchall_regex_disabled:
             raise Invalid(
@@ -206,10 +207,6 @@ def _refuse_encryption(fields: Mapping[str, object]) -> None:
             refuse_idle(f"alias.{name}", validation.boolean(fields[name], name))
     for name in ("public_key", "smime_certificate"):
         refuse_idle(f"alias.{name}", fields.get(name) or "")
-
-
-def _is_wildcard(name: str) -> bool:
-    return name == "*" or validation.is_pattern(name)
 
 
 def _vacation_fields(given: Mapping[str, object]) -> dict[str, Any]:

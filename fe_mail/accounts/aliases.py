@@ -9,7 +9,6 @@ Members of a domain see and change their own aliases, its admins all of them. Wh
 mail is not stored, see ``prospects``.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -22,10 +21,10 @@ from fe_mail.accounts.alias_names import normalized_name
 from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.keys import GeneratedPassword, Keys
 from fe_mail.accounts.passwords import Slot, run_here
+from fe_mail.accounts.patterns import is_wildcard
 from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site, quota_of
-from fe_mail.accounts.validation import is_pattern
 from fe_mail.model.account import Alias, Domain, MailboxKeys, User
 from fe_mail.model.errors import (
     AlreadyExists,
@@ -36,7 +35,7 @@ from fe_mail.model.errors import (
     PermissionDenied,
     RateLimited,
 )
-from fe_mail.model.ids import AliasId, new_id
+from fe_mail.model.ids import AliasId, is_id, new_id
 from fe_mail.model.page import Page, Query
 from fe_mail.model.sentence import Sentence
 from fe_mail.ports import (
@@ -54,7 +53,6 @@ __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword
 MAX_WRONG_PASSWORDS = 10  # of one user
 WRONG_SECONDS = 3600.0
 TRIES = 5  # when others change the alias meanwhile
-_ID = re.compile(r"[0-9a-f]{24}\Z")
 
 
 async def _ask_nobody(alias: Alias) -> None:
@@ -128,7 +126,7 @@ class Aliases:
         return alias
 
     async def _find(self, domain: Domain, id_or_name: str) -> Alias | None:
-        if _ID.match(id_or_name):
+        if is_id(id_or_name):
             try:
                 alias = await self._accounts.alias(AliasId(id_or_name))
             except NotFound:
@@ -172,7 +170,7 @@ class Aliases:
             editing = self._editing(user, domain, alias)
             changes = editing.changes(fields)
             candidate = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing
-            await self._prospects.refuse_hopeless(user, domain, candidate)
+            await self._prospects.refuse_hopeless(user, domain, candidate, alias)
             now = self._clock.seconds()
             try:
                 return await self._accounts.update_alias(alias.id, now, editing.seen, **changes)
@@ -206,7 +204,7 @@ class Aliases:
         there is a mailbox and neither is given, ``AuthenticationFailed``, ``RateLimited``.
         """
         self._require_owner(user, domain, alias)
-        if alias.name == "*" or is_pattern(alias.name):
+        if is_wildcard(alias.name):
             raise Invalid("A catch-all or a regular expression has no password.", field="name")
         if password and is_override:
             raise Invalid(

@@ -7,7 +7,6 @@ Mail of a new domain goes to the address of its account. If that is an address o
 it becomes a mailbox of it: a catch-all that leads to what only the catch-all takes is a circle.
 """
 
-import re
 import secrets
 import string
 from collections.abc import Mapping
@@ -31,7 +30,7 @@ from fe_mail.mailauth.dkim import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
-from fe_mail.model.ids import AliasId, DomainId, new_id
+from fe_mail.model.ids import AliasId, DomainId, is_id, new_id
 from fe_mail.model.page import Page, Query, every
 from fe_mail.model.sentence import Sentence
 from fe_mail.ports import (
@@ -51,7 +50,6 @@ DKIM_PURPOSE = "dkim"
 _SELECTOR_HEX_DIGITS = 10
 _VERIFICATION_LENGTH = 10
 _ALPHANUMERICS = string.ascii_letters + string.digits
-_ID = re.compile(r"[0-9a-f]{24}\Z")
 
 
 class KeyGenerator(Protocol):
@@ -173,7 +171,7 @@ class Domains:
         raise NotFound("The domain does not exist on your account.")
 
     async def _candidates(self, id_or_name: str) -> tuple[Domain, ...]:
-        if _ID.match(id_or_name):
+        if is_id(id_or_name):
             try:
                 return (await self._accounts.domain(DomainId(id_or_name)),)
             except NotFound:

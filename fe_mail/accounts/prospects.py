@@ -13,7 +13,7 @@ from fe_mail.accounts.claims import chosen_claim
 from fe_mail.accounts.explaining import MaySee, explain, explain_alias, may_see_all, sees
 from fe_mail.accounts.glance import Glance, Records
 from fe_mail.accounts.in_charge import is_admin
-from fe_mail.accounts.patterns import is_pattern
+from fe_mail.accounts.patterns import is_pattern, is_wildcard
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.walk import key_of
 from fe_mail.model.account import Alias, Domain, User
@@ -29,8 +29,8 @@ MAX_RELYING = 50  # aliases that lead to one address and are told of
 MAX_LOOKED_AT = 500  # aliases of one domain that lead to the same domain
 MAX_DOMAINS = 50  # of one user in which they are looked for
 MAX_WARNINGS = 20
-# What of an alias those that lead to it rely on.
-_RELIED_ON = ("name", "is_enabled", "has_imap", "recipients", "has_recipient_verification")
+# What of an alias says where its mail goes: those that lead to it rely on that.
+_WAYS = ("name", "is_enabled", "has_imap", "recipients", "has_recipient_verification")
 
 
 class Prospects:
@@ -46,9 +46,14 @@ class Prospects:
         """For many questions at one moment, such as those of a page."""
         return Prospects(Glance(self._accounts), self._router.at_a_glance())
 
-    async def refuse_hopeless(self, user: User, domain: Domain, alias: Alias) -> None:
-        """``Invalid`` when nothing could ever arrive with an alias that is about to be stored."""
-        if not alias.is_enabled:
+    async def refuse_hopeless(
+        self, user: User, domain: Domain, alias: Alias, before: Alias | None = None
+    ) -> None:
+        """
+        ``Invalid`` when nothing could ever arrive with an alias that is about to be stored. Where
+        its mail goes as it did ``before``, other changes need not wait until that is mended.
+        """
+        if not alias.is_enabled or (before is not None and not _differ(before, alias)):
             return
         route = await self._router.prospect(alias, domain)
         ends = [end for end in route.dead_ends if _is_hopeless(route, end, alias)]
@@ -73,7 +78,7 @@ class Prospects:
         """Which of its ways lead nowhere, whether or not mail for its domain is taken."""
         if not alias.is_enabled:
             return []
-        if domain.is_catchall_regex_disabled and (alias.name == "*" or is_pattern(alias.name)):
+        if domain.is_catchall_regex_disabled and is_wildcard(alias.name):
             return [
                 Sentence(
                     "%(alias)s takes nothing: catch-all and regular expressions are switched off.",
@@ -133,7 +138,7 @@ class Prospects:
     ) -> list[Sentence]:
         """What is wrong with it now, and with those that relied on what it was."""
         found = await self.of_alias(reader, domain, after)
-        if any(getattr(before, name) != getattr(after, name) for name in _RELIED_ON):
+        if _differ(before, after):
             found += await self.of_loss(reader, before.address)
         return list({str(sentence): sentence for sentence in found}.values())
 
@@ -142,8 +147,9 @@ class Prospects:
         glance = self.at_a_glance()
         found: dict[str, Sentence] = {}
         name, _, domain_name = address.rpartition("@")
-        is_single = name != "*" and not is_pattern(name)
-        async for domain, alias in self.relying_on(reader, address if is_single else domain_name):
+        async for domain, alias in self.relying_on(
+            reader, domain_name if is_wildcard(name) else address
+        ):
             found.update((str(each), each) for each in await glance.ways_of(reader, domain, alias))
         return list(found.values())[:MAX_WARNINGS]
 
@@ -211,6 +217,11 @@ class Prospects:
             else "The mail of %(domain)s goes to another account of this server."
         ).template
         return [Sentence(template, domain=display_domain(domain.name))]
+
+
+def _differ(before: Alias, after: Alias) -> bool:
+    """May mail go another way than before?"""
+    return any(getattr(before, name) != getattr(after, name) for name in _WAYS)
 
 
 def _is_hopeless(route: Route, end: DeadEnd, alias: Alias) -> bool:

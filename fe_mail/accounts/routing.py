@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from fe_mail.accounts.glance import Glance, Records
 from fe_mail.accounts.in_charge import ROLES
-from fe_mail.accounts.patterns import is_pattern
+from fe_mail.accounts.patterns import is_wildcard
 from fe_mail.accounts.walk import MAX_DEPTH, MAX_LOOKUPS, NOWHERE, Walk, without_needless_tags
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.account import Alias, Domain
@@ -124,7 +124,7 @@ class Router:
     async def prospect(self, alias: Alias, domain: Domain) -> Route:
         """Where mail for an alias of the domain would go if the alias were stored as it is here."""
         walk = self._walk(domain.id, alias)
-        if alias.name != "*" and not is_pattern(alias.name):
+        if not is_wildcard(alias.name):
             address = Address(alias.name, domain.name)
             await walk.begin_with(domain, alias, address)
             return self._conclude(walk, address)

@@ -13,7 +13,7 @@ import re
 import urllib.parse
 from collections.abc import Sequence
 
-from fe_mail.accounts.alias_names import alias_name, is_pattern, refuse_reserved
+from fe_mail.accounts.alias_names import alias_name, refuse_reserved
 from fe_mail.model.address import Address, folded, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid
 from fe_mail.model.network import parse_ip
@@ -35,7 +35,6 @@ __all__ = [
     "domain_name",
     "entry_list",
     "error_code",
-    "is_pattern",
     "labels",
     "long_text",
     "octets",

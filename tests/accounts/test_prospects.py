@@ -102,6 +102,14 @@ class CircleTests(ProspectsTestCase):
         alias = self.create("a", "b@example.org")
         self.fails(Invalid, self.aliases.update(self.user, self.domain, alias, {"name": "b"}))
 
+    def test_circle_of_before(self) -> None:
+        """What two made at once, or an older version stored, hinders no other change."""
+        alias = self.add_alias(self.domain, "a", "b@example.org")
+        self.add_alias(self.domain, "b", "a@example.org")
+        self.assertEqual(self.change(alias, description="d").description, "d")
+        fields = {"recipients": ["a@example.org"]}
+        self.fails(Invalid, self.aliases.update(self.user, self.domain, alias, fields))
+
     def test_into_a_circle(self) -> None:
         """Who leads into a circle of others is told; they may mend it."""
         self.add_alias(self.domain, "b", "c@example.org")
