@@ -147,9 +147,8 @@ class Prospects:
         glance = self.at_a_glance()
         found: dict[str, Sentence] = {}
         name, _, domain_name = address.rpartition("@")
-        async for domain, alias in self.relying_on(
-            reader, domain_name if is_wildcard(name) else address
-        ):
+        named = domain_name if is_wildcard(name) else address
+        async for domain, alias in self.relying_on(reader, named):
             found.update((str(each), each) for each in await glance.ways_of(reader, domain, alias))
         return list(found.values())[:MAX_WARNINGS]
 
