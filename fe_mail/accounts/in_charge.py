@@ -8,11 +8,12 @@ RFC 5321 §4.5.1; RFC 2142 §4.
 """
 
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from fe_mail.accounts.glance import Records
 from fe_mail.model.account import Alias, Domain, User
 from fe_mail.model.errors import NotFound
-from fe_mail.model.page import Query
+from fe_mail.model.page import Page, Query
 
 __all__ = ["ROLES", "domain_admins", "is_admin", "mailboxes_of", "server_admins"]
 
@@ -29,7 +30,14 @@ def is_admin(user: User, domain: Domain) -> bool:
     )
 
 
-async def server_admins(accounts: Records) -> tuple[User, ...]:
+class People(Protocol):
+    """Where users are listed."""
+
+    async def users(self, query: Query) -> Page[User]:
+        """All of them."""
+
+
+async def server_admins(accounts: People) -> tuple[User, ...]:
     """Who runs the server, the oldest first. Sorted by group, admins stand before users."""
     page = await accounts.users(Query(sort="group", limit=MAX_PEOPLE))
     return tuple(user for user in page.items if user.group == "admin" and not user.is_banned)

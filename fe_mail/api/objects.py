@@ -90,15 +90,19 @@ def _member(member: Member, domain: Domain) -> dict[str, object]:
 
 def domain_object(
     domain: Domain,
-    reader: User,
+    reader: User | None,
     *,
     web_url: str,
     default_quota_octets: int,
     records: Iterable[DNSRecord] = (),
 ) -> dict[str, object]:
-    """A domain as ``reader`` may see it; ``records`` are those to publish."""
-    sees_all = is_admin(reader, domain)
-    members = [m for m in domain.members if sees_all or m.user_id == reader.id]
+    """
+    A domain as ``reader`` may see it, or for None as the operator of the server does; ``records``
+    are those to publish.
+    """
+    sees_all = reader is None or is_admin(reader, domain)
+    me = reader.id if reader is not None else ""
+    members = [m for m in domain.members if sees_all or m.user_id == me]
     shown = {
         **_domain_head(domain, web_url),
         **_domain_flags(domain),

@@ -11,7 +11,6 @@ import attrs
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
-from fe_mail.accounts.stakes import Stakes
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
@@ -223,7 +222,7 @@ class Edges:
             router=inside.router,
             prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
-            stakes=Stakes(stores.accounts, stores.mailboxes),
+            stakes=inside.stakes,
             accounts=stores.accounts,
             counters=stores.counters,
             clock=inside.clock,

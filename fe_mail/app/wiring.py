@@ -22,7 +22,9 @@ from fe_mail.accounts.notices import MailLimits
 from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.sending_requests import SendingRequests
 from fe_mail.accounts.site import ServerHost, Site
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
@@ -42,7 +44,7 @@ from fe_mail.reception.spooling import HoldReason
 from fe_mail.reception.system_mail import SystemMailer
 from fe_mail.web.i18n import Catalogs
 
-__all__ = ["Inside", "Pretended", "Stores", "make_site"]
+__all__ = ["Inside", "Pretended", "make_site"]
 
 
 @attrs.frozen
@@ -98,6 +100,11 @@ class Inside:
             self.failed_logins,
             run=stores.run_costly,
         )
+        self.intake = Intake(stores.queue, stores.bus)
+        self.signer = Signer(keyring, reactor, stores.run)
+        self.own_domain = OwnDomain(names.domain, accounts, self.signer)
+        self.catalogs = Catalogs()
+        self._write_to_people(hold)
         self.domains = Domains(
             accounts,
             keyring,
@@ -108,12 +115,8 @@ class Inside:
             stores.keygen,
             stores.bus,
             vantage,
+            ask_to_send=self.sending_requests.ask,
         )
-        self.intake = Intake(stores.queue, stores.bus)
-        self.signer = Signer(keyring, reactor, stores.run)
-        self.own_domain = OwnDomain(names.domain, accounts, self.signer)
-        self.catalogs = Catalogs()
-        self._write_to_people(hold)
         self.aliases = Aliases(
             accounts,
             keyring,
@@ -126,6 +129,7 @@ class Inside:
             ask_recipients=self.recipient_links.ask_new,
         )
         self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
+        self.stakes = Stakes(accounts, stores.mailboxes)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
@@ -153,6 +157,7 @@ class Inside:
         self.recipient_links = RecipientLinks(
             accounts, stores.counters, keyring, links, mailer, limits, clock, **place
         )
+        self.sending_requests = SendingRequests(accounts, mailer, stores.counters, **place)
 
     async def start(self) -> None:
         """Open the stores."""

@@ -232,7 +232,11 @@ class QueueEntry:
 
 @attrs.frozen(kw_only=True)
 class QueueFilter:
-    """All given conditions must hold; empty means any."""
+    """
+    All given conditions must hold; empty means any.
+
+    ``after`` is when the last message of the page before was created, and its id.
+    """
 
     message_id: str = ""
     alias_id: str = ""
@@ -240,3 +244,4 @@ class QueueFilter:
     state: DeliveryState | None = None
     recipient: str = ""  # substring
     limit: int = 1000
+    after: tuple[float, str] = (0.0, "")

@@ -59,12 +59,13 @@ _FIND = """
     WHERE (:message_id = '' OR id = :message_id)
         AND (:alias_id = '' OR alias_id = :alias_id)
         AND (:domain_id = '' OR domain_id = :domain_id)
+        AND (created_at, id) > (:after_at, :after_id)
         AND EXISTS (
             SELECT 1 FROM deliveries WHERE message = messages.serial
                 AND (:state = '' OR state = :state)
                 AND (:recipient = '' OR instr(fold(recipient), :recipient) > 0)
         )
-    ORDER BY created_at, serial LIMIT :limit
+    ORDER BY created_at, id LIMIT :limit
 """
 _NO_OPEN_DELIVERY = """
     SELECT id FROM messages WHERE NOT EXISTS (
@@ -123,6 +124,8 @@ def find(cursor: Cursor, which: QueueFilter) -> tuple[QueueEntry, ...]:
         "state": which.state.value if which.state else "",
         "recipient": which.recipient.casefold(),
         "limit": max(0, which.limit),
+        "after_at": which.after[0],
+        "after_id": which.after[1],
     }
     serials = cursor.execute(_FIND, conditions).fetchall()
     return tuple(_entry(cursor, serial) for (serial,) in serials)
