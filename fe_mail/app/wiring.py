@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-from twisted.logger import Logger
 
 from fe_mail.accounts.address_links import AddressLinks
 from fe_mail.accounts.aftermath import Aftermath
@@ -58,8 +57,6 @@ class Pretended:
 class Inside:
     """The services: what listeners, the command line and jobs ask."""
 
-    log = Logger()
-
     def __init__(
         self,
         reactor: Any,
@@ -70,74 +67,49 @@ class Inside:
     ) -> None:
         self.config = config
         self.clock = reactor
-        self.stores = stores = stores or Stores(reactor, config)
-        names = config.names
+        self.stores = stores or Stores(reactor, config)
         resolver = pretended.resolver if pretended else None
         configured = config.operation.server_addresses
         vantage = pretended.vantage if pretended else HostVantage(reactor, configured)
         self.resolver: Resolver = resolver or _resolver(reactor, config)
+        self.exchange = SMTPExchange(reactor, hostname=config.names.mx_host)
         self.site = make_site(config, vantage.addresses().known, is_demo=pretended is not None)
-        accounts, keyring = stores.accounts, stores.keyring
-        self.srs = SRS([secret.encode() for secret in config.keys.srs], names.web_host)
-        self.errands = Errands(reactor)
-        self.failed_logins = FailedLogins(stores.journal, self.errands, reactor)
-        self.login = Login(
-            accounts, keyring, stores.counters, reactor, self.failed_logins, self.errands
-        )
+        self._know_people()
+        self._know_ways()
+        self._write_to_people(hold)
+        self._keep_domains(resolver or _resolver(reactor, config, max_cached=0), vantage)
+
+    def _know_people(self) -> None:
+        """Who signs in, to mail and to the web."""
+        stores, clock = self.stores, self.clock
+        accounts, keyring, counters = stores.accounts, stores.keyring, stores.counters
+        self.errands = Errands(clock)
+        failed = self.failed_logins = FailedLogins(stores.journal, self.errands, clock)
+        self.login = Login(accounts, keyring, counters, clock, failed, self.errands)
+        self.users = Users(accounts, keyring, counters, clock, failed, run=stores.run_costly)
+        self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
+
+    def _know_ways(self) -> None:
+        """Where mail goes."""
+        stores, names = self.stores, self.config.names
+        self.srs = SRS([secret.encode() for secret in self.config.keys.srs], names.web_host)
         self.router = Router(
-            accounts,
-            max_forwarded=config.limits.forwarded,
+            stores.accounts,
+            max_forwarded=self.config.limits.forwarded,
             own_hosts=(names.mx_host, names.smtp_host),
             srs=self.srs,
-            clock=reactor,
+            clock=self.clock,
         )
-        self.prospects = Prospects(accounts, self.router)
-        self.users = Users(
-            accounts,
-            keyring,
-            stores.counters,
-            reactor,
-            self.failed_logins,
-            run=stores.run_costly,
-        )
+        self.prospects = Prospects(stores.accounts, self.router)
         self.intake = Intake(stores.queue, stores.bus)
-        self.signer = Signer(keyring, reactor, stores.run)
-        self.own_domain = OwnDomain(names.domain, accounts, self.signer)
-        self.catalogs = Catalogs()
-        self._write_to_people(hold)
-        self.domains = Domains(
-            accounts,
-            keyring,
-            resolver or _resolver(reactor, config, max_cached=0),
-            stores.mailboxes,
-            reactor,
-            self.site,
-            stores.keygen,
-            stores.bus,
-            vantage,
-            ask_to_send=self.sending_requests.ask,
-        )
-        self.aliases = Aliases(
-            accounts,
-            keyring,
-            stores.mailboxes,
-            stores.bus,
-            reactor,
-            self.site,
-            router=self.router,
-            run=stores.run_costly,
-            ask_recipients=self.recipient_links.ask_new,
-        )
-        self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
-        self.stakes = Stakes(accounts, stores.mailboxes)
-        self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
-        self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
-        self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
+        self.signer = Signer(stores.keyring, self.clock, stores.run)
+        self.own_domain = OwnDomain(names.domain, stores.accounts, self.signer)
 
     def _write_to_people(self, hold: HoldReason | None) -> None:
         """What the server mails by itself; ``hold`` keeps what would leave a demo."""
         stores, names, clock = self.stores, self.config.names, self.clock
         accounts, keyring = stores.accounts, stores.keyring
+        self.catalogs = Catalogs()
         mailer = SystemMailer(
             self.router,
             self.intake,
@@ -158,6 +130,37 @@ class Inside:
             accounts, stores.counters, keyring, links, mailer, limits, clock, **place
         )
         self.sending_requests = SendingRequests(accounts, mailer, stores.counters, **place)
+
+    def _keep_domains(self, resolver: Resolver, vantage: Vantage) -> None:
+        """Domains and aliases. What is checked in the DNS is asked anew: ``resolver``."""
+        stores, clock = self.stores, self.clock
+        accounts, keyring = stores.accounts, stores.keyring
+        self.domains = Domains(
+            accounts,
+            keyring,
+            resolver,
+            stores.mailboxes,
+            clock,
+            self.site,
+            stores.keygen,
+            stores.bus,
+            vantage,
+            ask_to_send=self.sending_requests.ask,
+        )
+        self.aliases = Aliases(
+            accounts,
+            keyring,
+            stores.mailboxes,
+            stores.bus,
+            clock,
+            self.site,
+            router=self.router,
+            run=stores.run_costly,
+            ask_recipients=self.recipient_links.ask_new,
+        )
+        self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
+        self.stakes = Stakes(accounts, stores.mailboxes)
+        self.webhook_keys = WebhookKeys(accounts, keyring, clock)
 
     async def start(self) -> None:
         """Open the stores."""
