@@ -244,7 +244,8 @@ class Stores:
                 f"back into .env, restore the file from a backup, or begin anew: "
                 f"fe-mail begin-anew {name}"
             )
-        known = [each for each in self.troubles.current() if each.store in (name, "sealed")]
+        opened = (name, "sealed") if name == "mailboxes" else (name,)
+        known = [each for each in self.troubles.current() if each.store in opened]
         return known[-1].text if known else error.message
 
     async def _bring_in_spool(self, opening: Opening = Opening.NEW) -> None:

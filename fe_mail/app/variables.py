@@ -153,10 +153,13 @@ class Web:
         readers.scheme,
     )
     url: str = _var(
-        "WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", readers.url
+        "WEB_URL",
+        "{{HTTP_PROTOCOL}}://{{WEB_HOST}}",
+        "Address that people type for the web UI, with its port if that is not the usual one.",
+        readers.url,
     )
     api_url: str = _var(
-        "API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", readers.url
+        "API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API, likewise.", readers.url
     )
     trusted_proxies: tuple[str, ...] = _var(
         "TRUSTED_PROXIES",
