@@ -274,7 +274,7 @@ class Login:
                 continue
             if found.alias_id != candidate.alias.id or found.credential_id != credential.id:
                 continue
-            if found.expires_at <= self._clock.seconds():
+            if not 0 < found.expires_at - self._clock.seconds() <= REMEMBER_SECONDS:
                 continue
             key = self._mac(credential, password, "login-recent-key")
             return credential, self._keyring.unwrap(found.sealed, key, found.alias_id)

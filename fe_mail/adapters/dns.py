@@ -156,7 +156,7 @@ class DNSResolver:
         if entry is None:
             return None
         left = entry[0] - self._clock.seconds()
-        if left <= 0:
+        if not 0 < left <= entry[1].ttl:  # or it is of a later date
             del self._cache[key]
             return None
         return attrs.evolve(entry[1], ttl=max(1, int(left)))
