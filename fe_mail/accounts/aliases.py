@@ -234,9 +234,10 @@ class Aliases:
         return slot
 
     def _check_wrong(self, user: User) -> None:
-        oldest = self._clock.seconds() - WRONG_SECONDS
+        now = self._clock.seconds()
+        oldest = now - WRONG_SECONDS
         for user_id in list(self._wrong):
-            recent = [at for at in self._wrong[user_id] if at > oldest]
+            recent = [at for at in self._wrong[user_id] if oldest < at <= now]
             if recent:
                 self._wrong[user_id] = recent
             else:

@@ -480,6 +480,17 @@ class PasswordTests(AliasesTestCase):
         self.clock.advance(3601)
         self.generate(password=first.password)
 
+    def test_limit_and_the_clock(self) -> None:
+        """A date that goes back does not keep the owner out until the hour comes again."""
+        first = self.generate()
+        for n in range(10):
+            work = self.aliases.generate_password(
+                self.user, self.domain, self.alice, password=f"wrong {n}"
+            )
+            self.fails(AuthenticationFailed, work)
+        self.clock.rightNow -= 86_400.0
+        self.generate(password=first.password)
+
     def test_crowd_of_guesses(self) -> None:
         """Guesses that come at once pass the limit no more than those that come one by one."""
         self.generate()
