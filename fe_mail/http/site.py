@@ -84,11 +84,11 @@ class HTTPSite(Site):
         await self._work.finished()
 
     def log(self, request: BaseRequest) -> None:
-        """The access log: what was asked and answered, without the query."""
+        """The access log: what was asked and answered, without the query and without secrets."""
         _log.info(
             "{method} {path} {code}",
             method=request.method.decode("ascii", "replace"),
-            path=request.path.decode("ascii", "replace"),
+            path=getattr(request, "shown_path", ""),
             code=request.code,
             remote=str(getattr(request.getClientAddress(), "host", "")),
             size_octets=request.sentLength,
