@@ -15,10 +15,12 @@ import attrs
 from fe_mail.accounts import validation
 from fe_mail.accounts.alias_names import normalized_name
 from fe_mail.accounts.effects import refuse_idle
+from fe_mail.accounts.patterns import is_wildcard
 from fe_mail.accounts.site import Site
 from fe_mail.mailauth.srs import is_srs
 from fe_mail.model.account import Alias, Domain, User, VacationResponder
 from fe_mail.model.errors import Invalid
+from fe_mail.model.web import Reach
 
 __all__ = ["MAX_SUBJECT_LENGTH", "MAX_VACATION_LENGTH", "Editing"]
 
@@ -28,6 +30,10 @@ MAX_SUBJECT_LENGTH = 100
 MAX_VACATION_LENGTH = 1000
 _ALPHABET = string.ascii_lowercase + string.digits
 _VACATION = "vacation_responder_"
+_SEEN = (
+    *("name", "labels", "is_enabled", "has_imap", "vacation_responder"),
+    *("recipients", "verified_recipients", "pending_recipients", "has_recipient_verification"),
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +45,11 @@ class Editing:
     site: Site
     is_admin: bool  # of the domain
     alias: Alias | None = None
+
+    @property
+    def seen(self) -> dict[str, object]:
+        """What the changes were made from: they count only while the stored alias has it too."""
+        return {name: getattr(self.alias, name) for name in _SEEN} if self.alias else {}
 
     def changes(self, fields: Mapping[str, object]) -> dict[str, object]:
         """The attributes to store. ``Invalid``."""
@@ -89,7 +100,7 @@ class Editing:
                 code="INVALID_ALIAS_NAME",
             )
         if is_new and not self.is_admin:
-            if _is_wildcard(name):
+            if is_wildcard(name):
                 raise Invalid(
                     "Only an admin of the domain can add a catch-all or a regular expression.",
                     field="name",
@@ -105,10 +116,11 @@ class Editing:
             field = "has_recipient_verification"
             must_verify = validation.boolean(fields[field], field)
         limit = self.domain.max_recipients_per_alias or self.site.max_forwarded
-        given: object = self.alias.recipients if self.alias else (self._owner_email,)
-        if fields.get("recipients") is not None:
-            given = fields["recipients"]
-        reach = self.site.webhooks if fields.get("recipients") is not None else None
+        given: object = fields.get("recipients")
+        reach: Reach | None = self.site.webhooks
+        if given is None:  # what was allowed when it was stored stays
+            given = self.alias.recipients if self.alias else (self._owner_email,)
+            limit, reach = validation.MAX_RECIPIENTS, None
         found = validation.recipients(given, limit, emails_only=must_verify, webhooks=reach)
         if not found and not has_imap:
             found = (self._owner_email,)
@@ -163,7 +175,7 @@ class Editing:
         return {"vacation_responder": after}
 
     def _check_wildcard(self, name: str, found: Mapping[str, object]) -> None:
-        if not _is_wildcard(name):
+        if not is_wildcard(name):
             return
         if self.domain.is_catchall_regex_disabled:
             raise Invalid(
@@ -195,10 +207,6 @@ def _refuse_encryption(fields: Mapping[str, object]) -> None:
             refuse_idle(f"alias.{name}", validation.boolean(fields[name], name))
     for name in ("public_key", "smime_certificate"):
         refuse_idle(f"alias.{name}", fields.get(name) or "")
-
-
-def _is_wildcard(name: str) -> bool:
-    return name == "*" or validation.is_pattern(name)
 
 
 def _vacation_fields(given: Mapping[str, object]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from fe_mail.model.errors import Invalid
 from fe_mail.model.scripts import has_hidden, is_mixed, is_plain
 from fe_mail.model.sentence import Paragraph, Sentence
 
-__all__ = ["alias_name", "is_pattern", "normalized_name", "refuse_reserved"]
+__all__ = ["alias_name", "normalized_name", "refuse_reserved"]
 
 _REPEATED = re.compile(r"(?P<unit>.+?)(?P=unit)+\Z")
 _QUOTED_NAME = re.compile(r"[\x21\x23-\x5b\x5d-\x7e\u00a1-\U0010ffff]+\Z")

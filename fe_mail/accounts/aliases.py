@@ -9,8 +9,8 @@ Members of a domain see and change their own aliases, its admins all of them. Wh
 mail is not stored, see ``prospects``.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -18,37 +18,49 @@ from twisted.internet.interfaces import IReactorTime
 from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.alias_fields import Editing
 from fe_mail.accounts.alias_names import normalized_name
-from fe_mail.accounts.domains import is_admin
-from fe_mail.accounts.in_charge import Records
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.keys import GeneratedPassword, Keys
 from fe_mail.accounts.passwords import Slot, run_here
+from fe_mail.accounts.patterns import is_wildcard
 from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site, quota_of
-from fe_mail.accounts.validation import is_pattern
 from fe_mail.model.account import Alias, Domain, MailboxKeys, User
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
+    Conflict,
     Invalid,
     NotFound,
     PermissionDenied,
     RateLimited,
 )
-from fe_mail.model.ids import AliasId, new_id
+from fe_mail.model.ids import AliasId, is_id, new_id
 from fe_mail.model.page import Page, Query
 from fe_mail.model.sentence import Sentence
-from fe_mail.ports import Bus, Keyring, MailboxStore, Offload
+from fe_mail.ports import (
+    AliasStore,
+    Bus,
+    DomainStore,
+    Keyring,
+    MailboxStore,
+    Offload,
+    UserStore,
+)
 
 __all__ = ["MAX_WRONG_PASSWORDS", "WRONG_SECONDS", "Aliases", "GeneratedPassword"]
 
 MAX_WRONG_PASSWORDS = 10  # of one user
 WRONG_SECONDS = 3600.0
-_ID = re.compile(r"[0-9a-f]{24}\Z")
+TRIES = 5  # when others change the alias meanwhile
 
 
 async def _ask_nobody(alias: Alias) -> None:
     """Where no mail is sent."""
+
+
+class AliasRecords(AliasStore, DomainStore, UserStore, Protocol):
+    """What aliases ask: where their mail goes rests on domains and users."""
 
 
 class Aliases:
@@ -56,7 +68,7 @@ class Aliases:
 
     def __init__(
         self,
-        accounts: Records,
+        accounts: AliasRecords,
         keyring: Keyring,
         mailboxes: MailboxStore,
         bus: Bus,
@@ -114,7 +126,7 @@ class Aliases:
         return alias
 
     async def _find(self, domain: Domain, id_or_name: str) -> Alias | None:
-        if _ID.match(id_or_name):
+        if is_id(id_or_name):
             try:
                 alias = await self._accounts.alias(AliasId(id_or_name))
             except NotFound:
@@ -137,22 +149,36 @@ class Aliases:
     async def update(
         self, user: User, domain: Domain, alias: Alias, fields: Mapping[str, object]
     ) -> Alias:
-        """Change it; what is absent stays as it is."""
-        self._require_owner(user, domain, alias)
-        changes = self._editing(user, domain, alias).changes(fields)
-        candidate = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing
-        await self._prospects.refuse_hopeless(user, domain, candidate)
-        now = self._clock.seconds()
-        try:
-            changed = await self._accounts.update_alias(alias.id, now, **changes)
-        except AlreadyExists:
-            raise AlreadyExists("An alias of this name exists already.") from None
+        """
+        Change it; what is absent stays as it is, and as others changed it since ``alias`` was read.
+
+        ``Conflict`` if they never stop.
+        """
+        changed = await self._compare_and_set(user, domain, alias, fields)
         if changed.sealing_key and changed.max_quota != alias.max_quota:
             await self._mailboxes.set_quota(alias.id, quota_of(changed, domain, self._site))
         if not (changed.is_enabled and changed.has_imap):
             self._end_sessions(alias)
         await self._ask_recipients(changed)
         return changed
+
+    async def _compare_and_set(
+        self, user: User, domain: Domain, alias: Alias, fields: Mapping[str, object]
+    ) -> Alias:
+        for _ in range(TRIES):
+            self._require_owner(user, domain, alias)
+            editing = self._editing(user, domain, alias)
+            changes = editing.changes(fields)
+            candidate = attrs.evolve(alias, **changes)  # type: ignore[arg-type]  # made by Editing
+            await self._prospects.refuse_hopeless(user, domain, candidate, alias)
+            now = self._clock.seconds()
+            try:
+                return await self._accounts.update_alias(alias.id, now, editing.seen, **changes)
+            except Conflict:
+                alias = await self._accounts.alias(alias.id)
+            except AlreadyExists:
+                raise AlreadyExists("An alias of this name exists already.") from None
+        raise Conflict("The alias is being changed. Try again.")
 
     async def delete(self, user: User, domain: Domain, alias: Alias) -> None:
         """Remove it with its passwords and its mailbox."""
@@ -178,7 +204,7 @@ class Aliases:
         there is a mailbox and neither is given, ``AuthenticationFailed``, ``RateLimited``.
         """
         self._require_owner(user, domain, alias)
-        if alias.name == "*" or is_pattern(alias.name):
+        if is_wildcard(alias.name):
             raise Invalid("A catch-all or a regular expression has no password.", field="name")
         if password and is_override:
             raise Invalid(
@@ -208,9 +234,10 @@ class Aliases:
         return slot
 
     def _check_wrong(self, user: User) -> None:
-        oldest = self._clock.seconds() - WRONG_SECONDS
+        now = self._clock.seconds()
+        oldest = now - WRONG_SECONDS
         for user_id in list(self._wrong):
-            recent = [at for at in self._wrong[user_id] if at > oldest]
+            recent = [at for at in self._wrong[user_id] if oldest < at <= now]
             if recent:
                 self._wrong[user_id] = recent
             else:

@@ -12,7 +12,7 @@ from fe_mail.accounts.aftermath import Aftermath
 from fe_mail.accounts.users import Users
 from fe_mail.model.account import User
 from fe_mail.model.errors import Conflict, PermissionDenied
-from fe_mail.model.page import every
+from fe_mail.model.page import Query
 from fe_mail.ports import AliasStore, Bus, MailboxStore, UserStore
 
 __all__ = ["Departure"]
@@ -36,10 +36,9 @@ class Departure:
         """``PermissionDenied`` for whom ``leave`` would refuse: better before the question."""
         if user.group != "admin":
             return
-        async for other in every(self._accounts.users):
-            if other.group == "admin" and other.id != user.id:
-                return
-        raise _last_admin()
+        first = await self._accounts.users(Query(sort="group", limit=2))  # admins before users
+        if not any(other.group == "admin" and other.id != user.id for other in first.items):
+            raise _last_admin()
 
     async def leave(self, user: User, password: str) -> None:
         """Delete the account. ``AuthenticationFailed``, ``RateLimited``, ``PermissionDenied``."""

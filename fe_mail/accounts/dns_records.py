@@ -24,7 +24,6 @@ __all__ = [
     "MX_PRIORITY",
     "RECEIVING",
     "SENDING",
-    "SERVER_PURPOSES",
     "DNSRecord",
     "dkim_name",
     "domain_records",
@@ -39,7 +38,6 @@ __all__ = [
 MX_PRIORITY = 10
 RECEIVING = ("mx", "verification")
 SENDING = ("dkim", "dmarc")
-SERVER_PURPOSES = ("host", "reach", "helo", "ptr")
 
 
 @attrs.frozen(kw_only=True)

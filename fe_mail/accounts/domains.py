@@ -7,12 +7,11 @@ Mail of a new domain goes to the address of its account. If that is an address o
 it becomes a mailbox of it: a catch-all that leads to what only the catch-all takes is a circle.
 """
 
-import re
 import secrets
 import string
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +22,7 @@ from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
 from fe_mail.accounts.domain_fields import domain_changes
 from fe_mail.accounts.hosted_names import hosted_name
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.sending_requests import mark_as_decided
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
@@ -31,7 +31,7 @@ from fe_mail.mailauth.signing import SigningKey
 from fe_mail.model.account import Alias, Domain, Member, User
 from fe_mail.model.address import display_address, parse_address
 from fe_mail.model.errors import AlreadyExists, Invalid, NotFound, PermissionDenied
-from fe_mail.model.ids import AliasId, DomainId, new_id
+from fe_mail.model.ids import AliasId, DomainId, is_id, new_id
 from fe_mail.model.page import Page, Query, every
 from fe_mail.model.sentence import Sentence
 from fe_mail.ports import (
@@ -46,13 +46,12 @@ from fe_mail.ports import (
     Vantage,
 )
 
-__all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "Verification", "is_admin"]
+__all__ = ["DKIM_PURPOSE", "Domains", "KeyGenerator", "Verification"]
 
 DKIM_PURPOSE = "dkim"
 _SELECTOR_HEX_DIGITS = 10
 _VERIFICATION_LENGTH = 10
 _ALPHANUMERICS = string.ascii_letters + string.digits
-_ID = re.compile(r"[0-9a-f]{24}\Z")
 
 
 class KeyGenerator(Protocol):
@@ -60,13 +59,6 @@ class KeyGenerator(Protocol):
 
     async def __call__(self, bits: int) -> bytes:
         """A new RSA private key in PEM."""
-
-
-def is_admin(user: User, domain: Domain) -> bool:
-    """May the user change the domain? Its admins, and the server's."""
-    return user.group == "admin" or any(
-        member.user_id == user.id and member.group == "admin" for member in domain.members
-    )
 
 
 class DomainRecords(AliasStore, DomainStore, SettingStore, UserStore, Protocol):
@@ -117,7 +109,8 @@ class Domains:
         changes = self._checked(settings)
         recipients: tuple[str, ...] = (user.email,) if catchall is True else ()
         if isinstance(catchall, str):
-            recipients = validation.catchall_recipients(catchall)
+            limit: int = changes.get("max_recipients_per_alias") or self._site.max_forwarded
+            recipients = validation.catchall_recipients(catchall, limit)
         own_name = _own_name(user, domain_name, recipients)
         await self._refuse_more(user, domain_name)
         domain = await self._add(user, domain_name, changes)
@@ -172,7 +165,7 @@ class Domains:
             user_id=user.id,
             name=name,
             labels=validation.labels((), name),
-            recipients=recipients[: self._site.max_forwarded],
+            recipients=recipients,
             has_imap=has_imap,
             created_at=now,
             updated_at=now,
@@ -186,7 +179,7 @@ class Domains:
         raise NotFound("The domain does not exist on your account.")
 
     async def _candidates(self, id_or_name: str) -> tuple[Domain, ...]:
-        if _ID.match(id_or_name):
+        if is_id(id_or_name):
             try:
                 return (await self._accounts.domain(DomainId(id_or_name)),)
             except NotFound:
@@ -248,7 +241,7 @@ class Domains:
                 limit = quota_of(alias, domain, self._site)
                 await self._mailboxes.set_quota(alias.id, limit)
 
-    def _checked(self, settings: Mapping[str, object]) -> dict[str, object]:
+    def _checked(self, settings: Mapping[str, object]) -> dict[str, Any]:
         return domain_changes(settings, max_quota_octets=self._site.max_quota_octets)
 
     async def delete(self, user: User, domain: Domain) -> None:

@@ -8,6 +8,7 @@ others lead is theirs, so of what ends there he only hears that it ends.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.walk import MAX_DEPTH
 from fe_mail.model.account import Alias, User
 from fe_mail.model.address import display_address
@@ -52,10 +53,8 @@ def sees(user: User) -> MaySee:
     """What a user sees: the domains of which he is an admin, and his own aliases."""
 
     def may_see(step: Step) -> bool:
-        if step.domain is None or user.group == "admin":
-            return True
-        admins = {each.user_id for each in step.domain.members if each.group == "admin"}
-        return user.id in admins or step.owners == {user.id}
+        domain = step.domain
+        return domain is None or is_admin(user, domain) or step.owners == {user.id}
 
     return may_see
 

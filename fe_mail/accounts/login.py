@@ -88,7 +88,7 @@ class _Remembered:
     alias_id: AliasId
     credential_id: str
     sealed: bytes = attrs.field(repr=False)
-    expires_at: float
+    since: float
 
 
 class LoginRecords(AliasStore, UserStore, Protocol):
@@ -274,7 +274,7 @@ class Login:
                 continue
             if found.alias_id != candidate.alias.id or found.credential_id != credential.id:
                 continue
-            if found.expires_at <= self._clock.seconds():
+            if not 0 <= self._clock.seconds() - found.since < REMEMBER_SECONDS:
                 continue
             key = self._mac(credential, password, "login-recent-key")
             return credential, self._keyring.unwrap(found.sealed, key, found.alias_id)
@@ -287,7 +287,7 @@ class Login:
             alias_id=credential.alias_id,
             credential_id=credential.id,
             sealed=self._keyring.wrap(mailbox_key, key, credential.alias_id),
-            expires_at=self._clock.seconds() + REMEMBER_SECONDS,
+            since=self._clock.seconds(),
         )
         self._remembered.move_to_end(mark)
         while len(self._remembered) > MAX_REMEMBERED:

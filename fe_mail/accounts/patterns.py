@@ -20,6 +20,7 @@ __all__ = [
     "compile_pattern",
     "holds_groups",
     "is_pattern",
+    "is_wildcard",
     "match_pattern",
     "substitute",
 ]
@@ -33,6 +34,11 @@ _GROUP = re.compile(r"\$([1-9][0-9]?)")
 def is_pattern(name: str) -> bool:
     """Is the alias a regular expression?"""
     return name.startswith("/")
+
+
+def is_wildcard(name: str) -> bool:
+    """Does the alias take many names: as a catch-all, or as a regular expression?"""
+    return name == "*" or is_pattern(name)
 
 
 def holds_groups(recipient: str) -> bool:

@@ -11,8 +11,9 @@ from functools import partial
 
 from fe_mail.accounts.claims import chosen_claim
 from fe_mail.accounts.explaining import MaySee, explain, explain_alias, may_see_all, sees
-from fe_mail.accounts.in_charge import Records
-from fe_mail.accounts.patterns import is_pattern
+from fe_mail.accounts.glance import Glance, Records
+from fe_mail.accounts.in_charge import is_admin
+from fe_mail.accounts.patterns import is_pattern, is_wildcard
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.walk import key_of
 from fe_mail.model.account import Alias, Domain, User
@@ -28,6 +29,8 @@ MAX_RELYING = 50  # aliases that lead to one address and are told of
 MAX_LOOKED_AT = 500  # aliases of one domain that lead to the same domain
 MAX_DOMAINS = 50  # of one user in which they are looked for
 MAX_WARNINGS = 20
+# What of an alias says where its mail goes: those that lead to it rely on that.
+_WAYS = ("name", "is_enabled", "has_imap", "recipients", "has_recipient_verification")
 
 
 class Prospects:
@@ -39,9 +42,18 @@ class Prospects:
         self._accounts = accounts
         self._router = router
 
-    async def refuse_hopeless(self, user: User, domain: Domain, alias: Alias) -> None:
-        """``Invalid`` when nothing could ever arrive with an alias that is about to be stored."""
-        if not alias.is_enabled:
+    def at_a_glance(self) -> "Prospects":
+        """For many questions at one moment, such as those of a page."""
+        return Prospects(Glance(self._accounts), self._router.at_a_glance())
+
+    async def refuse_hopeless(
+        self, user: User, domain: Domain, alias: Alias, before: Alias | None = None
+    ) -> None:
+        """
+        ``Invalid`` when nothing could ever arrive with an alias that is about to be stored. Where
+        its mail goes as it did ``before``, other changes need not wait until that is mended.
+        """
+        if not alias.is_enabled or (before is not None and not _differ(before, alias)):
             return
         route = await self._router.prospect(alias, domain)
         ends = [end for end in route.dead_ends if _is_hopeless(route, end, alias)]
@@ -66,7 +78,7 @@ class Prospects:
         """Which of its ways lead nowhere, whether or not mail for its domain is taken."""
         if not alias.is_enabled:
             return []
-        if domain.is_catchall_regex_disabled and (alias.name == "*" or is_pattern(alias.name)):
+        if domain.is_catchall_regex_disabled and is_wildcard(alias.name):
             return [
                 Sentence(
                     "%(alias)s takes nothing: catch-all and regular expressions are switched off.",
@@ -95,11 +107,12 @@ class Prospects:
 
     async def of_changed_domain(self, reader: User | None, domain: Domain) -> list[Sentence]:
         """A domain with other settings: they may have cut off some of its aliases."""
-        found = await self.of_domain(reader, domain)
+        glance = self.at_a_glance()
+        found = await glance.of_domain(reader, domain)
         page = await self._accounts.aliases(domain.id, Query(limit=MAX_LOOKED_AT))
         for alias in page.items:
             if alias.recipients and _may_see_alias(reader, domain, alias):
-                found += await self.ways_of(reader, domain, alias)
+                found += await glance.ways_of(reader, domain, alias)
             if len(found) >= MAX_WARNINGS:
                 break
         return found[:MAX_WARNINGS]
@@ -125,16 +138,18 @@ class Prospects:
     ) -> list[Sentence]:
         """What is wrong with it now, and with those that relied on what it was."""
         found = await self.of_alias(reader, domain, after)
-        found += await self.of_loss(reader, before.address)
+        if _differ(before, after):
+            found += await self.of_loss(reader, before.address)
         return list({str(sentence): sentence for sentence in found}.values())
 
     async def of_loss(self, reader: User | None, address: str) -> list[Sentence]:
         """What leads nowhere of all that relies on an alias which is gone, disabled or changed."""
+        glance = self.at_a_glance()
         found: dict[str, Sentence] = {}
         name, _, domain_name = address.rpartition("@")
-        is_single = name != "*" and not is_pattern(name)
-        async for domain, alias in self.relying_on(reader, address if is_single else domain_name):
-            found.update((str(each), each) for each in await self.ways_of(reader, domain, alias))
+        named = domain_name if is_wildcard(name) else address
+        async for domain, alias in self.relying_on(reader, named):
+            found.update((str(each), each) for each in await glance.ways_of(reader, domain, alias))
         return list(found.values())[:MAX_WARNINGS]
 
     async def of_lost_domain(self, reader: User | None, name: str) -> list[Sentence]:
@@ -203,6 +218,11 @@ class Prospects:
         return [Sentence(template, domain=display_domain(domain.name))]
 
 
+def _differ(before: Alias, after: Alias) -> bool:
+    """May mail go another way than before?"""
+    return any(getattr(before, name) != getattr(after, name) for name in _WAYS)
+
+
 def _is_hopeless(route: Route, end: DeadEnd, alias: Alias) -> bool:
     """Does the alias itself keep its mail from arriving? What others did wrong they may mend."""
     if end.cause is Cause.LOOP:
@@ -251,6 +271,4 @@ def _names(alias: Alias, address: str) -> bool:
 
 
 def _may_see_alias(reader: User | None, domain: Domain, alias: Alias) -> bool:
-    if reader is None or reader.group == "admin" or alias.user_id == reader.id:
-        return True
-    return any(each.user_id == reader.id and each.group == "admin" for each in domain.members)
+    return reader is None or alias.user_id == reader.id or is_admin(reader, domain)

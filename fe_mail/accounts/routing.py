@@ -17,14 +17,16 @@ comes back later rather than never. What was set up wrong is such a refusal too,
 mended. Enhanced status codes: RFC 3463 §3.2 to §3.5.
 """
 
+import copy
 import secrets
 from collections.abc import Iterable
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.accounts.in_charge import ROLES, Records
-from fe_mail.accounts.patterns import is_pattern
+from fe_mail.accounts.glance import Glance, Records
+from fe_mail.accounts.in_charge import ROLES
+from fe_mail.accounts.patterns import is_wildcard
 from fe_mail.accounts.walk import MAX_DEPTH, MAX_LOOKUPS, NOWHERE, Walk, without_needless_tags
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.account import Alias, Domain
@@ -65,6 +67,12 @@ class Router:
         self._own_hosts = frozenset(own_hosts)
         self._srs = srs
         self._clock = clock
+
+    def at_a_glance(self) -> "Router":
+        """For many questions at one moment: what one of them has read the others know."""
+        router = copy.copy(self)
+        router._accounts = Glance(self._accounts)
+        return router
 
     async def route(
         self, address: Address, *, is_report: bool = False, claim: DomainId | None = None
@@ -116,9 +124,9 @@ class Router:
     async def prospect(self, alias: Alias, domain: Domain) -> Route:
         """Where mail for an alias of the domain would go if the alias were stored as it is here."""
         walk = self._walk(domain.id, alias)
-        if alias.name != "*" and not is_pattern(alias.name):
+        if not is_wildcard(alias.name):
             address = Address(alias.name, domain.name)
-            await walk.begin(address)
+            await walk.begin_with(domain, alias, address)
             return self._conclude(walk, address)
         address = Address(f"x{secrets.token_hex(8)}", domain.name)  # a name that nobody has
         await walk.begin_behind(domain, alias, address)

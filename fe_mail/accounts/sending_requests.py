@@ -3,8 +3,8 @@ Telling the server's admins that a domain of a user has its records in place, an
 send.
 
 Each of them gets one mail for a domain, not one at every check: that it was written is kept with
-the accounts, and not forgotten. What was decided is asked no more, also
-when the decision was no. Checks that run at once agree on who writes.
+the accounts, and not forgotten. What was decided is asked no more, also when the decision was no.
+Checks that run at once agree on who writes.
 """
 
 from typing import Protocol

@@ -13,7 +13,7 @@ import re
 import urllib.parse
 from collections.abc import Sequence
 
-from fe_mail.accounts.alias_names import alias_name, is_pattern, refuse_reserved
+from fe_mail.accounts.alias_names import alias_name, refuse_reserved
 from fe_mail.model.address import Address, folded, normalize_domain, parse_address
 from fe_mail.model.errors import Invalid
 from fe_mail.model.network import parse_ip
@@ -35,7 +35,6 @@ __all__ = [
     "domain_name",
     "entry_list",
     "error_code",
-    "is_pattern",
     "labels",
     "long_text",
     "octets",
@@ -138,12 +137,7 @@ def recipients(
     ``webhooks`` may not go is refused now, since its mail would be.
     """
     found = tuple(dict.fromkeys(_recipient(text) for text in split_list(value, "recipients")))
-    if len(found) > min(limit, MAX_RECIPIENTS):
-        raise Invalid(
-            Sentence("An alias may have at most %(limit)s recipients.", limit=limit),
-            field="recipients",
-            code="EXCEEDED_UNIQUE_COUNT",
-        )
+    found = _within(found, min(limit, MAX_RECIPIENTS), "recipients")
     if emails_only and not all("@" in text and "://" not in text for text in found):
         raise Invalid(
             "With recipient verification, every recipient must be an e-mail address.",
@@ -153,6 +147,16 @@ def recipients(
     for text in found:
         if "://" in text and webhooks is not None:
             _refuse_out_of_reach(text, webhooks)
+    return found
+
+
+def _within(found: tuple[str, ...], limit: int, field: str) -> tuple[str, ...]:
+    if len(found) > limit:
+        raise Invalid(
+            Sentence("An alias may have at most %(limit)s recipients.", limit=limit),
+            field=field,
+            code="EXCEEDED_UNIQUE_COUNT",
+        )
     return found
 
 
@@ -206,7 +210,7 @@ def _bad_recipient(text: str) -> Invalid:
     )
 
 
-def catchall_recipients(value: str) -> tuple[str, ...]:
+def catchall_recipients(value: str, limit: int) -> tuple[str, ...]:
     """The e-mail addresses in a list; what is none is left out, but one must be."""
     found = []
     for text in split_list(value, "catchall"):
@@ -220,7 +224,7 @@ def catchall_recipients(value: str) -> tuple[str, ...]:
             field="catchall",
             code="ALIAS_MUST_HAVE_ONE_RECIPIENT",
         )
-    return tuple(dict.fromkeys(found))
+    return _within(tuple(dict.fromkeys(found)), limit, "catchall")
 
 
 def web_url(value: object, field: str) -> str:

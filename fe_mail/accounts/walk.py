@@ -13,13 +13,8 @@ from collections.abc import Collection, Iterable
 import attrs
 
 from fe_mail.accounts.claims import chosen_claim
-from fe_mail.accounts.in_charge import (
-    ROLES,
-    Records,
-    domain_admins,
-    mailboxes_of,
-    server_admins,
-)
+from fe_mail.accounts.glance import Records
+from fe_mail.accounts.in_charge import ROLES, domain_admins, mailboxes_of, server_admins
 from fe_mail.accounts.patterns import holds_groups, is_pattern, match_pattern, substitute
 from fe_mail.model.account import Alias, Domain, RouteRows, User
 from fe_mail.model.address import Address, normalize_domain, parse_address
@@ -51,6 +46,8 @@ UNKNOWN = Status(550, "5.1.1", "No such address here.")
 DISABLED = Status(550, "5.1.1", "This address is disabled.")
 # Not 421, which ends the connection, and with it the message for all other recipients.
 DISABLED_FOR_NOW = Status(450, "4.2.1", "This address is disabled. Try again later.")
+
+Matches = tuple[tuple[Alias, tuple[str, ...]], ...]  # aliases, with the groups of a regex
 
 
 @attrs.define(kw_only=True)
@@ -92,6 +89,15 @@ class Walk:
             return False
         return True
 
+    async def begin_with(self, domain: Domain, alias: Alias, address: Address) -> None:
+        """From an alias of the domain that has this very name, as if it were stored like this."""
+        if await self._is_banned(alias):
+            await self.begin(address)
+            return
+        self.max_forwarded = domain.max_recipients_per_alias
+        self.steps.append(Step(address=key_of(address), domain=domain))
+        await self._take_by(((alias, ()),), domain, address, 0)
+
     async def begin_behind(self, domain: Domain, alias: Alias, address: Address) -> None:
         """From an alias that takes many names, as if mail for ``address`` had come to it."""
         self.max_forwarded = domain.max_recipients_per_alias
@@ -109,10 +115,8 @@ class Walk:
             return chosen
         return _with(chosen, self.candidate, address.base)
 
-    async def _matches(
-        self, claim: RouteRows, address: Address
-    ) -> tuple[tuple[Alias, tuple[str, ...]], ...]:
-        """The aliases that take the address, with the groups of a regex."""
+    async def _matches(self, claim: RouteRows, address: Address) -> Matches:
+        """Those that take the address."""
         if claim.named is not None and not await self._is_banned(claim.named):
             return ((claim.named, ()),)
         if claim.domain.is_catchall_regex_disabled:
@@ -139,7 +143,13 @@ class Walk:
 
     async def _take(self, claim: RouteRows, address: Address, place: int) -> bool:
         """Collect the targets of an address in a claimed domain."""
-        matches = await self._matches(claim, address)
+        return await self._take_by(
+            await self._matches(claim, address), claim.domain, address, place
+        )
+
+    async def _take_by(
+        self, matches: Matches, domain: Domain, address: Address, place: int
+    ) -> bool:
         self.steps[place] = attrs.evolve(
             self.steps[place],
             owners=frozenset(alias.user_id for alias, _ in matches),
@@ -149,7 +159,7 @@ class Walk:
         for alias, groups in matches:
             found = await self._deliver_to(alias, groups, address, place) or found
         if not found and address.base in ROLES:
-            return await self._reach_somebody(claim.domain, address, place)
+            return await self._reach_somebody(domain, address, place)
         if not matches:
             self._end(Cause.UNKNOWN, place, status=NOWHERE if place else UNKNOWN)
         return found

@@ -155,14 +155,15 @@ class DNSResolver:
         entry = self._cache.get(key)
         if entry is None:
             return None
-        left = entry[0] - self._clock.seconds()
-        if left <= 0:
+        since, answer = entry
+        age = self._clock.seconds() - since
+        if not 0 <= age < answer.ttl:  # it has run out, or is of a later date
             del self._cache[key]
             return None
-        return attrs.evolve(entry[1], ttl=max(1, int(left)))
+        return attrs.evolve(answer, ttl=max(1, int(answer.ttl - age)))
 
     def _remember(self, key: _Key, answer: Answer[Any]) -> None:
-        self._cache[key] = (self._clock.seconds() + answer.ttl, answer)
+        self._cache[key] = (self._clock.seconds(), answer)
         self._cache.move_to_end(key)
         while len(self._cache) > self._max_cached:
             self._cache.popitem(last=False)

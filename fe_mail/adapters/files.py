@@ -7,7 +7,6 @@ is fsynced once. The format of a file: ``fe_mail/adapters/blob_file.py``.
 """
 
 import os
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ from fe_mail.adapters.system import of_system
 from fe_mail.adapters.threads import Threads
 from fe_mail.adapters.troubles import Troubles
 from fe_mail.model.errors import Conflict, Corrupt, MailError, Missing, NotFound, Unavailable
-from fe_mail.model.ids import BlobId, new_id
+from fe_mail.model.ids import BlobId, is_id, new_id
 from fe_mail.ports import BlobReader, BlobWriter
 
 __all__ = ["CHUNK_OCTETS", "KEY_OCTETS", "SPILL_OCTETS", "FileBlobs"]
@@ -45,7 +44,6 @@ SPILL_OCTETS = 4 * CHUNK_OCTETS  # more than this of a blob is not kept in memor
 STORE = "spool"  # what operators call it
 PROBE_OCTETS = CHUNK_OCTETS  # as much as the smallest large body
 MAX_GROUP_FILES = 100  # open at the same time in one group of commits
-_NAME = re.compile(r"[0-9a-f]{24}\Z")
 
 T = TypeVar("T")
 log = Logger()
@@ -106,16 +104,14 @@ class FileBlobs:
 
     async def delete(self, blob: BlobId) -> None:
         """Gone from the disk; an unknown blob is ignored."""
-        if _NAME.match(blob):
+        if is_id(blob):
             path = self._directory / blob
             await self._run(lambda: path.unlink(missing_ok=True))
 
     async def list(self) -> tuple[tuple[BlobId, float], ...]:
         """Every committed blob with the second in which it was created, oldest first."""
         names = await self._run(lambda: sorted(os.listdir(self._directory)))
-        return tuple(
-            (BlobId(name), float(int(name[:8], 16))) for name in names if _NAME.match(name)
-        )
+        return tuple((BlobId(name), float(int(name[:8], 16))) for name in names if is_id(name))
 
     async def check(self) -> tuple[str, ...]:
         """Every blob that cannot be read back, one sentence each."""
@@ -178,7 +174,7 @@ class FileBlobs:
             remove_abandoned(path)
 
     def _open(self, blob: BlobId) -> BlobContent:
-        if not _NAME.match(blob):
+        if not is_id(blob):
             raise NotFound("The blob does not exist.")
         try:
             return open_content(self._directory / blob, self._key)

@@ -31,15 +31,16 @@ class Recent:
         """The answer that is kept, or a new one."""
         if self._clock is None:
             return await ask()
-        found = self._kept.get(question)
-        if found is not None and self._clock.seconds() < found[0]:
-            return cast(T, found[1])
+        since, known = self._kept.get(question, (None, None))
+        # What was kept under a later date is old, too.
+        if since is not None and 0 <= self._clock.seconds() - since < KEPT_SECONDS:
+            return cast(T, known)
         generation = self._generation
         answer = await ask()
         if generation == self._generation:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            self._kept[question] = (self._clock.seconds() + KEPT_SECONDS, answer)
+            self._kept[question] = (self._clock.seconds(), answer)
         return answer
 
     def forget_all(self) -> None:

@@ -9,17 +9,16 @@ no hashes, tokens, private or sealing keys. Settings that do nothing yet look of
 import datetime
 from collections.abc import Iterable, Mapping
 
-import idna
-
 from fe_mail.accounts.dns_records import DNSRecord
 from fe_mail.accounts.effects import off, without_effect
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.site import quota_within
 from fe_mail.model.account import Alias, Domain, Member, User, VacationResponder
+from fe_mail.model.address import display_domain
 
 __all__ = [
     "alias_account_object",
     "alias_object",
-    "display_name",
     "domain_object",
     "settings_object",
     "timestamp",
@@ -43,14 +42,6 @@ def timestamp(seconds: float) -> str:
     """ISO 8601 in UTC with milliseconds and ``Z``."""
     moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def display_name(name: str) -> str:
-    """A domain name in its Unicode form."""
-    try:
-        return idna.decode(name)
-    except (idna.IDNAError, UnicodeError):
-        return name
 
 
 def user_object(user: User, default_quota_octets: int) -> dict[str, object]:
@@ -109,9 +100,9 @@ def domain_object(
     A domain as ``reader`` may see it, or for None as the operator of the server does; ``records``
     are those to publish.
     """
-    mine = [m for m in domain.members if reader is None or m.user_id == reader.id]
-    is_admin = reader is None or any(m.group == "admin" for m in mine)
-    members = domain.members if is_admin else mine
+    sees_all = reader is None or is_admin(reader, domain)
+    me = reader.id if reader is not None else ""
+    members = [m for m in domain.members if sees_all or m.user_id == me]
     shown = {
         **_domain_head(domain, web_url),
         **_domain_flags(domain),
@@ -136,7 +127,7 @@ def domain_object(
     shown["settings_without_effect"] = without_effect("domain", shown)
     if domain.smtp_verified_at:
         shown["smtp_verified_at"] = timestamp(domain.smtp_verified_at)
-    return shown if is_admin else {k: v for k, v in shown.items() if k not in _ADMIN_ONLY}
+    return shown if sees_all else {k: v for k, v in shown.items() if k not in _ADMIN_ONLY}
 
 
 def _domain_head(domain: Domain, web_url: str) -> dict[str, object]:
@@ -146,7 +137,7 @@ def _domain_head(domain: Domain, web_url: str) -> dict[str, object]:
         "created_at": timestamp(domain.created_at),
         "updated_at": timestamp(domain.updated_at),
         "link": f"{web_url}/my-account/domains/{domain.name}",
-        "name": display_name(domain.name),
+        "name": display_domain(domain.name),
         "plan": domain.plan,
         "verification_record": domain.verification_record,
         "smtp_port": str(off("domain.smtp_port", domain.smtp_port)),
@@ -257,7 +248,7 @@ def alias_account_object(
         "name": alias.name,
         "email": alias.address,
         "domain_id": domain.id,
-        "domain_name": display_name(domain.name),
+        "domain_name": display_domain(domain.name),
         "storage_used": alias.storage_used,
         "storage_quota": quota_within(alias, domain, default_quota_octets),
         "has_imap": alias.has_imap,

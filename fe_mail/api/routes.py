@@ -7,7 +7,7 @@ Two routes of the contract take 51 MB, which is theirs alone: ``POST /v1/emails`
 
 from fe_mail.api import account, aliases, domains, health
 from fe_mail.api.access import Access
-from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY, Limit
+from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY, CHECKS, Limit
 from fe_mail.http.routes import SMALL_OCTETS, Route
 
 __all__ = ["BODY_OCTETS", "ROUTES"]
@@ -45,8 +45,8 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("GET", DOMAIN, domains.show, TOKEN, answers=FOUND),
     Route("PUT", DOMAIN, domains.change, TOKEN, None, BODY, domains.SETTINGS, FOUND),
     Route("DELETE", DOMAIN, domains.remove, TOKEN, answers=FOUND),
-    Route("GET", f"{DOMAIN}/verify-records", domains.verify, TOKEN, answers=ASKED),
-    Route("GET", f"{DOMAIN}/verify-smtp", domains.verify_sending, TOKEN, answers=ASKED),
+    Route("GET", f"{DOMAIN}/verify-records", domains.verify, TOKEN, CHECKS, answers=ASKED),
+    Route("GET", f"{DOMAIN}/verify-smtp", domains.verify_sending, TOKEN, CHECKS, answers=ASKED),
     Route("PUT", f"{DOMAIN}/allow-sending", domains.allow, TOKEN, parameters=("has_smtp",),
           answers=MANY),
     Route("GET", ALIASES, aliases.index, TOKEN, parameters=PAGE, answers=FOUND),

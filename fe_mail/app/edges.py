@@ -298,13 +298,26 @@ class Edges:
 
     def _runner(self) -> QueueRunner:
         inside, stores = self.inside, self.inside.stores
+        bounces = Bounces(
+            inside.router,
+            stores.queue,
+            inside.intake,
+            inside.own_domain,
+            inside.clock,
+            hostname=self._config.names.mx_host,
+        )
+        return QueueRunner(stores.queue, self.couriers(), bounces, stores.bus, inside.clock)
+
+    def couriers(self) -> dict[str, Courier]:
+        """By the names that targets give them."""
+        inside, stores, site = self.inside, self.inside.stores, self.inside.site
         remote: Courier = RemoteCourier(
             inside.resolver,
             inside.exchange,
             stores.queue,
             inside.clock,
-            own_hosts=() if self._demo else self.inside.site.exchange_domains,
-            own_addresses=() if self._demo else self._config.operation.server_addresses,
+            own_hosts=() if self._demo else site.exchange_domains,
+            own_addresses=() if self._demo else site.webhooks.own_addresses,
             port=self._config.listen.port("mx") if self._demo else 25,
             run=stores.run,
             allow_private=self._demo,
@@ -320,21 +333,12 @@ class Edges:
             hostname=self._config.names.mx_host,
             version=version("fe-mail"),
         )
-        couriers: dict[str, Courier] = {
+        return {
             "local": LocalCourier(stores.accounts, stores.mailboxes, stores.queue, stores.run),
             "remote": remote,
             "forward": ForwardCourier(remote, inside.srs, inside.clock),
             "webhook": webhook,
         }
-        bounces = Bounces(
-            inside.router,
-            stores.queue,
-            inside.intake,
-            inside.own_domain,
-            inside.clock,
-            hostname=self._config.names.mx_host,
-        )
-        return QueueRunner(stores.queue, couriers, bounces, stores.bus, inside.clock)
 
     def _jobs(self) -> JobRunner:
         inside, stores = self.inside, self.inside.stores

@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.app.wiring import Stores
+from fe_mail.app.stores import Stores
 from fe_mail.model.errors import MailError
 
 __all__ = ["MIN_FREE_OCTETS", "MIN_FREE_PART", "PROBE_SECONDS", "Condition", "Health"]

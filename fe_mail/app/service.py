@@ -32,8 +32,9 @@ from fe_mail.app.listeners import Door, Listener, endpoint_strings
 from fe_mail.app.metrics import Metrics
 from fe_mail.app.parts import Part, Parts
 from fe_mail.app.single import Presence
+from fe_mail.app.stores import Stores
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
-from fe_mail.app.wiring import Inside, Stores, make_site
+from fe_mail.app.wiring import Inside, make_site
 from fe_mail.connection.registry import DRAIN_SECONDS
 from fe_mail.model.errors import MailError, Unavailable
 

@@ -8,19 +8,13 @@ product has mean the same here.
 """
 
 import re
-import secrets
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
+from fe_mail.app import readers
 from fe_mail.app.edge_table import edges
-from fe_mail.app.networks import collapsed, is_too_wide, trusted_network
-from fe_mail.http.origins import origin_of
-from fe_mail.model.address import normalize_domain
-from fe_mail.model.errors import Invalid
-from fe_mail.model.network import parse_ip
 
 __all__ = [
     "AREAS",
@@ -59,186 +53,32 @@ def _var(
     return attrs.field(metadata={"variable": variable}, repr=secret is None)
 
 
-# Readers ---------------------------------------------------------------------------------------
-
-_TRUE = {"true", "t", "yes", "y", "on", "1"}
-_FALSE = {"false", "f", "no", "n", "off", "0", ""}
-_UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _flag(value: str) -> bool:
-    if value.lower() in _TRUE:
-        return True
-    if value.lower() in _FALSE:
-        return False
-    raise ValueError("be true or false")
-
-
-def _host(value: str) -> str:
-    try:
-        return normalize_domain(value)
-    except Invalid:
-        raise ValueError("be a host name such as mail.example.org") from None
-
-
-def _hosts(value: str) -> tuple[str, ...]:
-    return tuple(_host(part) for part in _words(value))
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(part for part in re.split(r"[\s,]+", value) if part)
-
-
-def _endpoints(value: str) -> tuple[str, ...]:
-    return tuple(value.split())
-
-
-def _port(value: str) -> int:
-    if not value.isdecimal() or int(value) > 65535:
-        raise ValueError("be a port number from 1 to 65535, or 0 for off")
-    return int(value)
-
-
-def _octets(value: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value.strip().lower())
-    if not match or match[2] not in _UNITS:
-        raise ValueError("be a size such as 50MB or 10GB")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-def _seconds(value: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*([a-z]?)", value.strip().lower())
-    if not match or match[2] not in _SECONDS:
-        raise ValueError("be a duration such as 30s, 10m, 12h or 7d")
-    return int(match[1]) * _SECONDS[match[2]]
-
-
-def _count(value: str) -> int:
-    if not value.isdecimal() or not 1 <= int(value) <= 1_000_000:
-        raise ValueError("be a whole number from 1 to 1000000")
-    return int(value)
-
-
-def _key(value: str) -> str:
-    if len(value) < 32:
-        raise ValueError("have at least 32 characters (leave it out, and one is made)")
-    return value
-
-
-def _key_list(value: str) -> tuple[str, ...]:
-    return tuple(_key(part) for part in _words(value))
-
-
-def _scheme(value: str) -> str:
-    if value not in ("https", "http"):
-        raise ValueError("be https or http")
-    return value
-
-
-def _level(value: str) -> str:
-    if value not in ("debug", "info", "warn", "error"):
-        raise ValueError("be debug, info, warn or error")
-    return value
-
-
-def _log_format(value: str) -> str:
-    if value not in ("auto", "human", "json"):
-        raise ValueError("be auto, human or json")
-    return value
-
-
-def _networks(value: str) -> tuple[str, ...]:
-    """As few as say the same, so that halves of the world are seen to be the whole."""
-    try:
-        found = [trusted_network(word) for word in _words(value)]
-    except ValueError:
-        raise ValueError("be a list of networks such as 10.0.0.0/8, ::1") from None
-    if any(is_too_wide(network) for network in collapsed(found)):
-        raise ValueError("not contain the whole internet, nor a great part of it")
-    return tuple(dict.fromkeys(map(str, found)))
-
-
-def _url(value: str) -> str:
-    """An address of ours: fe-mail is served at the top of a host, never below a path."""
-    try:
-        parts = urlsplit(value)
-        is_top = parts.path in ("", "/") and not (parts.query or parts.fragment)
-    except ValueError:
-        is_top = False
-    if origin_of(value) is None or not value.isprintable() or " " in value:
-        raise ValueError("be an address such as https://mail.example.org")
-    if not is_top or "@" in parts.netloc:
-        raise ValueError(
-            "be an address without user, path and query, such as https://mail.example.org: "
-            "fe-mail is served at the top of a host of its own"
-        )
-    return value.rstrip("/")
-
-
-def _resolvers(value: str) -> tuple[str, ...]:
-    for word in _words(value):
-        host, sign, port = word.partition("#")
-        is_port = port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535
-        if parse_ip(host) is None or "%" in host or (sign and not is_port):
-            raise ValueError("be a list of IP addresses such as 192.0.2.53, 127.0.0.1#5353")
-    return _words(value)
-
-
-def _web_ports(value: str) -> tuple[int, ...]:
-    try:
-        ports = tuple(_port(word) for word in _words(value))
-    except ValueError:
-        ports = (0,)
-    if 0 in ports:
-        raise ValueError("be a list of port numbers such as 80, 443")
-    return ports
-
-
-def _addresses(value: str) -> tuple[str, ...]:
-    found = [parse_ip(word) for word in _words(value)]
-    if any(ip is None or ip.is_unspecified or ip.is_multicast for ip in found):
-        raise ValueError("be a list of IP addresses such as 192.0.2.25, 2001:db8::25")
-    return tuple(str(ip) for ip in found)
-
-
-def _alphanumeric_32() -> str:
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-    return "".join(secrets.choice(alphabet) for _ in range(32))
-
-
-def _web_password() -> str:
-    return secrets.token_urlsafe(16)
-
-
-# Areas -----------------------------------------------------------------------------------------
-
-
 @attrs.frozen(kw_only=True)
 class Names:
     """Who this server is."""
 
     domain: str = _var(
-        "DOMAIN", "", "The server's own domain, such as example.org. Must be set.", _host
+        "DOMAIN", "", "The server's own domain, such as example.org. Must be set.", readers.host
     )
-    app_name: str = _var("APP_NAME", "fe-mail", "Name shown in the web UI.", _text)
-    web_host: str = _var("WEB_HOST", "{{DOMAIN}}", "Host name of the web UI.", _host)
-    api_host: str = _var("API_HOST", "api.{{DOMAIN}}", "Host name of the REST API.", _host)
+    app_name: str = _var("APP_NAME", "fe-mail", "Name shown in the web UI.", readers.text)
+    web_host: str = _var("WEB_HOST", "{{DOMAIN}}", "Host name of the web UI.", readers.host)
+    api_host: str = _var("API_HOST", "api.{{DOMAIN}}", "Host name of the REST API.", readers.host)
     mx_host: str = _var(
-        "MX_HOST", "mx.{{DOMAIN}}", "Host name of the MX; also used in EHLO and Received.", _host
+        "MX_HOST",
+        "mx.{{DOMAIN}}",
+        "Host name of the MX; also used in EHLO and Received.",
+        readers.host,
     )
-    smtp_host: str = _var("SMTP_HOST", "smtp.{{DOMAIN}}", "Submission host for clients.", _host)
-    imap_host: str = _var("IMAP_HOST", "imap.{{DOMAIN}}", "IMAP host for clients.", _host)
-    pop3_host: str = _var("POP3_HOST", "pop3.{{DOMAIN}}", "POP3 host for clients.", _host)
+    smtp_host: str = _var(
+        "SMTP_HOST", "smtp.{{DOMAIN}}", "Submission host for clients.", readers.host
+    )
+    imap_host: str = _var("IMAP_HOST", "imap.{{DOMAIN}}", "IMAP host for clients.", readers.host)
+    pop3_host: str = _var("POP3_HOST", "pop3.{{DOMAIN}}", "POP3 host for clients.", readers.host)
     exchange_domains: tuple[str, ...] = _var(
         "SMTP_EXCHANGE_DOMAINS",
         "{{MX_HOST}}",
         "Hosts that a hosted domain's MX records must name.",
-        _hosts,
+        readers.hosts,
     )
 
     @property
@@ -274,17 +114,19 @@ def _listen_fields() -> dict[str, Any]:
     fields = {}
     for edge in _EDGES.values():
         name = edge.port_variable
-        fields[name.lower()] = _var(name, str(edge.port), edge.text, _port)
+        fields[name.lower()] = _var(name, str(edge.port), edge.text, readers.port)
     taking = [edge for edge in _EDGES.values() if edge.takes_endpoints]
     for edge in taking:
         text = f"Endpoint strings instead of {edge.port_variable}"
         text += ", separated by blanks." if edge is taking[0] else "."
-        fields[edge.listen_variable.lower()] = _var(edge.listen_variable, "", text, _endpoints)
+        fields[edge.listen_variable.lower()] = _var(
+            edge.listen_variable, "", text, readers.endpoints
+        )
     fields["proxy_networks"] = _var(
         "PROXY_PROTOCOL_FROM",
         "",
         "Networks of load balancers that must speak the PROXY protocol to us.",
-        _networks,
+        readers.networks,
     )
     return fields
 
@@ -305,25 +147,44 @@ class Web:
     """The web UI."""
 
     http_protocol: str = _var(
-        "HTTP_PROTOCOL", "https", "What browsers use to reach the web UI: https or http.", _scheme
+        "HTTP_PROTOCOL",
+        "https",
+        "What browsers use to reach the web UI: https or http.",
+        readers.scheme,
     )
-    url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _url)
-    api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _url)
+    url: str = _var(
+        "WEB_URL",
+        "{{HTTP_PROTOCOL}}://{{WEB_HOST}}",
+        "Address that people type for the web UI, with its port if that is not the usual one.",
+        readers.url,
+    )
+    api_url: str = _var(
+        "API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API, likewise.", readers.url
+    )
     trusted_proxies: tuple[str, ...] = _var(
         "TRUSTED_PROXIES",
         "127.0.0.1, ::1",
         "Networks of reverse proxies whose X-Forwarded-For and -Proto count.",
-        _networks,
+        readers.networks,
     )
     auth_basic_enabled: bool = _var(
-        "AUTH_BASIC_ENABLED", "true", "Ask for a password before the first account exists.", _flag
+        "AUTH_BASIC_ENABLED",
+        "true",
+        "Ask for a password before the first account exists.",
+        readers.flag,
     )
-    auth_basic_username: str = _var("AUTH_BASIC_USERNAME", "admin", "User name of that.", _text)
+    auth_basic_username: str = _var(
+        "AUTH_BASIC_USERNAME", "admin", "User name of that.", readers.text
+    )
     auth_basic_password: str = _var(
-        "AUTH_BASIC_PASSWORD", "", "Password of that; made if missing.", _text, _web_password
+        "AUTH_BASIC_PASSWORD",
+        "",
+        "Password of that; made if missing.",
+        readers.text,
+        readers.web_password,
     )
     auth_basic_always: bool = _var(
-        "AUTH_BASIC_ALWAYS", "false", "Keep asking when an admin exists.", _flag
+        "AUTH_BASIC_ALWAYS", "false", "Keep asking when an admin exists.", readers.flag
     )
 
 
@@ -335,15 +196,15 @@ class Keys:
         "HELPER_ENCRYPTION_KEY",
         "",
         "Encrypts secrets and waiting mail at rest. Lose it, and they are lost.",
-        _key,
-        _alphanumeric_32,
+        readers.key,
+        readers.alphanumeric_32,
     )
     srs: tuple[str, ...] = _var(
         "SRS_SECRET",
         "",
         "Signs rewritten senders; the first signs, further ones (after a comma) still verify.",
-        _key_list,
-        _alphanumeric_32,
+        readers.key_list,
+        readers.alphanumeric_32,
     )
 
 
@@ -351,14 +212,14 @@ class Keys:
 class Limits:
     """How much is too much."""
 
-    message_octets: int = _var("SMTP_MESSAGE_MAX_SIZE", "50MB", "Largest message.", _octets)
-    recipients: int = _var("MAX_RECIPIENTS", "100", "Recipients of one message.", _count)
+    message_octets: int = _var("SMTP_MESSAGE_MAX_SIZE", "50MB", "Largest message.", readers.octets)
+    recipients: int = _var("MAX_RECIPIENTS", "100", "Recipients of one message.", readers.count)
     forwarded: int = _var(
-        "MAX_FORWARDED_ADDRESSES", "10", "Targets that one address may forward to.", _count
+        "MAX_FORWARDED_ADDRESSES", "10", "Targets that one address may forward to.", readers.count
     )
-    quota_octets: int = _var("DEFAULT_QUOTA", "10GB", "Quota of a mailbox.", _octets)
+    quota_octets: int = _var("DEFAULT_QUOTA", "10GB", "Quota of a mailbox.", readers.octets)
     outbound_daily: int = _var(
-        "SMTP_DAILY_LIMIT", "300", "Messages a day that an alias may send.", _count
+        "SMTP_DAILY_LIMIT", "300", "Messages a day that an alias may send.", readers.count
     )
 
 
@@ -367,13 +228,13 @@ class Webhooks:
     """Where messages and reports may be posted to: web addresses that users choose."""
 
     ports: tuple[int, ...] = _var(
-        "WEBHOOK_PORTS", "80, 443, 8080, 8443", "Ports that webhooks may go to.", _web_ports
+        "WEBHOOK_PORTS", "80, 443, 8080, 8443", "Ports that webhooks may go to.", readers.web_ports
     )
     networks: tuple[str, ...] = _var(
         "WEBHOOK_NETWORKS",
         "",
         "Networks that webhooks may go to, on any port, although they are private or this server.",
-        _networks,
+        readers.networks,
     )
 
 
@@ -382,34 +243,39 @@ class Storage:
     """Where data lives; relative paths are below the server's directory."""
 
     sqlite_path: str = _var(
-        "SQLITE_STORAGE_PATH", "sqlite-data", "Mailboxes, accounts, queue and spool.", _text
+        "SQLITE_STORAGE_PATH", "sqlite-data", "Mailboxes, accounts, queue and spool.", readers.text
     )
     ssl_path: str = _var(
-        "SSL_PATH", "ssl", "Holds privkey.pem and fullchain.pem; reloaded when they change.", _text
+        "SSL_PATH",
+        "ssl",
+        "Holds privkey.pem and fullchain.pem; reloaded when they change.",
+        readers.text,
     )
-    log_retention_seconds: int = _var("LOG_RETENTION", "7d", "How long logs are kept.", _seconds)
+    log_retention_seconds: int = _var(
+        "LOG_RETENTION", "7d", "How long logs are kept.", readers.seconds
+    )
 
 
 @attrs.frozen(kw_only=True)
 class Operation:
     """How it runs."""
 
-    log_level: str = _var("LOG_LEVEL", "info", "debug, info, warn or error.", _level)
+    log_level: str = _var("LOG_LEVEL", "info", "debug, info, warn or error.", readers.level)
     log_format: str = _var(
-        "LOG_FORMAT", "auto", "human, json, or auto: human on a terminal.", _log_format
+        "LOG_FORMAT", "auto", "human, json, or auto: human on a terminal.", readers.log_format
     )
     dns_servers: tuple[str, ...] = _var(
         "DNS_SERVERS",
         "",
         "Resolvers to ask, each an IP address, with #port if it is not 53; "
         "empty: those of /etc/resolv.conf.",
-        _resolvers,
+        readers.resolvers,
     )
     server_addresses: tuple[str, ...] = _var(
         "SERVER_ADDRESSES",
         "",
         "IP addresses under which the Internet sees this server; needed behind NAT.",
-        _addresses,
+        readers.addresses,
     )
 
 

@@ -18,7 +18,7 @@ import attrs
 
 from fe_mail.accounts.domains import DKIM_PURPOSE
 from fe_mail.accounts.webhook_keys import WEBHOOK_PURPOSE
-from fe_mail.app.wiring import Stores
+from fe_mail.app.stores import Stores
 from fe_mail.model.errors import MailError
 from fe_mail.model.ids import AliasId
 from fe_mail.model.page import every

@@ -1,9 +1,8 @@
 """
-Limits that the web UI and the API share.
+Limits that the web UI and the API share, so that nobody gets twice as much by using both doors.
 
-New accounts are counted together, so that nobody gets the day's number twice by using both doors.
-Attempts that come to nothing have a wider limit, so that nobody asks for every address whether it
-is registered.
+Registrations that come to nothing have a wider limit, so that nobody asks for every address whether
+it is registered.
 """
 
 import attrs
@@ -16,9 +15,11 @@ __all__ = [
     "ACCOUNTS",
     "ACCOUNTS_PER_DAY",
     "ATTEMPTS_PER_DAY",
+    "CHECKS",
     "Limit",
     "limit_counter",
     "refuse_spent",
+    "take",
     "take_account",
     "undo_account",
 ]
@@ -38,14 +39,25 @@ class Limit:
     window: Window = Window.DAY
 
 
+CHECKS = Limit("dns-checks", 60, Window.HOUR)  # of domains: each asks the DNS some 30 questions
+
+
 def limit_counter(name: str, who: str, window: Window = Window.DAY) -> Counter:
     """The counter of a limit: of a user, an alias or a network."""
     return Counter(f"limit:{name}:{who}", window)
 
 
-async def refuse_spent(counters: Counters, limit: Limit, network: str) -> None:
+async def take(counters: Counters, limit: Limit, who: str) -> None:
+    """Count, or ``RateLimited``."""
+    counter = limit_counter(limit.name, who, limit.window)
+    taken = await counters.take(Claim(counter, most=limit.calls))
+    if taken.refused is not None:
+        raise _limited(taken.refused)
+
+
+async def refuse_spent(counters: Counters, limit: Limit, who: str) -> None:
     """``RateLimited`` if the limit, which is counted later, is reached already."""
-    (count,) = await counters.read(limit_counter(limit.name, network, limit.window))
+    (count,) = await counters.read(limit_counter(limit.name, who, limit.window))
     if count.value >= limit.calls:
         raise _limited(count)
 

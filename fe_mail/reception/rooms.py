@@ -35,8 +35,12 @@ FIELD_OCTETS = len("Return-Path: <>\r\nDelivered-To: \r\nX-Original-To: \r\n")
 class _Known:
     """``left`` None: there is no quota."""
 
-    until: float
+    since: float
     left: int | None
+
+    def counts(self, now: float) -> bool:
+        """Not for long, and not what was known under a later date."""
+        return 0 <= now - self.since < KNOWN_SECONDS
 
 
 class Rooms:
@@ -83,13 +87,13 @@ class Rooms:
     async def _room(self, target: Target) -> _Known:
         now = self._clock.seconds()
         known = self._known.get(target.alias_id)
-        if known is not None and now < known.until:
+        if known is not None and known.counts(now):
             return known
         left = await self._left(target)
         known = self._known.get(target.alias_id)  # somebody else may have asked meanwhile
-        if known is None or now >= known.until:
+        if known is None or not known.counts(now):
             self._forget_some()
-            known = self._known[target.alias_id] = _Known(now + KNOWN_SECONDS, left)
+            known = self._known[target.alias_id] = _Known(now, left)
         return known
 
     async def _left(self, target: Target) -> int | None:
@@ -110,7 +114,7 @@ class Rooms:
     def _forget_some(self) -> None:
         if len(self._known) >= MAX_KNOWN:
             now = self._clock.seconds()
-            self._known = {name: one for name, one in self._known.items() if now < one.until}
+            self._known = {name: one for name, one in self._known.items() if one.counts(now)}
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
 

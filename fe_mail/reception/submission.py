@@ -6,9 +6,9 @@ The message is held in memory until its end, since the signature over the body s
 it; all messages in hand share one budget. Then its header is completed (Date, Message-ID, no
 Bcc), what some host on the way could not carry is encoded, DKIM-Signature and Received are put
 on top, and one spool serves all recipients: hosted ones are routed here, others go to the remote
-courier. Who resends a message of somebody else (``message/resent.py``) sends it unchanged. Our
-Received field names no address or name of the user's machine: where somebody writes from is
-nobody's business.
+courier. Who resends a message of somebody else (``message/resent.py``) sends it unchanged. Where
+somebody writes from is nobody's business: neither our Received field nor what the queue keeps,
+which webhooks of recipients tell, has an address or a name of the user's machine.
 RFC 6409 §3, §6, §8; RFC 6376 §5.3; RFC 5321 §4.4; RFC 5322 §3.6.6.
 """
 
@@ -200,7 +200,7 @@ class _SubmissionSpooling:
         self, reception: SubmissionReception, envelope: Envelope, identity: Identity | None
     ) -> None:
         self._reception = reception
-        self._envelope = envelope
+        self._envelope = envelope = _without_whereabouts(envelope)
         self._identity = identity
         self._now = reception.clock.seconds()
         self._id = new_id(self._now)
@@ -357,7 +357,7 @@ class _SubmissionSpooling:
     async def _spooled(self, body: bytes) -> BodyWriter:
         recipients = self._envelope.recipients
         trace = received_field(
-            attrs.evolve(self._envelope.peer, ip="", helo="", host=""),
+            self._envelope.peer,
             by=self._reception.hostname,
             queue_id=self._id,
             now=self._now,
@@ -374,6 +374,11 @@ class _SubmissionSpooling:
 
     def _taken(self) -> Status:
         return Status(250, "2.0.0", f"Queued as {self._id}")
+
+
+def _without_whereabouts(envelope: Envelope) -> Envelope:
+    peer = attrs.evolve(envelope.peer, ip="", port=0, helo="", host="")
+    return attrs.evolve(envelope, peer=peer)
 
 
 def _address_in(fields: tuple[HeaderField, ...], name: bytes) -> Address | None:

@@ -29,13 +29,7 @@ async def change(visit: Visit, domain_id: str, alias_id: str) -> Result:
 
 
 async def _switch(visit: Visit, domain: Domain, alias: Alias, is_enabled: bool, code: str) -> Alias:
-    fields: dict[str, object] = {
-        "name": alias.name,
-        "recipients": list(alias.recipients),
-        "description": alias.description,
-        "labels": list(alias.labels),
-        "is_enabled": is_enabled,
-    }
+    fields: dict[str, object] = {"is_enabled": is_enabled}
     if code:
         fields["error_code_if_disabled"] = code
     return await visit.services.aliases.update(visit.owner, domain, alias, fields)

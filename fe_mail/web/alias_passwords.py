@@ -58,7 +58,7 @@ async def new_password(visit: Visit, domain_id: str, alias_id: str) -> Result:
     domain, alias = await find(visit, domain_id, alias_id)
     is_override = visit.field("is_override") == "true"
     try:
-        if is_override and alias.sealing_key:
+        if is_override:  # whether or not there is a mailbox yet: one may be made meanwhile
             confirm(visit, "begin-anew")
         generated = await _generate(visit, domain, alias, is_override)
     except AuthenticationFailed:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from fe_mail.accounts.domains import is_admin
 from fe_mail.accounts.explaining import explain, sees
+from fe_mail.accounts.in_charge import is_admin
 from fe_mail.accounts.pasting import pasted_local, pasted_recipients
 from fe_mail.model.account import Alias, Domain, LogEntry
 from fe_mail.model.address import display_address, parse_address
@@ -101,7 +101,7 @@ async def _route(visit: Visit, domain: Domain, asked: str) -> Route | None:
 
 async def _warnings(visit: Visit, domain: Domain, shown: Iterable[Alias]) -> list[Sentence]:
     """What leads nowhere: of the domain, of the aliases on the page, and since the last change."""
-    prospects = visit.services.prospects
+    prospects = visit.services.prospects.at_a_glance()
     found = await prospects.of_new_domain(visit.owner, domain)
     for alias in shown:
         found += await prospects.ways_of(visit.owner, domain, alias)

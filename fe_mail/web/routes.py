@@ -5,7 +5,7 @@ Paths stand without their language prefix. Browsers' forms know only POST: ``_me
 chooses among the methods of its path that change something.
 """
 
-from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY, Limit
+from fe_mail.http.limits import ACCOUNTS, ACCOUNTS_PER_DAY, CHECKS, Limit
 from fe_mail.http.routes import SMALL_OCTETS, Route
 from fe_mail.web import (
     account,
@@ -103,7 +103,8 @@ ROUTES: tuple[Route[Access], ...] = (
     Route("GET", f"{DOMAIN}/remove", domains.ask_remove, SIGNED_IN, answers=FOUND),
     Route("DELETE", DOMAIN, domains.remove, SIGNED_IN, parameters=CONFIRM, answers=CHANGE),
     Route("GET", f"{DOMAIN}/verify-records", domains.checked, SIGNED_IN, answers=(302, 404)),
-    Route("POST", f"{DOMAIN}/verify-records", domains.verify, SIGNED_IN, answers=CHANGE),
+    Route("POST", f"{DOMAIN}/verify-records", domains.verify, SIGNED_IN, CHECKS,
+          answers=CHANGE),
     Route("GET", f"{DOMAIN}/zone", domains.zone, SIGNED_IN, answers=FOUND),
     Route("GET", KEY, webhooks.show, SIGNED_IN, answers=FOUND),
     Route("GET", f"{KEY}/replace", webhooks.ask_replace, SIGNED_IN, answers=FOUND),

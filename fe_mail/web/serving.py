@@ -107,7 +107,8 @@ async def _visit(visit: Visit, methods: Methods, names: Mapping[str, str]) -> Re
             return elsewhere
     for each in candidates:
         if each.limit is not None:
-            await refuse_spent(visit.services.counters, each.limit, visit.network)
+            who = visit.network if each.access is Access.EVERYBODY else visit.owner.id
+            await refuse_spent(visit.services.counters, each.limit, who)
     visit.query = request.query
     visit.form = await request.fields(max(each.max_octets for each in candidates))
     route = _meant(visit, methods) if is_open else candidates[0]

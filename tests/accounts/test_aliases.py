@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from fe_mail.accounts.aliases import MAX_WRONG_PASSWORDS, Aliases, GeneratedPassword
 from fe_mail.accounts.login import Login
@@ -13,6 +13,7 @@ from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import (
     AlreadyExists,
     AuthenticationFailed,
+    Conflict,
     Invalid,
     NotFound,
     PermissionDenied,
@@ -250,6 +251,37 @@ class UpdateTests(AliasesTestCase):
         self.assertEqual(changed.verified_recipients, ("x@y.test",))
         self.assertEqual(changed.pending_recipients, ("z@y.test",))
 
+    def test_changed_meanwhile(self) -> None:
+        """What another request stored since ours read the alias stays, unless we say otherwise."""
+        fields = {"recipients": ["x@y.test"], "has_recipient_verification": True}
+        stale = self.create(name="a", labels="l", **fields)
+        self.change_alias(stale, pending_recipients=(), verified_recipients=("x@y.test",))
+        changed = self.update(stale, description="d")
+        self.assertEqual(changed.description, "d")
+        self.assertEqual(changed.verified_recipients, ("x@y.test",))
+        self.assertEqual(changed.pending_recipients, ())
+        self.change_alias(stale, name="b", labels=("m",))
+        changed = self.update(stale, recipients=["x@y.test", "z@y.test"])
+        self.assertEqual((changed.name, changed.labels), ("b", ("m",)))
+        self.assertEqual(changed.verified_recipients, ("x@y.test",))
+        self.assertEqual(changed.pending_recipients, ("z@y.test",))
+
+    def test_changed_all_the_time(self) -> None:
+        """Whoever meets another change at every try is told to come again."""
+        alias = self.create(name="a")
+        self.change_alias(alias, labels=("m",))
+        self.patch(self.accounts, "alias", lambda alias_id: succeed(alias))
+        self.fails(Conflict, self.aliases.update(self.user, self.domain, alias, {"labels": "x"}))
+
+    def test_limit_of_before(self) -> None:
+        """More recipients than a new alias may have hinder no other change; more may not come."""
+        many = tuple(f"u{number}@y.test" for number in range(12))
+        alias = self.change_alias(self.create(name="a"), recipients=many)
+        self.assertFalse(self.update(alias, is_enabled=False).is_enabled)
+        fields = {"recipients": [*many, "more@y.test"]}
+        error = self.fails(Invalid, self.aliases.update(self.user, self.domain, alias, fields))
+        self.assertEqual(error.code, "EXCEEDED_UNIQUE_COUNT")
+
     def test_sessions_end(self) -> None:
         """Disabling an alias ends its sessions; a new description does not."""
         heard: list[object] = []
@@ -446,6 +478,17 @@ class PasswordTests(AliasesTestCase):
         )
         self.assertTrue(self.fails(RateLimited, work).retry_after_seconds > 3000)
         self.clock.advance(3601)
+        self.generate(password=first.password)
+
+    def test_limit_and_the_clock(self) -> None:
+        """A date that goes back does not keep the owner out until the hour comes again."""
+        first = self.generate()
+        for n in range(10):
+            work = self.aliases.generate_password(
+                self.user, self.domain, self.alice, password=f"wrong {n}"
+            )
+            self.fails(AuthenticationFailed, work)
+        self.clock.rightNow -= 86_400.0
         self.generate(password=first.password)
 
     def test_crowd_of_guesses(self) -> None:

@@ -124,7 +124,9 @@ class CreateTests(DomainsTestCase):
         """No name, a bad setting, nobody to catch all: and nothing is left behind."""
         for name, more in (
             ("localhost", {}), ("a.test", {"plan": "gold"}), ("a.test", {"smtp_port": 0}),
-            ("a.test", {"catchall": "nobody"}), ("a.test", {"members": ()}),
+            ("a.test", {"catchall": "nobody"}),
+            ("a.test", {"catchall": " ".join(f"u{number}@y.test" for number in range(11))}),
+            ("a.test", {"members": ()}),
             ("a.test", {"bounce_webhook": "ftp://x"}), ("a.test", {"has_smtp": True}),
         ):  # fmt: skip
             self.fails(Invalid, self.domains.create(self.user, name, **more))  # type: ignore[arg-type]  # wrong on purpose

@@ -209,6 +209,13 @@ class RecentTests(LoginTestCase):
         self.enter()
         self.assertEqual(len(self.keyring.derivations), 2)
 
+    def test_clock_set_back(self) -> None:
+        """No longer than that when the date goes back."""
+        self.enter()
+        self.clock.rightNow -= 3600
+        self.enter()
+        self.assertEqual(len(self.keyring.derivations), 2)
+
     def test_changed_password(self) -> None:
         """A password that was taken away is refused at once."""
         self.enter()

@@ -102,6 +102,14 @@ class CircleTests(ProspectsTestCase):
         alias = self.create("a", "b@example.org")
         self.fails(Invalid, self.aliases.update(self.user, self.domain, alias, {"name": "b"}))
 
+    def test_circle_of_before(self) -> None:
+        """What two made at once, or an older version stored, hinders no other change."""
+        alias = self.add_alias(self.domain, "a", "b@example.org")
+        self.add_alias(self.domain, "b", "a@example.org")
+        self.assertEqual(self.change(alias, description="d").description, "d")
+        fields = {"recipients": ["a@example.org"]}
+        self.fails(Invalid, self.aliases.update(self.user, self.domain, alias, fields))
+
     def test_into_a_circle(self) -> None:
         """Who leads into a circle of others is told; they may mend it."""
         self.add_alias(self.domain, "b", "c@example.org")
@@ -448,6 +456,66 @@ class NewDomainTests(ProspectsTestCase):
         """An own address that no alias can have: another recipient is needed."""
         self.owner = self.change_user(self.owner, email='"a b"@new.test')
         self.fails(Invalid, self.domains.create(self.owner, "new.test"))
+
+
+class GlanceTests(ProspectsTestCase):
+    """How much is asked of the store, whatever the size of a page."""
+
+    def setUp(self) -> None:
+        """Count the questions."""
+        super().setUp()
+        self.asked = 0
+        for name in ("route_rows", "user", "users", "domains", "aliases"):
+            self.patch(self.accounts, name, self.counted(getattr(self.accounts, name)))
+
+    def counted(self, ask: Any) -> Any:
+        """The same question, counted."""
+
+        def asked(*given: Any) -> Any:
+            self.asked += 1
+            return ask(*given)
+
+        return asked
+
+    def cost(self, work: Any) -> int:
+        """How many questions that takes."""
+        before = self.asked
+        self.now(work)
+        return self.asked - before
+
+    async def look(self, aliases: list[Alias]) -> None:
+        """As a page does."""
+        glance = self.prospects.at_a_glance()
+        for alias in aliases:
+            await glance.ways_of(self.user, self.domain, alias)
+
+    def test_page(self) -> None:
+        """A hundred aliases of an owner cost what two cost, mailboxes or to domains outside."""
+        few, many = (
+            [
+                self.create(f"u{number}-{count}", f"u{number}@t.test", has_imap=number % 2 > 0)
+                for number in range(count)
+            ]
+            for count in (2, 100)
+        )
+        self.assertEqual(self.cost(self.look(many)), self.cost(self.look(few)))
+
+    def test_next_page(self) -> None:
+        """Nothing is remembered longer than for one page."""
+        alias = self.create("a", "b@example.org")
+        self.now(self.look([alias]))
+        self.create("b", "x@t.test")
+        self.assertEqual(self.warned(alias), [])
+
+    def test_save(self) -> None:
+        """Who relied on an alias is looked for only when it takes less or other mail."""
+        before = self.create("a", "x@t.test")
+        after = self.change(before, description="d")
+        cost = self.cost(self.prospects.of_change(self.user, self.domain, before, after))
+        self.assertEqual(cost, self.cost(self.prospects.of_alias(self.user, self.domain, after)))
+        off = self.change(after, is_enabled=False)
+        more = self.cost(self.prospects.of_change(self.user, self.domain, after, off))
+        self.assertGreater(more, 1)
 
 
 class TwoAtOnceTests(ProcessesTestCase):

@@ -115,9 +115,11 @@ class ValidationTests(SynchronousTestCase):
 
     def test_catchall(self) -> None:
         """What is no address is left out, but one must be there."""
-        found = validation.catchall_recipients("nonsense A@x.test,b@x.test")
+        found = validation.catchall_recipients("nonsense A@x.test,b@x.test", 2)
         self.assertEqual(found, ("a@x.test", "b@x.test"))
-        self.assertRaises(Invalid, validation.catchall_recipients, "nonsense")
+        self.assertRaises(Invalid, validation.catchall_recipients, "nonsense", 2)
+        error = self.assertRaises(Invalid, validation.catchall_recipients, "a@x.test b@x.test", 1)
+        self.assertEqual((error.field, error.code), ("catchall", "EXCEEDED_UNIQUE_COUNT"))
 
     def test_octets(self) -> None:
         """Sizes with units, up to the limit."""

@@ -265,6 +265,19 @@ class TransportTests(ServedCase):
 
         return ensureDeferred(scenario())
 
+    def test_clock_set_back(self) -> "Deferred[None]":
+        """No answer lives longer than it was given."""
+
+        async def run() -> None:
+            resolver = self.resolver()
+            self.clock.advance(86_400)
+            await resolver.query("example.test", MX)
+            self.clock.rightNow -= 3600
+            await resolver.query("example.test", MX)
+            self.assertEqual(len(self.udp.asked), 2)
+
+        return ensureDeferred(run())
+
     def test_fresh(self) -> "Deferred[None]":
         """Without a cache every question goes out: somebody has just published a record."""
 

@@ -32,6 +32,13 @@ class RecentTests(SynchronousTestCase):
         self.clock.advance(KEPT_SECONDS)
         self.assertEqual(self.get(), 3)
 
+    def test_clock_set_back(self) -> None:
+        """An answer of the later date is not kept until that date comes again."""
+        self.clock.advance(86_400)
+        self.get()
+        self.clock.rightNow -= 3600
+        self.assertEqual([self.get(), self.get()], [2, 2])
+
     def test_forgotten(self) -> None:
         """After a change everything is asked anew."""
         self.get()

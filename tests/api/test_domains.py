@@ -1,6 +1,7 @@
 """``/v1/domains``: objects, lists, settings, the check of the DNS, and who may do what."""
 
 from fe_mail.api.domains import catchall_of
+from fe_mail.api.serving import PRETTY_ITEMS
 from fe_mail.model.account import Member
 from fe_mail.model.errors import Invalid
 from fe_mail.model.vantage import OwnAddresses
@@ -248,6 +249,7 @@ class SendingTests(APITestCase):
         for body, is_allowed in (("{}", True), ('{"has_smtp": false}', False)):
             answer = self.send("PUT", path, body)
             self.assertEqual((200, is_allowed), (answer.status, answer.json["has_smtp"]))
+            self.assertEqual(1, len(answer.json["members"]))  # whose domain it is
         self.assert_error(self.send("PUT", path.replace("org", "net"), "{}"), 404)
 
 
@@ -274,6 +276,16 @@ class ListTests(APITestCase):
         ]
         self.assertEqual(["1", "1", "5", "5"], [answer.header(name) for name in headers])
         self.assertEqual("", answer.header("Link"))
+
+    def test_long(self) -> None:
+        """What only programs read is not broken into lines, which would hold up everybody else."""
+        self.assertIn(b"\n  {", self.client.get("/v1/domains").body)
+        aliases = "/v1/domains/a.example/aliases"
+        for number in range(PRETTY_ITEMS + 1):
+            self.send("POST", aliases, f'{{"name": "u{number}"}}')
+        answer = self.client.get(aliases)
+        self.assertNotIn(b"\n", answer.body)
+        self.assertGreater(len(answer.json), PRETTY_ITEMS)
 
     def test_sort_and_search(self) -> None:
         """By any field, either way; ``q`` and ``name`` are plain text, not expressions."""

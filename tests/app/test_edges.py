@@ -9,13 +9,45 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from fe_mail.adapters.memory.resolver import TableResolver
+from fe_mail.adapters.memory.vantage import TableVantage
 from fe_mail.app.config import load
 from fe_mail.app.edges import Edges
 from fe_mail.app.metrics import Metrics
 from fe_mail.app.tls import CertificateDirectory
-from fe_mail.app.wiring import Inside
+from fe_mail.app.wiring import Inside, Pretended
 from fe_mail.model.address import parse_address
 from fe_mail.model.envelope import Peer
+from fe_mail.model.queue import Claim, OutcomeKind, QueuedDelivery, QueuedMessage, Target
+from fe_mail.model.vantage import OwnAddresses
+
+OURS, MX_HOST = "198.41.0.9", "mx.elsewhere.test"
+
+
+class OwnAddressTests(TestCase):
+    """What the server found out about its own address."""
+
+    def setUp(self) -> None:
+        """A server that was told none, with another domain whose MX leads to it."""
+        table = {("elsewhere.test", "MX"): [f"10 {MX_HOST}"], (MX_HOST, "A"): [OURS]}
+        pretended = Pretended(TableResolver(table), TableVantage(OwnAddresses(known=(OURS,))))
+        self.config = load(Path(self.mktemp()), {"DOMAIN": "example.org"})
+        self.inside = Inside(reactor, self.config, pretended=pretended)
+
+    async def test_no_mail_to_ourselves(self) -> None:
+        """It would come back, be sent again, and so on."""
+        edges = Edges(self.inside, ("mx",), CertificateDirectory(self.config.ssl_path), demo=False)
+        message = QueuedMessage(id="m", size_octets=1, reverse_path="", created_at=0.0, source="mx")
+        target = Target(courier="remote", address="a@elsewhere.test")
+        delivery = QueuedDelivery(message_id="m", number=1, recipient="a@x.test", target=target)
+        claim = Claim(message=message, deliveries=(delivery,), token="t", lane="l")
+        (outcome,) = await edges.couriers()["remote"].deliver(claim)
+        self.assertEqual((outcome.kind, outcome.enhanced), (OutcomeKind.FAILED, "5.4.6"))
+
+    def test_no_webhook_to_ourselves(self) -> None:
+        """Refused when it is typed, not only when mail comes."""
+        self.assertTrue(self.inside.site.webhooks.is_own(OURS))
+        self.assertFalse(self.inside.site.webhooks.allows(OURS))
 
 
 class RuleCounterTests(TestCase):

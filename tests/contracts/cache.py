@@ -39,6 +39,13 @@ class CacheContract:
         self.clock.advance(0.1)
         self.assertIsNone(self.get(self.cache.get("k")))
 
+    def test_clock_set_back(self) -> None:
+        """No value lives longer than its time, whatever the date does."""
+        self.clock.advance(86_400.0)
+        self.get(self.cache.set("k", b"v", 10.0))
+        self.clock.rightNow -= 3600.0
+        self.assertIsNone(self.get(self.cache.get("k")))
+
     def test_set_again(self) -> None:
         """A new value brings its own time."""
         self.get(self.cache.set("k", b"v", 10.0))

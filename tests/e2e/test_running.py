@@ -185,7 +185,7 @@ class OperationTests(ServiceCase):
         )  # fmt: skip
         log, status = start()
         self.assertNotIn("AUTH_BASIC_PASSWORD", log)
-        self.assertEqual(status, 200)
+        self.assertIn(status, (200, 302))
         log, status = start(AUTH_BASIC_ALWAYS="true")
         self.assertIn(f"Always {words}", log)
         self.assertEqual(status, 401)
@@ -401,7 +401,7 @@ class QuotaTests(SynchronousTestCase):
     """A mailbox of one megabyte."""
 
     def test_full(self) -> None:
-        """APPEND is refused; mail from outside waits, and comes in when there is room."""
+        """APPEND is refused; so is mail from outside, which comes in when there is room."""
         server = DemoServer()
         self.addCleanup(server.destroy)
         (server.directory / ".env").write_text("DEFAULT_QUOTA=1MB\n")
@@ -414,23 +414,24 @@ class QuotaTests(SynchronousTestCase):
         self.assertEqual(answer, "NO")
         self.assertIn(b"[OVERQUOTA]", said[0])
         with server.mx() as client:
-            client.sendmail("x@client.test", [bob], b"Subject: waits\r\n" + big)
-        (held,) = wait_for("the refusal", lambda: self.events(server, "452 4.2.2"))
+            with self.assertRaises(smtplib.SMTPRecipientsRefused) as refused:
+                client.sendmail("x@client.test", [bob], b"Subject: waits\r\n" + big)
+            code, told = refused.exception.recipients[bob]
+            self.assertEqual((code, told[:5]), (452, b"4.2.2"))
         reader.select("Archive")
         reader.store("1:*", "+FLAGS", "(\\Deleted)")
         reader.expunge()
-        done = subprocess.run(
-            [PROGRAM, "-D", str(server.directory), "queue", "retry", held["message_id"]],
-            stdout=subprocess.DEVNULL,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 0)
+
+        def is_taken() -> bool:
+            """As its sender tries again."""
+            with server.mx() as client, contextlib.suppress(smtplib.SMTPRecipientsRefused):
+                client.sendmail("x@client.test", [bob], b"Subject: waits\r\n" + big)
+                return True
+            return False
+
+        wait_for("room", is_taken)
         server.inbox("bob", "waits")
         reader.logout()
-
-    def events(self, server: DemoServer, status: str) -> list[dict[str, Any]]:
-        """Deliveries that ended so."""
-        return [each for each in events(server) if each.get("status", "").startswith(status)]
 
 
 class OtherProcessTests(SynchronousTestCase):

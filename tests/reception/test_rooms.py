@@ -107,6 +107,14 @@ class RecipientTests(RoomsTestCase):
         self.recipient()
         self.assertEqual(len(asked), 2)
 
+    def test_clock_set_back(self) -> None:
+        """What was known under the later date is asked anew."""
+        self.limit(1000)
+        self.assertEqual(self.recipient(size_octets=1001), FULL)
+        self.clock.rightNow -= 86_400.0
+        self.now(self.mailboxes.set_quota(self.alice.id, 2000))
+        self.assertIsNone(self.recipient(size_octets=1001))
+
     def test_cannot_be_asked(self) -> None:
         """The courier decides; nobody is refused for a disk of ours."""
         self.limit(10)

@@ -13,6 +13,7 @@ from fe_mail.mailauth.signing import SigningKey, generate_key, sign
 from fe_mail.message.headers import MAX_FIELDS
 from fe_mail.model.account import Alias
 from fe_mail.model.address import Address, parse_address
+from fe_mail.model.envelope import Peer
 from fe_mail.model.identity import Identity
 from fe_mail.model.queue import DeliveryState, QueuedMessage
 from fe_mail.model.status import Status
@@ -295,11 +296,13 @@ class ContentTests(SubmissionTestCase):
         self.assertEqual(self.entries()[0].message.message_id, "<own@x.test>")
 
     def test_no_trace_of_the_user(self) -> None:
-        """Our Received field does not say where the user sits."""
+        """Neither our Received field nor what the queue keeps for webhooks says where he sits."""
         self.submit()
         first = self.stored().partition(b"DKIM-Signature")[0]
         self.assertTrue(first.startswith(b"Received: by mx.example.net with ESMTPS id "), first)
         self.assertNotIn(b"192.0.2.7", self.stored())
+        kept = self.entries()[0].message.peer
+        self.assertEqual(kept, Peer(session_id=PEER.session_id, protocol=PEER.protocol))
 
     def test_signed(self) -> None:
         """The signature verifies with the domain's public key."""

@@ -103,6 +103,13 @@ class ConfirmingTests(WebTestCase):
         self.browser.submit(f"{self.kim}/generate-password", is_override="true", confirm="true")
         self.assertNotEqual(key, self.alias().sealing_key)
 
+    def test_tick_beforehand(self) -> None:
+        """Also where there is no mailbox yet: somebody else may be making one at this moment."""
+        self.browser.submit(self.path, name="lee", has_imap="true", is_enabled="true")
+        lee = f"{self.path}/lee/generate-password"
+        self.assertEqual(400, self.browser.submit(lee, is_override="true").status)
+        self.assertEqual(200, self.browser.submit(lee).status)
+
     def test_stop_keeping(self) -> None:
         """Who unticks "keep mail" hears what becomes of it; the rest of the form comes along."""
         fields = {"_method": "PUT", "recipients": "a@b.example", "description": "<x>",

@@ -4,7 +4,9 @@ from urllib.parse import quote
 
 import attrs
 
+from fe_mail.http.limits import CHECKS, limit_counter
 from fe_mail.model.account import Member
+from fe_mail.model.counting import Claim
 from fe_mail.model.ids import DomainId
 from fe_mail.model.vantage import OwnAddresses
 from tests.http.world import HOST
@@ -87,6 +89,28 @@ class DomainTests(WebTestCase):
             self.assertNotIn(f">{badge}<", good.text)
         again = self.browser.follow(self.browser.get(f"{path}/verify-records"))
         self.assert_says(again, "The domain is ready", "MX correct")
+
+    def test_checks_of_an_hour(self) -> None:
+        """Each asks the DNS many questions, so there are so many in an hour, by both doors."""
+        alex = self.new_browser()
+        alex.sign_up("alex@example.com")
+        path = alex.add_domain("alex.test")
+        self.spend("alex@example.com", CHECKS.calls - 1)
+        self.assertEqual(400, alex.submit(f"{path}/verify-records").status)
+        asked = len(self.resolver.asked)
+        refused = alex.submit(f"{path}/verify-records")
+        self.assertEqual(429, refused.status)
+        self.assertTrue(0 < int(refused.header("Retry-After")) <= CHECKS.window)
+        self.assertEqual(asked, len(self.resolver.asked))
+        self.browser.submit(f"{self.browser.add_domain()}/verify-records")
+        self.assertEqual(1, self.spend("kim@example.com", 1))  # of the admin none is counted
+
+    def spend(self, email: str, checks: int) -> int:
+        """Count some for an account; how many it has then."""
+        user = self.now(self.accounts.user_by_email(email))
+        counter = limit_counter(CHECKS.name, user.id, CHECKS.window)
+        (count,) = self.now(self.counters.take(Claim(counter, checks))).counts
+        return count.value
 
     def test_green_is_never_a_guess(self) -> None:
         """With every record published as shown, the server's own faults are seen all the same."""

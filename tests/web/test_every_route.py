@@ -13,7 +13,7 @@ from fe_mail.web.access import Access
 from fe_mail.web.front import CONTENT_POLICY
 from fe_mail.web.routes import FORM_OCTETS, ROUTES
 from tests.http.raw import exchange
-from tests.web.pages import ORIGIN, Browser, WebTestCase
+from tests.web.pages import ORIGIN, PASSWORD, Browser, WebTestCase
 
 HOSTILE = (
     "../../../../etc/passwd",
@@ -108,12 +108,17 @@ class ListTests(WebTestCase):
                 self.assertIn(status, stranger.partition(b"\r\n")[0])
 
     def test_limit_before_the_form(self) -> None:
-        """So is who made too many accounts."""
+        """So is who made too many accounts, or too many checks."""
+        member = self.new_browser()
+        member.sign_up()
+        kim = self.now(self.accounts.user_by_email("kim@example.com"))
         for route in ROUTES:
             if route.limit is not None:
-                counter = limit_counter(route.limit.name, "127.0.0.1")
+                is_open = route.access is Access.EVERYBODY
+                who, cookies = ("127.0.0.1", {}) if is_open else (kim.id, member.cookies)
+                counter = limit_counter(route.limit.name, who, route.limit.window)
                 self.now(self.counters.take(Claim(counter, route.limit.calls)))
-                refuses = self.announce(route, {}, SMALL_OCTETS)
+                refuses = self.announce(route, cookies, SMALL_OCTETS)
                 self.assertTrue(refuses.startswith(b"HTTP/1.1 429 "), refuses)
 
 
@@ -144,6 +149,17 @@ class RouteTests(WebTestCase):
                         self.assertNotIn("\n", answer.location)
                     if "<" not in route.path:
                         break
+
+    def test_unproven(self) -> None:
+        """Whose address is not proven comes as far as the page that says so, by every route."""
+        self.new_browser().sign_up()
+        eve = self.new_browser()
+        eve.submit("/en/register", email="eve@example.com", password=PASSWORD)
+        for route in ROUTES:
+            if route.access not in (Access.EVERYBODY, Access.UNPROVEN):
+                path, headers = path_of(route, "name"), {**FORM, "Origin": ORIGIN}
+                answer = eve.request(route.method, path, b"", headers)
+                self.assertEqual((302, "/en/verify"), (answer.status, answer.location), path)
 
     def test_forged(self) -> None:
         """No form is taken from another site, or from nowhere."""

@@ -20,8 +20,13 @@ STALE_HEAP_SLACK = 1024
 @attrs.frozen
 class _Entry:
     value: bytes
+    since: float
     expires_at: float
     serial: int
+
+    def lives(self, now: float) -> bool:
+        """Not if it was made under a later date than the one it is now."""
+        return self.since <= now < self.expires_at
 
 
 class MemoryCache:
@@ -49,17 +54,9 @@ class MemoryCache:
 
     async def set(self, key: str, value: bytes, ttl_seconds: float) -> None:
         """Store a value."""
-        self._put(key, value, self._clock.seconds() + ttl_seconds)
-
-    def _find(self, key: str) -> _Entry | None:
-        entry = self._entries.get(key)
-        if entry and entry.expires_at <= self._clock.seconds():
-            del self._entries[key]
-            return None
-        return entry
-
-    def _put(self, key: str, value: bytes, expires_at: float) -> None:
-        entry = _Entry(value, expires_at, next(self._serials))
+        now = self._clock.seconds()
+        expires_at = now + ttl_seconds
+        entry = _Entry(value, now, expires_at, next(self._serials))
         self._entries[key] = entry
         heapq.heappush(self._expiries, (expires_at, entry.serial, key))
         self._forget_expired()
@@ -68,6 +65,13 @@ class MemoryCache:
         if len(self._expiries) > 2 * len(self._entries) + STALE_HEAP_SLACK:
             self._expiries = [(e.expires_at, e.serial, k) for k, e in self._entries.items()]
             heapq.heapify(self._expiries)
+
+    def _find(self, key: str) -> _Entry | None:
+        entry = self._entries.get(key)
+        if entry and not entry.lives(self._clock.seconds()):
+            del self._entries[key]
+            return None
+        return entry
 
     def _forget_expired(self) -> None:
         now = self._clock.seconds()

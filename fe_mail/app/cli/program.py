@@ -24,7 +24,8 @@ from fe_mail.app.demo import hold_reason
 from fe_mail.app.demo_names import pretend
 from fe_mail.app.demo_settings import ACCOUNTS_NAME, DEMO_DOMAIN
 from fe_mail.app.options import find_directory
-from fe_mail.app.wiring import Inside, Stores, make_site
+from fe_mail.app.stores import Stores
+from fe_mail.app.wiring import Inside, make_site
 from fe_mail.model.errors import MailError
 
 __all__ = ["main"]

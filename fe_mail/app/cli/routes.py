@@ -75,8 +75,9 @@ async def _dead_ends(services: Inside) -> AsyncIterator[str]:
     async for text in unheard(services):
         yield text
     async for domain in every(partial(accounts.domains, None)):
+        glance = services.prospects.at_a_glance()
         async for alias in every(partial(accounts.aliases, domain.id)):
-            for sentence in await services.prospects.ways_of(None, domain, alias):
+            for sentence in await glance.ways_of(None, domain, alias):
                 yield f"{display_address(alias.address)}: {sentence}"
     async for user in every(accounts.users):
         for sentence in (await services.prospects.of_account(user))[:1]:

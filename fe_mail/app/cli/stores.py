@@ -10,8 +10,9 @@ from fe_mail.app.cli.routes import unheard
 from fe_mail.app.cli.terminal import ask_password, confirm, say
 from fe_mail.app.manifest import STORES
 from fe_mail.app.single import at_rest
+from fe_mail.app.stores import Stores
 from fe_mail.app.verify import Findings, examine
-from fe_mail.app.wiring import Inside, Stores
+from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Alias
 from fe_mail.model.address import parse_address
 from fe_mail.model.errors import AuthenticationFailed, MailError, NotFound
