@@ -145,7 +145,7 @@ async def _add_domain(services: Inside, person: User, options: Options) -> int:
         print(f"\nYour own address is a mailbox of {shown} from now on:")
         opened = await services.aliases.generate_password(person, made, mailbox)
         _print_password(opened)
-    print_warnings(await services.prospects.of_changed_domain(None, made))
+    print_warnings(await services.prospects.of_domain(None, made))
     return 0
 
 
@@ -193,7 +193,7 @@ _VERDICTS: Mapping[Verdict, str] = MappingProxyType(
 
 
 async def _verify_domain(services: Inside, of: Domain) -> int:
-    """0: all that mail needs is there for certain; 3: nothing of it is wrong, but who knows."""
+    """0: all that mail needs is there for certain; 3: nothing is wrong, but who knows."""
     verification = await services.domains.verify(await _owner(services, of), of)
     if services.domains.is_demo:
         print("This is a demo: the answers below are made up, and no real DNS is asked.")
