@@ -307,8 +307,15 @@ class Web:
     http_protocol: str = _var(
         "HTTP_PROTOCOL", "https", "What browsers use to reach the web UI: https or http.", _scheme
     )
-    url: str = _var("WEB_URL", "{{HTTP_PROTOCOL}}://{{WEB_HOST}}", "Address of the web UI.", _url)
-    api_url: str = _var("API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API.", _url)
+    url: str = _var(
+        "WEB_URL",
+        "{{HTTP_PROTOCOL}}://{{WEB_HOST}}",
+        "Address that people type for the web UI, with its port if that is not the usual one.",
+        _url,
+    )
+    api_url: str = _var(
+        "API_URL", "{{HTTP_PROTOCOL}}://{{API_HOST}}", "Address of the API, likewise.", _url
+    )
     trusted_proxies: tuple[str, ...] = _var(
         "TRUSTED_PROXIES",
         "127.0.0.1, ::1",
