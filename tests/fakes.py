@@ -173,6 +173,7 @@ FAKES: dict[str, Callable[..., Any]] = {
     "Queue": SQLiteQueue,
     "Resolver": TableResolver,
     "SessionStore": MemoryAccountStore,
+    "SettingStore": MemoryAccountStore,
     "UserStore": MemoryAccountStore,
     "Vantage": TableVantage,
 }

@@ -40,6 +40,7 @@ from tests.contracts.offload import OffloadContract
 from tests.contracts.queue import QueueContract
 from tests.contracts.resolver import ResolverContract
 from tests.contracts.sessions import SessionsContract
+from tests.contracts.settings import SettingsContract
 from tests.contracts.users import UsersContract
 from tests.contracts.vantage import VantageContract
 from tests.fakes import FAKES, QUICK_ITERATIONS, MemoryJournal, QuickKeyring
@@ -128,6 +129,7 @@ VERIFIED: dict[str, tuple[type, type, Callable[[], object]]] = {
         lambda: test_dns.TableResolverTests().resolver(),
     ),
     "SessionStore": _accounts(SessionsContract),
+    "SettingStore": _accounts(SettingsContract),
     "UserStore": _accounts(UsersContract),
     "Vantage": (
         VantageContract,

@@ -10,7 +10,7 @@ it becomes a mailbox of it: a catch-all that leads to what only the catch-all ta
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from fe_mail.accounts.dns_checks import DNSChecks
 from fe_mail.accounts.dns_records import DNSRecord, domain_records, in_zone
 from fe_mail.accounts.domain_fields import domain_changes
 from fe_mail.accounts.hosted_names import hosted_name
+from fe_mail.accounts.sending_requests import mark_as_decided
 from fe_mail.accounts.site import Site, quota_of
 from fe_mail.accounts.verifying import SERVER_CHECK_SECONDS, Verification, Verifier
 from fe_mail.accounts.zone_file import zone_file
@@ -40,6 +41,7 @@ from fe_mail.ports import (
     Keyring,
     MailboxStore,
     Resolver,
+    SettingStore,
     UserStore,
     Vantage,
 )
@@ -67,8 +69,12 @@ def is_admin(user: User, domain: Domain) -> bool:
     )
 
 
-class DomainRecords(AliasStore, DomainStore, UserStore, Protocol):
+class DomainRecords(AliasStore, DomainStore, SettingStore, UserStore, Protocol):
     """What domains ask: an alias catches all, and its owner may be an admin."""
+
+
+async def _ask_nobody(domain: Domain) -> None:
+    """Where nobody is told of domains that wait to send."""
 
 
 class Domains:
@@ -85,11 +91,13 @@ class Domains:
         keygen: KeyGenerator,
         bus: Bus,
         vantage: Vantage,
+        *,
+        ask_to_send: Callable[[Domain], Awaitable[None]] = _ask_nobody,
     ) -> None:
         self._accounts = accounts
         self._keyring = keyring
         checks = DNSChecks(resolver=resolver, vantage=vantage, clock=clock, site=site)
-        self._verifier = Verifier(accounts, checks, clock)
+        self._verifier = Verifier(accounts, checks, clock, ask_to_send)
         self._mailboxes = mailboxes
         self._clock = clock
         self._site = site
@@ -215,7 +223,9 @@ class Domains:
             raise NotFound("The domain does not exist on this server.")
         domain = next((claim for claim in claims if claim.has_txt_record), claims[0])
         now = self._clock.seconds()
-        return await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
+        decided = await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
+        await mark_as_decided(self._accounts, domain.id)
+        return decided
 
     async def update(self, user: User, domain: Domain, **settings: object) -> Domain:
         """Change settings; the name never changes. ``Invalid``, ``PermissionDenied``."""

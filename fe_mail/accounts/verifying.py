@@ -7,7 +7,7 @@ of the server's own admins may send as soon as the sending records are right; th
 accounts wait for an admin's approval.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
@@ -91,8 +91,15 @@ class Verifier:
 
     log = Logger()
 
-    def __init__(self, accounts: VerifiedRecords, checks: DNSChecks, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        accounts: VerifiedRecords,
+        checks: DNSChecks,
+        clock: IReactorTime,
+        ask_to_send: Callable[[Domain], Awaitable[None]],
+    ) -> None:
         self._accounts = accounts
+        self._ask_to_send = ask_to_send
         self._checks = checks
         self._clock = clock
         self._server: tuple[RecordCheck, ...] = ()
@@ -120,6 +127,8 @@ class Verifier:
         domain = await self._accounts.update_domain(domain.id, now, **changes)
         if domain.has_txt_record:
             await self._end_other_claims(domain)
+        if domain.smtp_verified_at and not domain.has_smtp:
+            await self._ask_to_send(domain)
         return attrs.evolve(verification, domain=domain)
 
     async def _of_server(self, max_age: float) -> tuple[RecordCheck, ...]:

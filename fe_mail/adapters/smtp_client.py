@@ -24,9 +24,9 @@ from typing import Any
 
 from OpenSSL.SSL import Connection as TLSConnection
 from OpenSSL.SSL import Context
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import (
     IDelayedCall,
     IOpenSSLClientConnectionCreator,
@@ -91,6 +91,7 @@ class _Connection(TwistedProtocol):
         self._waiting: Deferred[None] | None = None
         self._writable: Deferred[None] | None = None
         self._is_paused = False
+        self._is_secure = False
         self._lost: Exception | None = None
         self._quit_timer: IDelayedCall | None = None
 
@@ -156,9 +157,9 @@ class _Connection(TwistedProtocol):
     @property
     def tls(self) -> str:
         """``"TLSv1.3 TLS_AES_256_GCM_SHA384"``, empty without TLS."""
-        handle = getattr(self.transport, "getHandle", lambda: None)()
-        if not isinstance(handle, TLSConnection):
-            return ""
+        if not self._is_secure:
+            return ""  # a socket that is closed cannot be asked
+        handle = self._transport.getHandle()
         return f"{handle.get_protocol_version_name()} {handle.get_cipher_name() or ''}".strip()
 
     def send(self, octets: bytes) -> None:
@@ -195,6 +196,7 @@ class _Connection(TwistedProtocol):
     def start_tls(self) -> None:
         """Go over to TLS; the grammar starts anew."""
         self._parser = ReplyParser()
+        self._is_secure = True
         self._transport.startTLS(OpportunisticTLS(self._context, self._host))
 
     def quit(self) -> None:
@@ -301,6 +303,8 @@ class SMTPExchange:
             factory = Factory.forProtocol(lambda: _Connection(self._clock, self._context, host))
             try:
                 connection = await self._endpoint(ip, port).connect(factory)
+            except ConnectingCancelledError:
+                raise CancelledError from None  # we were stopped
             except (ConnectError, OSError):
                 log.info("{host} [{ip}] does not answer", host=host, ip=ip, port=port)
                 continue

@@ -2,12 +2,15 @@
 What a client says: the SMTP dialogue of one transaction, as one coroutine.
 
 It speaks over a small protocol of its own (``Wire``), so that it knows neither transports nor
-timers. MAIL, RCPT and DATA go out together where the host offers PIPELINING (RFC 2920).
+timers. MAIL, RCPT and DATA go out together where the host offers PIPELINING (RFC 2920). A 421 ends
+the session wherever it comes (RFC 5321 §3.8); what the host said in it counts for all that was not
+answered before. So does an answer that came before the connection broke.
 """
 
 import codecs
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import attrs
@@ -29,6 +32,7 @@ DATA_SECONDS = 120.0
 BLOCK_SECONDS = 180.0
 FINAL_SECONDS = 600.0
 
+CLOSING = 421
 CHUNK_OCTETS = 64 * 1024
 MAX_COMMAND_OCTETS = 2048
 
@@ -131,6 +135,8 @@ class Dialogue:
             if reply.code == 220:
                 await self._upgrade()
                 return
+            if reply.code == CLOSING:
+                raise _Refused(_remote(reply, Stage.TLS))
         if self._wish is TLSWish.REQUIRED:
             text = "The mail host offers no encryption, which this message needs."
             raise _Refused(_own(450, "4.7.10", text, Stage.TLS))
@@ -187,7 +193,11 @@ class Dialogue:
                 if hopeless or (is_data and not any(one.is_positive for one in replies[1:])):
                     continue
                 self._command(command)
-            replies.append(await self._wire.reply(_patience(number, is_data)))
+            reply = await self._wire.reply(_patience(number, is_data))
+            replies.append(reply)
+            if reply.code == CLOSING:
+                replies += [reply] * (len(commands) - len(replies))
+                break
         expected = len(commands)
         data = replies[-1] if len(replies) == expected else None
         return replies[0], replies[1 : expected - 1], data
@@ -195,14 +205,19 @@ class Dialogue:
     async def _send_nothing(self) -> None:
         """A host that took DATA without a recipient gets an empty message, which it refuses."""
         self._wire.send(b".\r\n")
-        await self._wire.reply(FINAL_SECONDS)
+        with suppress(Lost):  # everybody was answered before
+            await self._wire.reply(FINAL_SECONDS)
 
     async def _content(self, first: bytes, reader: BlobReader) -> RemoteReply:
         encoder = DotEncoder()
         chunk = self._attempt.prefix + first
         while chunk:
             self._wire.send(encoder.feed(chunk))
-            await self._wire.writable(BLOCK_SECONDS)
+            try:
+                await self._wire.writable(BLOCK_SECONDS)
+            except Lost:
+                if not self._wire.has_reply:
+                    raise
             if self._wire.has_reply:  # it has heard enough; nothing that follows can be a message
                 return _early(await self._wire.reply(BLOCK_SECONDS))
             chunk = await reader.read(CHUNK_OCTETS)
@@ -303,7 +318,9 @@ def _remote(reply: ServerReply, stage: Stage) -> RemoteReply:
     if 300 <= code < 400:
         return _own(451, "4.5.0", "The host answered out of turn.", stage)
     enhanced = reply.enhanced or f"{code // 100}.0.0"
-    return RemoteReply(code=code, enhanced=enhanced, text=_printable(reply.text), stage=stage)
+    said = _printable(reply.line)
+    text = _printable(reply.text)
+    return RemoteReply(code=code, enhanced=enhanced, text=text, stage=stage, said=said)
 
 
 def _own(code: int, enhanced: str, text: str, stage: Stage) -> RemoteReply:

@@ -99,15 +99,19 @@ def _member(member: Member, domain: Domain) -> dict[str, object]:
 
 def domain_object(
     domain: Domain,
-    reader: User,
+    reader: User | None,
     *,
     web_url: str,
     default_quota_octets: int,
     records: Iterable[DNSRecord] = (),
 ) -> dict[str, object]:
-    """A domain as ``reader`` may see it; ``records`` are those to publish."""
-    is_admin = any(m.user_id == reader.id and m.group == "admin" for m in domain.members)
-    members = [m for m in domain.members if is_admin or m.user_id == reader.id]
+    """
+    A domain as ``reader`` may see it, or for None as the operator of the server does; ``records``
+    are those to publish.
+    """
+    mine = [m for m in domain.members if reader is None or m.user_id == reader.id]
+    is_admin = reader is None or any(m.group == "admin" for m in mine)
+    members = domain.members if is_admin else mine
     shown = {
         **_domain_head(domain, web_url),
         **_domain_flags(domain),

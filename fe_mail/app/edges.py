@@ -11,7 +11,6 @@ import attrs
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
-from fe_mail.accounts.stakes import Stakes
 from fe_mail.api.site import create_api_resource
 from fe_mail.app.config import Config
 from fe_mail.app.demo import hold_reason
@@ -40,6 +39,7 @@ from fe_mail.reception.bounces import Bounces
 from fe_mail.reception.checks import check_table
 from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
+from fe_mail.reception.rooms import Rooms
 from fe_mail.reception.submission import SubmissionReception
 from fe_mail.smtp.mx import LIMITS as MX_LIMITS
 from fe_mail.smtp.mx import MXFactory
@@ -129,6 +129,7 @@ class Edges:
         reception = InboundReception(
             inside.router,
             inside.intake,
+            Rooms(stores.mailboxes, stores.queue, inside.clock),
             Harvesting(stores.counters, stores.cache),
             stores.cache,
             inside.clock,
@@ -222,7 +223,7 @@ class Edges:
             router=inside.router,
             prospects=inside.prospects,
             webhook_keys=inside.webhook_keys,
-            stakes=Stakes(stores.accounts, stores.mailboxes),
+            stakes=inside.stakes,
             accounts=stores.accounts,
             counters=stores.counters,
             clock=inside.clock,
@@ -336,6 +337,7 @@ class Edges:
             inside.router,
             stores.queue,
             inside.intake,
+            inside.own_domain,
             inside.clock,
             hostname=self._config.names.mx_host,
         )

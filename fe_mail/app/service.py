@@ -158,7 +158,7 @@ class FeMailService(Service):
             roles=", ".join(self.roles),
         )
         if "web" in self.roles:
-            self._tell_where_the_web_is()
+            await self._tell_where_the_web_is()
 
     async def _bind(self) -> None:
         for listener in self.listeners.values():
@@ -183,17 +183,23 @@ class FeMailService(Service):
     async def _start_metrics(self) -> None:
         self.metrics.start()
 
-    def _tell_where_the_web_is(self) -> None:
+    async def _tell_where_the_web_is(self) -> None:
         """The password itself stays out of the log."""
         web = self.config.web
         self.log.info("The web UI is at {url}.", url=web.url)
-        if web.auth_basic_enabled:
-            self.log.info(
-                "Until the first account exists it asks for the user {username} and for the "
-                "password that AUTH_BASIC_PASSWORD has in {path}.",
-                username=web.auth_basic_username,
-                path=str(self.config.directory / ".env"),
-            )
+        if not web.auth_basic_enabled:
+            return
+        is_owned = await self.inside.users.has_admin()
+        if is_owned and not web.auth_basic_always:
+            return
+        env_file = str(self.config.directory / ".env")
+        self.log.info(
+            "{when} it asks for the user {username} and for the password that "
+            "AUTH_BASIC_PASSWORD has in {place}.",
+            when="Always" if web.auth_basic_always else "Until the first account exists",
+            username=web.auth_basic_username,
+            place="the environment" if "AUTH_BASIC_PASSWORD" in os.environ else env_file,
+        )
 
     @staticmethod
     def _settle() -> None:

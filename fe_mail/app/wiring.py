@@ -26,7 +26,9 @@ from fe_mail.accounts.notices import MailLimits
 from fe_mail.accounts.prospects import Prospects
 from fe_mail.accounts.recipient_links import RecipientLinks
 from fe_mail.accounts.routing import Router
+from fe_mail.accounts.sending_requests import SendingRequests
 from fe_mail.accounts.site import ServerHost, Site
+from fe_mail.accounts.stakes import Stakes
 from fe_mail.accounts.users import Users
 from fe_mail.accounts.webhook_keys import WebhookKeys
 from fe_mail.adapters.dns import MAX_CACHED, DNSResolver
@@ -59,7 +61,7 @@ from fe_mail.model.ids import AliasId
 from fe_mail.model.web import Reach
 from fe_mail.ports import HTTPPost, Resolver, Vantage
 from fe_mail.queue.intake import Intake
-from fe_mail.reception.signing import Signer
+from fe_mail.reception.signing import OwnDomain, Signer
 from fe_mail.reception.spooling import HoldReason
 from fe_mail.reception.system_mail import SystemMailer
 from fe_mail.web.i18n import Catalogs
@@ -346,6 +348,11 @@ class Inside:
             self.failed_logins,
             run=stores.run_costly,
         )
+        self.intake = Intake(stores.queue, stores.bus)
+        self.signer = Signer(keyring, reactor, stores.run)
+        self.own_domain = OwnDomain(names.domain, accounts, self.signer)
+        self.catalogs = Catalogs()
+        self._write_to_people(hold)
         self.domains = Domains(
             accounts,
             keyring,
@@ -356,11 +363,8 @@ class Inside:
             stores.keygen,
             stores.bus,
             vantage or HostVantage(reactor, config.operation.server_addresses),
+            ask_to_send=self.sending_requests.ask,
         )
-        self.intake = Intake(stores.queue, stores.bus)
-        self.signer = Signer(keyring, reactor, stores.run)
-        self.catalogs = Catalogs()
-        self._write_to_people(hold)
         self.aliases = Aliases(
             accounts,
             keyring,
@@ -373,6 +377,7 @@ class Inside:
             ask_recipients=self.recipient_links.ask_new,
         )
         self.aftermath = Aftermath(accounts, stores.mailboxes, stores.bus)
+        self.stakes = Stakes(accounts, stores.mailboxes)
         self.webhook_keys = WebhookKeys(accounts, keyring, reactor)
         self.departure = Departure(accounts, self.users, stores.mailboxes, stores.bus)
         self.exchange = SMTPExchange(reactor, hostname=names.mx_host)
@@ -383,12 +388,10 @@ class Inside:
         accounts, keyring = stores.accounts, stores.keyring
         mailer = SystemMailer(
             self.router,
-            accounts,
             self.intake,
-            self.signer,
+            self.own_domain,
             clock,
             self.catalogs.text,
-            domain=names.domain,
             hostname=names.mx_host,
             name=names.app_name,
             hold=hold,
@@ -402,6 +405,7 @@ class Inside:
         self.recipient_links = RecipientLinks(
             accounts, stores.counters, keyring, links, mailer, limits, clock, **place
         )
+        self.sending_requests = SendingRequests(accounts, mailer, stores.counters, **place)
 
     async def start(self) -> None:
         """Open the stores."""

@@ -44,6 +44,7 @@ MAX_HOSTS = 5  # exchangers tried in one attempt
 MAX_ADDRESSES = 4  # addresses of one exchanger
 # No further host is tried when the silent ones took as long as this.
 PATIENT_SECONDS = 600.0
+MAX_TEXT = 500  # characters of what a host says that are kept
 HURRIED_SECONDS = 60.0  # while other mail waits for a place
 
 _NO_DNS = Outcome.deferred(451, "4.4.3", "The domain name system does not answer.")
@@ -53,7 +54,6 @@ _NULL_MX = Outcome.failed(556, "5.1.10", "The domain of the recipient does not t
 _LOOP = Outcome.failed(554, "5.4.6", "The mail host of the recipient is this server: a loop.")
 _NOT_PUBLIC = Outcome.failed(550, "5.4.4", "The mail host of the recipient has no public address.")
 _NO_ADDRESS = Outcome.failed(553, "5.1.3", "The recipient's address is not valid.")
-_NO_ANSWER = Outcome.deferred(451, "4.4.1", "No mail host of the recipient answers.")
 
 
 @attrs.frozen(kw_only=True)
@@ -154,19 +154,15 @@ class RemoteCourier:
 
     async def _try_hosts(self, claim: Claim, hosts: Sequence[str]) -> tuple[Outcome, ...]:
         worst = _NO_HOST
-        began = self._clock.seconds()
+        end = self._clock.seconds() + (HURRIED_SECONDS if claim.is_hurried else PATIENT_SECONDS)
         for host in hosts:
             found, outcomes = await self._try_host(claim, host)
             if outcomes:
-                return outcomes
+                return await self._rest_of(claim, host, outcomes, end)
             worst = _more_hopeful(worst, found)
-            if self._clock.seconds() - began > self._patience(claim):
+            if self._clock.seconds() > end:
                 break  # other mail waits for the place; the next attempt begins elsewhere
         return (worst,) * len(claim.deliveries)
-
-    @staticmethod
-    def _patience(claim: Claim) -> float:
-        return HURRIED_SECONDS if claim.is_hurried else PATIENT_SECONDS
 
     async def _try_host(self, claim: Claim, host: str) -> tuple[Outcome, tuple[Outcome, ...]]:
         """
@@ -187,15 +183,13 @@ class RemoteCourier:
             return _NOT_PUBLIC, ()
         try:
             transmission = await self._transmit(claim, host, allowed[:MAX_ADDRESSES])
-        except Unavailable:
-            return attrs.evolve(_NO_ANSWER, remote=host), ()
+        except Unavailable as error:
+            return Outcome.deferred(451, "4.4.1", error.message, host), ()
         except MailError:
             log.failure("sending {message_id} failed", message_id=claim.message.id)
             return LATER, (LATER,) * count
         outcomes = tuple(_outcome(transmission, reply) for reply in transmission.replies)
-        if transmission.is_session_refused:
-            return outcomes[0], ()
-        return outcomes[0], await self._rest_of(claim, host, transmission, outcomes)
+        return outcomes[0], () if transmission.is_session_refused else outcomes
 
     async def _transmit(self, claim: Claim, host: str, addresses: Sequence[str]) -> Transmission:
         """Once more in ASCII, if that is what the host wants and the message allows it."""
@@ -216,22 +210,22 @@ class RemoteCourier:
         return await self._exchange.transmit(host, addresses, self._port, attempt, content)
 
     async def _rest_of(
-        self, claim: Claim, host: str, transmission: Transmission, outcomes: tuple[Outcome, ...]
+        self, claim: Claim, host: str, outcomes: tuple[Outcome, ...], end: float
     ) -> tuple[Outcome, ...]:
         """
         Those for whom the transaction was full get the next one, as long as each takes somebody
-        (RFC 5321 §4.5.3.1.10): a host may take one at a time, and five days are not for ever.
+        (RFC 5321 §4.5.3.1.10): a host may take one at a time, and five days are not for ever. But
+        nobody holds a place for longer than silent hosts may.
         """
-        pairs = zip(claim.deliveries, transmission.replies, strict=True)
-        left = tuple(delivery for delivery, reply in pairs if _is_full(reply))
-        if not left or all(outcome.kind is not OutcomeKind.DELIVERED for outcome in outcomes):
-            return outcomes
-        _, more = await self._try_host(attrs.evolve(claim, deliveries=left), host)
-        better = dict(zip((delivery.number for delivery in left), more, strict=False))
-        return tuple(
-            better.get(delivery.number, outcome)
-            for delivery, outcome in zip(claim.deliveries, outcomes, strict=True)
-        )
+        final = {one.number: each for one, each in zip(claim.deliveries, outcomes, strict=True)}
+        latest = outcomes
+        while any(one.kind is OutcomeKind.DELIVERED for one in latest):
+            left = tuple(one for one in claim.deliveries if _is_full(final[one.number]))
+            if not left or self._clock.seconds() > end:
+                break
+            _, latest = await self._try_host(attrs.evolve(claim, deliveries=left), host)
+            final.update(zip((one.number for one in left), latest, strict=False))
+        return tuple(final.values())
 
     def _attempt(self, claim: Claim) -> Attempt:
         message = claim.message
@@ -268,36 +262,37 @@ def _address_of(delivery: QueuedDelivery) -> Address | None:
         return None
 
 
-def _is_full(reply: RemoteReply) -> bool:
-    """Too many recipients: 452, of old 552, unless it is the mailbox that is full."""
-    is_of_transaction = reply.stage is Stage.RECIPIENT and not reply.enhanced.endswith(".2.2")
-    return is_of_transaction and (reply.code == 452 or reply.enhanced == "5.5.3")
+def _is_full(outcome: Outcome) -> bool:
+    """Is it the transaction that has no room, when others were taken in it?"""
+    return outcome.code == 452 and not outcome.enhanced.endswith(".2.2")
+
+
+def _is_too_many_of_old(reply: RemoteReply) -> bool:
+    """552 to RCPT is taken for 452 (RFC 5321 §4.5.3.1.10), unless it says what else it means."""
+    is_unclear = reply.enhanced in ("", "5.0.0") and reply.code == 552
+    return reply.stage is Stage.RECIPIENT and (is_unclear or reply.enhanced == "5.5.3")
 
 
 def _outcome(transmission: Transmission, reply: RemoteReply) -> Outcome:
-    """What the host said about one recipient."""
+    """What the host said about one recipient, and what that means."""
+    code, enhanced, text = reply.code, reply.enhanced, reply.text[:MAX_TEXT]
+    host = transmission.host
     if reply.is_positive:
-        return Outcome.delivered(_line(reply), transmission.host, transmission.tls)
-    if reply.is_permanent and _is_full(reply):
-        # Old hosts say 552 for 452 (RFC 5321 §4.5.3.1.10): it is no failure of the recipient.
-        outcome = Outcome.deferred(452, "4.5.3", _line(reply), transmission.host)
-    elif reply.is_permanent and not transmission.is_session_refused:
-        outcome = Outcome.failed(reply.code, reply.enhanced, _line(reply), transmission.host)
-    elif reply.is_permanent:
+        outcome = Outcome.delivered(text, host)
+    elif _is_too_many_of_old(reply):
+        outcome = Outcome.deferred(452, "4.5.3", text, host)
+    elif reply.is_permanent and transmission.is_session_refused:
         # A host that refuses to talk to us at all says nothing about the recipient.
-        text = f"The mail host refuses to talk: {reply.code} {_line(reply)}"
-        outcome = Outcome.deferred(450, "4.4.2", text, transmission.host)
+        outcome = Outcome.deferred(450, "4.4.2", "The mail host refuses to talk to us.", host)
+    elif reply.is_permanent:
+        outcome = Outcome.failed(code, enhanced, text, host)
     else:
-        outcome = Outcome.deferred(reply.code, reply.enhanced, _line(reply), transmission.host)
-    return attrs.evolve(outcome, tls=transmission.tls)
-
-
-def _line(reply: RemoteReply) -> str:
-    return reply.text[:500]
+        outcome = Outcome.deferred(code, enhanced, text, host)
+    return attrs.evolve(outcome, said=reply.said[: MAX_TEXT + 20], tls=transmission.tls)
 
 
 def _more_hopeful(one: Outcome, other: Outcome) -> Outcome:
-    """The later of two, but a temporary failure before a permanent one."""
-    if one.code < 500 <= other.code:
-        return one
-    return other
+    """The later of two, but a temporary failure before a permanent one, and words before none."""
+    if (one.code < 500) is not (other.code < 500):
+        return one if one.code < 500 else other
+    return one if one.said and not other.said else other

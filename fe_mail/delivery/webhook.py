@@ -1,7 +1,7 @@
 """
 The courier to programs: a message as JSON, posted to the URL of an alias.
 
-Invariants: only 200 is success; the body is signed with the key of the alias's domain, so that
+Invariants: every 2xx is success; the body is signed with the key of the alias's domain, so that
 the receiver knows who speaks; neither the URL nor anything that the web service says is told to
 the sender of the message, who knows the alias only. What the service said is kept for the
 domain's own log.
@@ -156,7 +156,7 @@ class WebhookCourier:
         except MailError:
             log.failure("posting {message_id} failed", message_id=claim.message.id)
             return LATER, False
-        if answer.status != 200:
+        if not answer.is_success:
             await self._record(claim, alias, f"HTTP {answer.status}", answer.body)
         return _outcome(answer)
 
@@ -187,11 +187,12 @@ class WebhookCourier:
 
 def _outcome(answer: WebAnswer) -> tuple[Outcome, bool]:
     """
-    200 is taken; 408, 413, 429 and every 5xx are temporary; all else, redirects too, is final.
+    Every 2xx is taken (RFC 9110 §15.3): which one depends on the service's framework. 408, 413, 429
+    and every 5xx are temporary; all else, redirects too, is final.
 
     A second try follows what may pass in seconds: not a service that says that it has enough.
     """
-    if answer.status == 200:
+    if answer.is_success:
         return Outcome.delivered("Taken by the web service"), False
     if answer.status == 413:
         return _TOO_BIG, False

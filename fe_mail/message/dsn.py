@@ -33,6 +33,8 @@ __all__ = ["MAX_RETURNED_OCTETS", "Action", "RecipientReport", "Report", "compos
 
 # Of a bigger original only the header is returned, whatever was asked (RFC 3461 §6.2 allows it).
 MAX_RETURNED_OCTETS = 1 << 20
+# The type of what we say ourselves: "smtp" is for answers of others (RFC 3464 §2.3.6).
+OWN_DIAGNOSTIC = "X-fe-mail"
 # Of one value, so that with its name it fits in a line (RFC 5322 §2.1.1).
 MAX_VALUE_OCTETS = 950
 
@@ -50,13 +52,17 @@ class Action(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class RecipientReport:
-    """What became of one recipient. ``diagnostic`` is the SMTP reply, ``remote`` who gave it."""
+    """
+    What became of one recipient. ``said`` is the answer that the host ``remote`` gave, word for
+    word; ``diagnostic`` is what we say ourselves.
+    """
 
     recipient: str
     action: Action
     status: str  # "5.1.1" (RFC 3463)
     diagnostic: str = ""
     remote: str = ""
+    said: str = ""
     original_recipient: str = ""  # ORCPT, "rfc822;..."
     last_attempt_at: float = 0.0
     will_retry_until: float = 0.0
@@ -74,6 +80,7 @@ class Report:
     recipients: tuple[RecipientReport, ...]
     envelope_id: str = ""
     return_full: bool = True  # RET=FULL
+    author_domain: str = ""  # of the From field; empty: the reporting MTA's
 
 
 _TITLES = {
@@ -120,7 +127,8 @@ def _action(report: Report) -> Action:
 
 def _header(report: Report, original: bytes) -> bytes:
     action = _action(report)
-    author = Correspondent(Address("mailer-daemon", report.reporting_mta), "Mail Delivery System")
+    domain = report.author_domain or report.reporting_mta
+    author = Correspondent(Address("mailer-daemon", domain), "Mail Delivery System")
     names = ", ".join(entry.recipient for entry in report.recipients)
     is_bad = action in (Action.FAILED, Action.DELAYED)
     return b"".join(
@@ -163,8 +171,9 @@ def _notice(report: Report) -> str:
     for entry in report.recipients:
         lines.append(f"  {_clean(entry.recipient)}")
         if entry.diagnostic:
-            source = f"{_clean(entry.remote)} said: " if entry.remote else ""
-            lines.append(f"    {source}{_clean(entry.diagnostic)}")
+            lines.append(f"    {_clean(entry.diagnostic)}")
+        if entry.said:
+            lines.append(f"    {_clean(entry.remote)} said: {_clean(entry.said)}")
         if entry.will_retry_until:
             lines.append(f"    We try until {format_date(entry.will_retry_until)}.")
     return "\n".join(lines) + "\n"
@@ -202,10 +211,11 @@ def _recipient_fields(entry: RecipientReport) -> list[str]:
     lines.append(f"Final-Recipient: {kind}; {_clean(entry.recipient)}")
     lines.append(f"Action: {entry.action.value}")
     lines.append(f"Status: {_clean(entry.status)}")
-    if entry.remote:
+    if entry.said:
         lines.append(f"Remote-MTA: dns; {_clean(entry.remote)}")
-    if entry.diagnostic:
-        lines.append(f"Diagnostic-Code: smtp; {_clean(entry.diagnostic)}")
+        lines.append(f"Diagnostic-Code: smtp; {_clean(entry.said)}")
+    elif entry.diagnostic:
+        lines.append(f"Diagnostic-Code: {OWN_DIAGNOSTIC}; {_clean(entry.diagnostic)}")
     if entry.last_attempt_at:
         lines.append(f"Last-Attempt-Date: {format_date(entry.last_attempt_at)}")
     if entry.will_retry_until:

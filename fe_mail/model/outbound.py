@@ -71,9 +71,14 @@ class Attempt:
 
 @attrs.frozen(kw_only=True)
 class RemoteReply(Status):
-    """A reply of the other host; without an enhanced code it has one made from the code."""
+    """
+    A reply of the other host; without an enhanced code it has one made from the code.
+
+    ``said`` is what came over the wire, empty when the reply is our own conclusion.
+    """
 
     stage: Stage
+    said: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +92,15 @@ class Transmission:
 
     @property
     def is_session_refused(self) -> bool:
-        """The host did not want to talk at all: another one may."""
-        return all(
-            reply.stage in (Stage.GREETING, Stage.HELLO, Stage.TLS) for reply in self.replies
-        )
+        """
+        The host did not want to talk at all, or closed before it got content: another one may.
+        """
+        return all(reply.stage in _SESSION or _is_closing(reply) for reply in self.replies)
+
+
+_SESSION = frozenset({Stage.GREETING, Stage.HELLO, Stage.TLS})
+
+
+def _is_closing(reply: RemoteReply) -> bool:
+    """421 (RFC 5321 §3.8)."""
+    return reply.code == 421 and reply.stage in (Stage.MAIL, Stage.RECIPIENT)

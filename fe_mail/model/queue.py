@@ -133,14 +133,27 @@ class Outcome(Status):
     """
     The result of one attempt, and what it means for the delivery.
 
-    ``remote`` names the host that said so, empty when it was our own decision. ``note`` is for
-    the journal only.
+    ``remote`` names the host that it is about, and ``said`` is that host's answer, word for word:
+    empty when it gave none, and code and text are ours. ``note`` is for the journal only.
     """
 
     kind: OutcomeKind
     remote: str = ""
+    said: str = ""
     tls: str = ""
     note: str = ""
+
+    @property
+    def is_quote(self) -> bool:
+        """Is the text the host's own?"""
+        return bool(self.said) and self.text in self.said
+
+    @property
+    def record(self) -> str:
+        """For logs: the line, and the host's answer where that is another one."""
+        if not self.said or self.is_quote:
+            return self.line
+        return f"{self.line} ({self.said})"
 
     @classmethod
     def delivered(cls, text: str = "", remote: str = "", tls: str = "") -> "Outcome":
@@ -219,7 +232,11 @@ class QueueEntry:
 
 @attrs.frozen(kw_only=True)
 class QueueFilter:
-    """All given conditions must hold; empty means any."""
+    """
+    All given conditions must hold; empty means any.
+
+    ``after`` is when the last message of the page before was created, and its id.
+    """
 
     message_id: str = ""
     alias_id: str = ""
@@ -227,3 +244,4 @@ class QueueFilter:
     state: DeliveryState | None = None
     recipient: str = ""  # substring
     limit: int = 1000
+    after: tuple[float, str] = (0.0, "")

@@ -38,6 +38,11 @@ class WebAnswer:
     body: bytes = attrs.field(default=b"", repr=False)
     ip: str = ""  # who said so
 
+    @property
+    def is_success(self) -> bool:
+        """2xx (RFC 9110 §15.3)."""
+        return 200 <= self.status < 300
+
 
 @attrs.frozen(kw_only=True)
 class Reach:

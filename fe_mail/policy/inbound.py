@@ -2,7 +2,7 @@
 The tables of the MX: who may connect, which recipients exist, which messages loop.
 
 Foundation rules only; authentication, lists and greylisting add lines to these tables.
-RFC 5321 §6.3 (loops), §4.5.5 (null reverse-path), §7.8 (resistance to attacks);
+RFC 5321 §6.3 (loops), §4.5.5 (null reverse-path), §4.5.3.1.9 (452), §7.8 (resistance to attacks);
 RFC 3463 (enhanced status codes).
 """
 
@@ -27,6 +27,7 @@ from fe_mail.policy.rules import Action, AtTheDoor, Refuse, Rule, refuse
 from fe_mail.ports import Cache
 
 __all__ = [
+    "FULL",
     "HARVESTED",
     "MESSAGE",
     "Acquaintance",
@@ -57,6 +58,7 @@ class RecipientFacts:
     reverse_path: Address | None
     recipient: Address
     route: Route
+    is_full: bool = False  # no mailbox that it leads to has room
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +75,7 @@ class MessageFacts:
 IsHarvester = Callable[[str], Awaitable[bool]]
 
 _HARVESTER = Status(421, "4.7.1", "Too many unknown recipients. Try later.")
+FULL = Status(452, "4.2.2", "The mailbox is full. Try again later.")
 HARVESTED = attrs.evolve(_HARVESTER, code=450)  # 421 would end the connection
 
 
@@ -106,6 +109,10 @@ async def _refused_route(facts: RecipientFacts) -> Refuse | None:
     return Refuse(facts.route.refusal) if facts.route.refusal else None
 
 
+async def _full_mailbox(facts: RecipientFacts) -> Refuse | None:
+    return Refuse(FULL) if facts.is_full else None
+
+
 def recipient_table(is_harvester: IsHarvester) -> tuple[Rule[RecipientFacts, AtTheDoor], ...]:
     """The rules of RCPT TO; whoever asked for too many hears of none whether it exists."""
 
@@ -123,6 +130,7 @@ _RECIPIENT: tuple[Rule[RecipientFacts, AtTheDoor], ...] = (
         "The address does not exist, or its owner disabled it.",
         _refused_route,
     ),
+    Rule("inbound.recipient.full", "The mailbox has no room for the message.", _full_mailbox),
 )
 
 

@@ -174,6 +174,12 @@ class MailboxStore(Protocol):
     async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
         """The limit that append and deliver enforce; 0: none."""
 
+    async def quota(self, alias_id: AliasId) -> Quota:
+        """
+        Octets used, of stored and sealed mail, and allowed, without needing a key; without a
+        mailbox nothing of either.
+        """
+
     async def used_octets(self, alias_id: AliasId) -> int:
         """Octets of stored and sealed mail, without needing a key; 0 if there is no mailbox."""
 

@@ -58,7 +58,8 @@ class Acceptance:
 @attrs.frozen(kw_only=True)
 class Settlement:
     """
-    What came of a claim: ``outcomes[i]`` of ``claim.deliveries[i]``.
+    What came of a claim: ``outcomes[i]`` of ``deliveries[i]``. With it may go other claims of the
+    same message, ``also``: a report tells of all of them.
 
     What is deferred waits until ``next_attempt_at``, or is still held if it was held meanwhile. A
     ``delayed_notice_at`` of 0.0 keeps the one recorded before. What the owners of domains read,
@@ -67,10 +68,21 @@ class Settlement:
 
     claim: Claim
     outcomes: tuple[Outcome, ...]
+    also: tuple[Claim, ...] = ()
     next_attempt_at: float = 0.0
     delayed_notice_at: float = 0.0
     entries: tuple[LogEntry, ...] = ()
     reports: tuple[Acceptance, ...] = ()
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """All that it settles."""
+        return (self.claim, *self.also)
+
+    @property
+    def deliveries(self) -> tuple[QueuedDelivery, ...]:
+        """Of all claims."""
+        return tuple(delivery for claim in self.claims for delivery in claim.deliveries)
 
 
 class Queue(Protocol):
@@ -107,7 +119,10 @@ class Queue(Protocol):
         """
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> tuple[Claim, ...]:
-        """Extend leases; returns the claims that were lost (to another runner, or dropped)."""
+        """
+        Extend leases; returns the claims that were lost (to another runner, or dropped), each
+        with those of its deliveries only that were.
+        """
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """End leases without an attempt: due as before. Lost ones are ignored."""
@@ -133,7 +148,8 @@ class Queue(Protocol):
 
     async def finish(self, settlements: Sequence[Settlement], now: float) -> tuple[Claim, ...]:
         """
-        Record what came of claims, and end their leases; returns the claims that were lost.
+        Record what came of claims, and end their leases; returns the claims that were lost (of a
+        settlement of several, its first, if all were lost).
 
         A lease that merely ran out still counts, so that a late 2xx is not forgotten. Of a lost
         claim nothing is recorded, and no report of it is sent. Messages without a waiting or held
@@ -164,6 +180,12 @@ class Queue(Protocol):
 
     async def next_due(self, now: float) -> float | None:
         """When the next waiting delivery becomes due after ``now``, None if none does."""
+
+    async def waiting_octets(self, lane: str) -> int:
+        """
+        What waits in a lane, under way or not: the sizes of the messages. Of very much it is
+        enough to say that it is much.
+        """
 
     async def counts(self) -> Mapping[DeliveryState, int]:
         """How many deliveries wait (also those under way) and how many are held."""

@@ -181,10 +181,14 @@ class Lanes:
             self.remove(work)
         return waiting
 
+    def is_waiting(self, work: Work) -> bool:
+        """Has it not begun?"""
+        return work in work.lane.backlog
+
     def remove(self, work: Work) -> bool:
         """Take out one that waits; False if it runs already."""
         lane = work.lane
-        if work not in lane.backlog:
+        if not self.is_waiting(work):
             return False
         lane.backlog.remove(work)
         self._count_waiting(work, -1)

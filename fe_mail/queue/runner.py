@@ -38,12 +38,13 @@ from fe_mail.model.queue import (
     QueuedDelivery,
     QueuedMessage,
 )
-from fe_mail.ports import Bus, Queue
-from fe_mail.queue.conclusions import Conclusions, Reports
+from fe_mail.ports import Bus, Queue, Settlement
+from fe_mail.queue.conclusions import Reports
+from fe_mail.queue.hands import Hands, Key, part_of
 from fe_mail.queue.intake import LEASE_SECONDS
 from fe_mail.queue.lanes import Lane, Lanes, Work
+from fe_mail.queue.recording import Recording
 from fe_mail.queue.schedule import DEAD_SECONDS, MAX_PAUSE_SECONDS
-from fe_mail.queue.settling import Settling
 
 __all__ = ["CONCURRENCY", "QueueRunner"]
 
@@ -82,10 +83,11 @@ class QueueRunner:
         self._bus = bus
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._conclusions = Conclusions(reports, clock, random)
-        self._settling = Settling(queue, clock, self._spawn)
+        self._hands = Hands()
+        self._recording = Recording(
+            queue, reports, self._hands, clock, random, self._spawn, self._recorded
+        )
         self._lanes = Lanes({LOCAL: local_concurrency, WEBHOOK: web_concurrency, SMTP: concurrency})
-        self._in_hand: dict[tuple[str, int], Work] = {}
         self._tasks: set[Deferred[None]] = set()
         self._calls: dict[str, IDelayedCall] = {}
         self._wakes_at = 0.0
@@ -114,6 +116,7 @@ class QueueRunner:
         for name in [name for name in self._calls if name != "renew"]:
             self._cancel(name)
         await self._give_back(self._lanes.drain())
+        self._recording.stop_waiting()
         self._call("grace", grace_seconds, self._cancel_attempts)
         while self._tasks:
             await DeferredList(list(self._tasks), consumeErrors=True)
@@ -126,8 +129,8 @@ class QueueRunner:
         return len(self._tasks)
 
     def _cancel_attempts(self) -> None:
-        self._settling.hurry()
-        for work in list(self._in_hand.values()):
+        self._recording.hurry()
+        for work in self._hands.works():
             _cancel_attempt(work)
 
     # -- what was just accepted ------------------------------------------------------------------
@@ -232,13 +235,12 @@ class QueueRunner:
         """Into its lane; or the work to give back, if it cannot be done now."""
         lane = self._lanes.lane(claim.lane, claim.delivery.target)
         work = Work(claim, lane)
-        known = [self._in_hand.get(key) for key in work.keys]
+        known = [self._hands.get(key) for key in work.keys]
         if any(known):
             return self._adopt(work, known)
         if not self._running or is_crowded or lane.state.is_dead(self._clock.seconds()):
             return work
-        for key in work.keys:
-            self._in_hand[key] = work
+        self._hands.take(work)
         self._lanes.add(work)
         return None
 
@@ -259,7 +261,7 @@ class QueueRunner:
         """Back into the queue, due as before; a destination that is dead rests there too."""
         given = list(works)
         for work in given:
-            self._forget(work)
+            self._hands.forget(work)
         now = self._clock.seconds()
         try:
             await self._queue.give_back([work.claim for work in given])
@@ -268,11 +270,6 @@ class QueueRunner:
                     await self._queue.rest(lane.key, lane.state.dead_until)
         except MailError as error:  # the leases will run out by themselves
             log.warn("mail could not be given back: {reason}", reason=error.message)
-
-    def _forget(self, work: Work) -> None:
-        for key in work.keys:
-            if self._in_hand.get(key) is work:
-                del self._in_hand[key]
 
     def _wake_when_due(self, due: float | None) -> None:
         seconds = POLL_SECONDS
@@ -304,11 +301,12 @@ class QueueRunner:
             outcomes = await self._attempt(work)
             if outcomes is not None:
                 resting = self._learn(work.lane, outcomes)
-                await self._settle(work, outcomes)
+                await self._recording.settle(work, outcomes)
         finally:
-            self._forget(work)
+            self._hands.forget(work)
             self._lanes.done(work)
             self._start_next()
+            self._recording.ended(work)
             if self._may_be_more and self._running:
                 self._fill_soon()
         if outcomes is None and not work.is_lost:
@@ -358,11 +356,8 @@ class QueueRunner:
         except MailError as error:
             log.warn("{lane} could not be laid to rest: {reason}", lane=lane.key, reason=error)
 
-    async def _settle(self, work: Work, outcomes: Sequence[Outcome]) -> None:
-        """Record what came of it."""
-        settlement = await self._conclusions.settlement(work.claim, outcomes)
-        if not await self._settling.add(settlement, lambda: work.claim):
-            return
+    def _recorded(self, settlement: Settlement) -> None:
+        """Something may be due earlier than we thought."""
         if settlement.reports:
             self._fill_soon()
         if any(outcome.kind is OutcomeKind.DEFERRED for outcome in settlement.outcomes):
@@ -377,29 +372,38 @@ class QueueRunner:
 
     def _renew_soon(self) -> None:
         self._call("renew", self._lease_seconds / 3, self._renew_soon)
-        if self._in_hand:
+        if self._hands:
             self._spawn(self._renew())
 
     async def _renew(self) -> None:
-        works = list({id(work): work for work in self._in_hand.values()}.values())
-        claims = [work.claim for work in works]
+        claims = [work.claim for work in self._hands.works()]
         try:
-            lost = {id(claim) for claim in await self._queue.renew(claims, self._lease_seconds)}
+            lost = await self._queue.renew(claims, self._lease_seconds)
         except MailError as error:
             log.warn("leases could not be renewed: {reason}", reason=error.message)
             return
-        for work, claim in zip(works, claims, strict=True):
-            is_ours = any(self._in_hand.get(key) is work for key in work.keys)
-            if is_ours and id(claim) in lost and work.claim.token == claim.token:
-                self._lose(work)
+        for claim in lost:
+            keys = [(claim.message.id, delivery.number) for delivery in claim.deliveries]
+            for work in self._hands.of(keys):
+                if work.claim.token == claim.token:
+                    self._lose(work, keys)
 
-    def _lose(self, work: Work) -> None:
-        """Another process has it: nothing more is done here, and nothing recorded."""
+    def _lose(self, work: Work, keys: Sequence[Key]) -> None:
+        """
+        Another process has it: nothing more is done here, and nothing recorded. Of what it has a
+        part only, the rest goes on; an attempt that runs is not broken off for it.
+        """
         log.warn("{message_id}: its lease was lost", message_id=work.claim.message.id)
-        work.is_lost = True
-        self._forget(work)
-        if not self._lanes.remove(work):
-            _cancel_attempt(work)
+        left = [key not in keys for key in work.keys]
+        if not any(left):
+            work.is_lost = True
+            self._hands.forget(work)
+            if not self._lanes.remove(work):
+                _cancel_attempt(work)
+        elif self._lanes.is_waiting(work):
+            self._hands.forget(work)
+            work.claim = part_of(work.claim, left)
+            self._hands.take(work)
 
     def _call(self, name: str, seconds: float, function: Callable[[], None]) -> None:
         self._cancel(name)

@@ -18,12 +18,14 @@ __all__ = [
     "DEAD_SECONDS",
     "DELAYED_NOTICE_AFTER_SECONDS",
     "FIRST_CONCURRENCY",
+    "LATE_REPORT_WAIT_SECONDS",
     "LIFETIME_SECONDS",
     "LOCAL_CONCURRENCY",
     "MAX_PAUSE_SECONDS",
     "MAX_RETRY_SECONDS",
     "MIN_RETRY_SECONDS",
     "REMOTE_CONCURRENCY",
+    "REPORT_WAIT_SECONDS",
     "Destination",
     "is_expired",
     "needs_delayed_notice",
@@ -32,6 +34,8 @@ __all__ = [
 
 LIFETIME_SECONDS = 5 * 86400.0
 DELAYED_NOTICE_AFTER_SECONDS = 4 * 3600.0
+REPORT_WAIT_SECONDS = 60.0  # a failure, for others of the message that are under way
+LATE_REPORT_WAIT_SECONDS = 900.0  # what is reported for its age; nobody expects that by the minute
 MIN_RETRY_SECONDS = 300.0
 MAX_RETRY_SECONDS = 4 * 3600.0
 RETRY_GROWTH = 0.5  # the next interval is this part of the age

@@ -3,8 +3,11 @@ Reports to senders: a message that failed, and one that is late.
 
 A report is a message of the queue like any other: source ``bounce``, null reverse-path, so it
 is never reported itself. It is made here and becomes durable with the outcome that it tells of, so
-that no process that is killed in between sends it twice. NOTIFY is honored. The address behind an
-alias is not told: the text shows the address that the sender wrote.
+that no process that is killed in between sends it twice. NOTIFY is honored. It comes from the
+server's own domain, which signs it; where that is not hosted here, from the host.
+
+The address behind an alias is not told: the text shows the address that the sender wrote, and of
+what was answered there only the codes, for host names and links say where it is.
 
 The reverse-path of mail from outside may be forged, and a report to it would be mail that a
 stranger makes us send to a third person (backscatter). So nobody outside is told of such mail
@@ -15,9 +18,9 @@ reads in its log that nobody was told. Notices of delay go only to those who sig
 RFC 3464 (format); RFC 3461 §4.1 (NOTIFY), §4.3 (RET), §6.2; RFC 5321 §4.5.5 and §6.1.
 """
 
-import re
 from collections.abc import Sequence
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -30,9 +33,10 @@ from fe_mail.message.dsn import (
     compose_report,
 )
 from fe_mail.message.headers import header_bounds
+from fe_mail.message.seven_bit import seven_bit
 from fe_mail.model.address import Address, parse_address
 from fe_mail.model.envelope import Recipient
-from fe_mail.model.errors import Corrupt, Invalid, NotFound
+from fe_mail.model.errors import Corrupt, Invalid, Malformed, NotFound
 from fe_mail.model.ids import new_id
 from fe_mail.model.queue import Claim, Outcome, QueuedDelivery, QueuedMessage, Target
 from fe_mail.model.route import Route
@@ -42,6 +46,7 @@ from fe_mail.queue.conclusions import Untold
 from fe_mail.queue.intake import Intake
 from fe_mail.queue.schedule import LIFETIME_SECONDS
 from fe_mail.reception.inbound import Routing
+from fe_mail.reception.signing import OwnDomain
 from fe_mail.reception.spooling import deliveries_for
 
 __all__ = ["UNPROVEN", "Bounces", "wants_report"]
@@ -51,6 +56,7 @@ log = Logger()
 Reported = tuple[QueuedDelivery, Outcome]
 
 UNPROVEN = Untold("The sender was not told, for its address may be forged.")
+_HIDDEN = "(at the mail host that the address leads to)"
 _GONE = b"Subject: (the message is no longer stored)\r\n\r\n"
 
 
@@ -58,11 +64,19 @@ class Bounces:
     """Makes reports. ``hostname`` is the reporting MTA."""
 
     def __init__(
-        self, router: Routing, queue: Queue, intake: Intake, clock: IReactorTime, *, hostname: str
+        self,
+        router: Routing,
+        queue: Queue,
+        intake: Intake,
+        own: OwnDomain,
+        clock: IReactorTime,
+        *,
+        hostname: str,
     ) -> None:
         self._router = router
         self._queue = queue
         self._intake = intake
+        self._own = own
         self._clock = clock
         self._hostname = hostname
 
@@ -108,9 +122,14 @@ class Bounces:
         if not deliveries:
             log.info("the sender of {message_id} takes no report", message_id=claim.message.id)
             return None
-        raw = compose_report(
-            self._report(claim, told, action, sender), await self._original(claim, action)
-        )
+        original = await self._original(claim, action)
+        signing = await self._own.signing()
+        domain = signing.name if signing else self._hostname
+        report = self._report(claim, told, action, sender)
+        composed = compose_report(attrs.evolve(report, author_domain=domain), original)
+        if any(delivery.target.courier != "local" for delivery in deliveries):
+            composed = _for_any_host(composed)
+        raw = await self._own.signed(composed)
         message = QueuedMessage(
             id=report_id,
             size_octets=len(raw),
@@ -130,12 +149,9 @@ class Bounces:
         now = self._clock.seconds()
         is_late = action is Action.DELAYED
         entries = [
-            RecipientReport(
-                recipient=delivery.recipient,
+            attrs.evolve(
+                _told(delivery, outcome),
                 action=action,
-                status=outcome.enhanced,
-                diagnostic=_masked(delivery, outcome.line),
-                remote=outcome.remote,
                 original_recipient=delivery.original_recipient,
                 last_attempt_at=now,
                 will_retry_until=message.created_at + LIFETIME_SECONDS if is_late else 0.0,
@@ -170,6 +186,14 @@ class Bounces:
         return start[: header_bounds(start)[0]]
 
 
+def _for_any_host(raw: bytes) -> bytes:
+    """In ASCII, since nobody may convert what is signed (RFC 6152 §3)."""
+    try:
+        return seven_bit(raw)
+    except Malformed:
+        return raw
+
+
 def wants_report(claim: Claim, delivery: QueuedDelivery, kind: str) -> bool:
     """``FAILURE`` or ``DELAY``: what the sender asked for, both by default (RFC 3461 §4.1)."""
     if not claim.message.reverse_path:
@@ -190,9 +214,22 @@ def _returns_full(claim: Claim, action: Action) -> bool:
     return is_ours and action is Action.FAILED and claim.message.dsn_return != "HDRS"
 
 
-def _masked(delivery: QueuedDelivery, text: str) -> str:
-    """Without the address that an alias hides."""
-    target, recipient = delivery.target.address, delivery.recipient
-    if not target or target.lower() == recipient.lower():
-        return text
-    return re.sub(re.escape(target), lambda _: recipient, text, flags=re.IGNORECASE)
+def _told(delivery: QueuedDelivery, outcome: Outcome) -> RecipientReport:
+    """What the sender may know of an outcome."""
+    said, diagnostic = outcome.said, "" if outcome.is_quote else outcome.line
+    if _is_hidden(delivery) and (outcome.remote or said):
+        said, diagnostic = "", f"{outcome.code} {outcome.enhanced} {_HIDDEN}"
+    return RecipientReport(
+        recipient=delivery.recipient,
+        action=Action.FAILED,
+        status=outcome.enhanced,
+        diagnostic=diagnostic,
+        remote=outcome.remote if said else "",
+        said=said,
+    )
+
+
+def _is_hidden(delivery: QueuedDelivery) -> bool:
+    """Does the sender not know where it goes?"""
+    target = delivery.target
+    return target.courier != "remote" or target.address.lower() != delivery.recipient.lower()

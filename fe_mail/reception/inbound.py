@@ -30,6 +30,7 @@ from fe_mail.model.route import Route
 from fe_mail.model.status import TEMPORARY, Status, status_for
 from fe_mail.model.verdicts import Result, Verdicts
 from fe_mail.policy.inbound import (
+    FULL,
     HARVESTED,
     MESSAGE,
     Acquaintance,
@@ -49,6 +50,7 @@ from fe_mail.reception.faults import Faults
 from fe_mail.reception.harvesting import Harvesting, tarpit_seconds
 from fe_mail.reception.interface import Spooling
 from fe_mail.reception.letter import Letter
+from fe_mail.reception.rooms import Rooms
 from fe_mail.reception.spooling import HoldReason, deliveries_for, message_of
 from fe_mail.waiting import pause
 
@@ -69,15 +71,16 @@ class Routing(Protocol):
 
 class InboundReception:
     """
-    The MX's reception. ``count`` hears the name of every rule that acts; ``trusted`` are the
-    networks of our own proxies; ``own_names`` are those by which we sign results, besides
-    ``hostname``; ``memory`` is what all connections share.
+    The MX's reception. ``rooms`` knows which mailboxes are full; ``count`` hears the name of every
+    rule that acts; ``trusted`` are the networks of our own proxies; ``own_names`` are those by
+    which we sign results, besides ``hostname``; ``memory`` is what all connections share.
     """
 
     def __init__(
         self,
         router: Routing,
         intake: Intake,
+        rooms: Rooms,
         harvesting: Harvesting,
         cache: Cache,
         clock: IReactorTime,
@@ -92,6 +95,7 @@ class InboundReception:
         memory: Budget | None = None,
     ) -> None:
         self.intake = intake
+        self.rooms = rooms
         self.clock = clock
         self.hostname = hostname
         self.count = count
@@ -132,12 +136,17 @@ class InboundReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
+        size_octets: int = 0,
     ) -> Status | None:
         """RCPT TO: only what is hosted; guessing addresses gets slower and slower."""
         route = await self.route(recipient, reverse_path)
         self._faults.tell(route, self.clock.seconds())
         facts = RecipientFacts(
-            peer=peer, reverse_path=reverse_path, recipient=recipient, route=route
+            peer=peer,
+            reverse_path=reverse_path,
+            recipient=recipient,
+            route=route,
+            is_full=await self.rooms.is_full(route, size_octets),
         )
         refusal = await first_refusal(self._recipient, facts, self.count)
         if refusal is not None and refusal.enhanced == "5.1.1":
@@ -248,6 +257,8 @@ class _InboundSpooling:
         deliveries = deliveries_for(self._id, routed, self._now, reception.hold, judgment)
         if deliveries and not isinstance(judgment.action, Discard):
             size = self._body.size_octets
+            if not await self._has_room([route for _, route in routed], size):
+                return FULL
             message = message_of(self._envelope, self._id, size, self._now, "mx")
             message = attrs.evolve(
                 message, message_id=self._letter.message_id, is_8bit=self._letter.is_8bit
@@ -255,6 +266,14 @@ class _InboundSpooling:
             await reception.intake.accept(message, deliveries, self._body)
         # else a rule, or every recipient's owner, wants such mail dropped in silence
         return Status(250, "2.0.0", f"Queued as {self._id}")
+
+    async def _has_room(self, routes: Sequence[Route], size_octets: int) -> bool:
+        """Does anybody get it? Known for sure only now, whatever MAIL FROM said of the size."""
+        sender = str(self._envelope.reverse_path or "")
+        if await self._reception.rooms.take(routes, size_octets, sender):
+            return True
+        self._reception.count("inbound.message.full")
+        return False
 
     async def _routed(self) -> list[tuple[Recipient, Route]]:
         routed = []

@@ -47,8 +47,12 @@ class Reception(Protocol):
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
+        size_octets: int = 0,
     ) -> Status | None:
-        """RCPT TO. ``identity`` is set after AUTH (submission)."""
+        """
+        RCPT TO. ``identity`` is set after AUTH (submission); ``size_octets`` is what the message
+        has by MAIL FROM, 0 if that did not say.
+        """
 
     def begin(self, envelope: Envelope, identity: Identity | None) -> Spooling:
         """DATA or the first BDAT."""

@@ -1,18 +1,26 @@
 """
 DKIM signatures of hosted domains under what leaves this server.
 
+What the server itself writes (reports, mail to its people) is signed by its own domain, which may
+publish that everything unsigned in its name is to be refused (RFC 7489 §6.3).
+
 Parsed keys are kept at hand; messages of size are signed in a thread. RFC 6376.
 """
 
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
+from fe_mail.accounts.claims import chosen_claim
 from fe_mail.mailauth.dkim import SigningKey, is_signed_by, sign
 from fe_mail.model.account import Domain
-from fe_mail.ports import Keyring, Offload
+from fe_mail.model.errors import MailError
+from fe_mail.ports import AliasStore, Keyring, Offload
 
-__all__ = ["OFFLOAD_OCTETS", "Signer"]
+__all__ = ["OFFLOAD_OCTETS", "OwnDomain", "Signer"]
+
+log = Logger()
 
 OFFLOAD_OCTETS = 1024 * 1024  # bigger messages are signed in a thread
 MAX_SIGNING_KEYS = 256  # parsed keys that are kept at hand
@@ -61,3 +69,31 @@ class Signer:
                 del self._keys[next(iter(self._keys))]
             self._keys[sealed] = key
         return key
+
+
+class OwnDomain:
+    """The server's own domain, ``name``: in its name the server itself writes."""
+
+    def __init__(self, name: str, accounts: AliasStore, signer: Signer) -> None:
+        self.name = name
+        self._accounts = accounts
+        self._signer = signer
+
+    async def signing(self) -> Domain | None:
+        """The domain with its key; None if it is not hosted here, or has no key."""
+        claim = chosen_claim(await self._accounts.route_rows("postmaster", self.name))
+        has_key = claim is not None and claim.domain.dkim_private_key and claim.domain.dkim_selector
+        return claim.domain if claim is not None and has_key else None
+
+    async def signed(self, raw: bytes) -> bytes:
+        """
+        The message under the domain's signature; as it is where the domain cannot sign.
+
+        A key that cannot be read costs the signature, never the message.
+        """
+        try:
+            domain = await self.signing()
+            return raw if domain is None else await self._signer.signed(raw, domain)
+        except MailError as error:
+            log.error("{domain} cannot sign: {reason}", domain=self.name, reason=error.message)
+            return raw

@@ -136,6 +136,7 @@ class SubmissionReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
+        size_octets: int = 0,
     ) -> Status | None:
         """RCPT TO: the outside is not known here, hosted addresses must exist."""
         if identity is None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from fe_mail.accounts.claims import chosen_claim
 from fe_mail.accounts.notices import Notice
 from fe_mail.message.compose import Correspondent, SystemMail, compose, new_message_id
 from fe_mail.message.headers import header_bounds
@@ -21,10 +20,9 @@ from fe_mail.model.ids import new_id
 from fe_mail.model.queue import QueuedMessage, Target
 from fe_mail.model.route import Route
 from fe_mail.model.sentence import Paragraph, Sentence
-from fe_mail.ports import AliasStore
 from fe_mail.queue.intake import Intake
 from fe_mail.reception.inbound import Routing
-from fe_mail.reception.signing import Signer
+from fe_mail.reception.signing import OwnDomain
 from fe_mail.reception.spooling import HoldReason, deliveries_for
 
 __all__ = ["SystemMailer"]
@@ -36,31 +34,28 @@ class SystemMailer:
     """
     ``fe_mail.accounts.notices.Notices``.
 
-    ``domain`` is the server's own, ``hostname`` the host that sends. ``translate`` gives a text in
+    ``own`` is the server's domain, ``hostname`` the host that sends. ``translate`` gives a text in
     a language.
     """
 
     def __init__(
         self,
         router: Routing,
-        accounts: AliasStore,
         intake: Intake,
-        signer: Signer,
+        own: OwnDomain,
         clock: IReactorTime,
         translate: Translate,
         *,
-        domain: str,
         hostname: str,
         name: str,
         hold: HoldReason | None = None,
     ) -> None:
         self._router = router
-        self._accounts = accounts
         self._intake = intake
-        self._signer = signer
+        self._own = own
         self._clock = clock
         self._translate = translate
-        self._author = Correspondent(Address(local="postmaster", domain=domain), name)
+        self._author = Correspondent(Address(local="postmaster", domain=own.name), name)
         self._hostname = hostname
         self._hold = hold
 
@@ -69,7 +64,7 @@ class SystemMailer:
         now = self._clock.seconds()
         to = parse_address(notice.to)
         message_id = new_message_id(self._hostname, now)
-        raw = await self._signed(
+        raw = await self._own.signed(
             compose(
                 SystemMail(
                     author=self._author,
@@ -108,8 +103,3 @@ class SystemMailer:
             return route
         target = Target(courier="remote", address=str(to))
         return Route(address=str(to), is_hosted=False, targets=(target,))
-
-    async def _signed(self, raw: bytes) -> bytes:
-        domain = self._author.address.domain
-        claim = chosen_claim(await self._accounts.route_rows("postmaster", domain))
-        return raw if claim is None else await self._signer.signed(raw, claim.domain)

@@ -35,8 +35,9 @@ async def rcpt(talk: SMTPConversation, command: Rcpt) -> Answer:
     transaction = talk.session.transaction
     assert transaction is not None
     if command.address.key not in transaction.recipients:
+        begun = transaction.mail
         refusal = await talk.reception.recipient(
-            talk.peer, talk.identity, transaction.mail.reverse_path, command.address
+            talk.peer, talk.identity, begun.reverse_path, command.address, begun.size_octets
         )
         if refusal is not None:
             return _refuse(talk, refusal)

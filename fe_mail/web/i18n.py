@@ -68,12 +68,12 @@ class Catalogs:
         }
 
     def translations(self, language: str) -> gettext.NullTranslations:
-        """The catalog of a language."""
-        return self._translations[language]
+        """The catalog of a language; that of English for people who have not chosen one."""
+        return self._translations.get(language) or self._translations[DEFAULT_LANGUAGE]
 
     def text(self, language: str, message: str | Sentence | Paragraph) -> str:
         """A text in a language; English if it has no translation."""
-        return translated(message, self._translations[language].gettext)
+        return translated(message, self.translations(language).gettext)
 
     def negotiated(self, accept_language: str, message: str | Sentence | Paragraph) -> str:
         """A text in the best language for an Accept-Language header."""

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from fe_mail.adapters.memory.exchange import MemoryExchange
@@ -206,6 +208,109 @@ class BrokenTLSTests(ExchangeCase):
         return ensureDeferred(scenario())
 
 
+class Dropping(Protocol):
+    """A host that says these lines, one to each portion that comes in, and then hangs up."""
+
+    lines = (b"250 there.test", b"250 ok", b"250 ok", b"354 go on")
+
+    def connectionMade(self) -> None:
+        """Greet."""
+        self.left = list(self.factory.lines)  # type: ignore[union-attr]
+        self.transport.write(b"220 there.test\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        """The next line; nothing is left: hang up."""
+        if not self.left:
+            self.transport.loseConnection()
+            return
+        line = self.left.pop(0)
+        self.transport.write(line + b"\r\n")
+        if line.startswith(b"421"):
+            self.transport.loseConnection()
+
+
+class DroppedTests(ExchangeCase):
+    """Real sockets, closed by the host."""
+
+    def setUp(self) -> None:
+        """A host."""
+        self.factory = Factory.forProtocol(Dropping)
+        self.factory.lines = Dropping.lines  # type: ignore[attr-defined]
+        port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.where = ("mx.there.test", ["127.0.0.1"], port.getHost().port)
+
+    def tearDown(self) -> "Deferred[None]":
+        """The connections end by themselves."""
+        done: Deferred[None] = Deferred()
+        reactor.callLater(0.02, done.callback, None)
+        return done
+
+    def exchange(self) -> Exchange:
+        """Over sockets."""
+        return SMTPExchange(IReactorTCP(reactor), hostname="mx.here.test")
+
+    def test_after_the_dot(self) -> "Deferred[None]":
+        """An answer of ours, not a defect; the outcome is unknown, no other host is tried."""
+
+        async def scenario() -> None:
+            transmission = await self.transmit("b@there.test")
+            (reply,) = transmission.replies
+            self.assertEqual((reply.code, reply.enhanced, reply.said), (451, "4.4.2", ""))
+            self.assertFalse(transmission.is_session_refused)
+            self.tls_is(transmission.tls)
+
+        return ensureDeferred(scenario())
+
+    def tls_is(self, tls: str) -> None:
+        """It was in clear."""
+        self.assertEqual(tls, "")
+
+    def test_closing(self) -> "Deferred[None]":
+        """421 in the transaction: its text is kept, and another host may be tried."""
+        self.factory.lines = (*Dropping.lines[:2], b"421 4.7.0 busy")  # type: ignore[attr-defined]
+
+        async def scenario() -> None:
+            transmission = await self.transmit("b@there.test")
+            self.assertEqual(transmission.replies[0].said, "421 4.7.0 busy")
+            self.assertTrue(transmission.is_session_refused)
+
+        return ensureDeferred(scenario())
+
+
+class DroppingTLS(Dropping):
+    """The same under TLS."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """STARTTLS first."""
+        if data.startswith(b"EHLO") and not self.transport.TLS:
+            self.transport.write(b"250-there.test\r\n250 STARTTLS\r\n")
+        elif data.startswith(b"STARTTLS"):
+            self.transport.write(b"220 go\r\n")
+            self.transport.startTLS(self.factory.context)  # type: ignore[union-attr]
+        else:
+            super().dataReceived(data)
+
+
+class DroppedTLSTests(DroppedTests):
+    """Whatever is asked of a connection that is gone, TLS or not."""
+
+    def setUp(self) -> None:
+        """A host with a certificate."""
+        super().setUp()
+        self.factory.protocol = DroppingTLS
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        make_self_signed(directory, ["mx.there.test"])
+        certificates = CertificateDirectory(directory)
+        certificates.load()
+        self.factory.context = certificates  # type: ignore[attr-defined]
+
+    def tls_is(self, tls: str) -> None:
+        """It was encrypted."""
+        self.assertTrue(tls.startswith("TLSv1."), tls)
+
+
 class ConnectionTests(SynchronousTestCase):
     """Time-outs and back-pressure, with a clock."""
 
@@ -326,6 +431,16 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(reply.code, 552)
         self.assertLess(self.transport.value().count(b"x"), 1_000_000)
 
+    def test_lost_after_early_answer(self) -> None:
+        """Refused in the middle of the content, then cut: the refusal counts."""
+        done = self.start(size=1_000_000)
+        self.envelope_until_data()
+        self.transport.producer.pauseProducing()
+        self.host(b"354 go on", b"552 5.3.4 too big")
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+        (reply,) = self.successResultOf(done).replies
+        self.assertEqual(reply.said, "552 5.3.4 too big")
+
     def test_early_yes(self) -> None:
         """A yes before the end of the content is none."""
         done = self.start(size=1_000_000)
@@ -345,6 +460,24 @@ class ConnectionTests(SynchronousTestCase):
         self.assertTrue(self.transport.value().endswith(b"\r\n.\r\nQUIT\r\n"))
         self.host(b"221 bye")
         self.assertTrue(self.transport.disconnecting)
+
+    def test_cancelled(self) -> None:
+        """Stopped at any step, also while it connects: it is a stop, and no defect."""
+        attempt = Attempt(
+            reverse_path="", recipients=(OutboundRecipient(address="b@c.test"),), size_octets=1
+        )
+
+        async def never() -> BlobReader:
+            raise AssertionError
+
+        work = self.exchange.transmit("mx.there.test", ["192.0.2.1"], 25, attempt, never)
+        done = Deferred.fromCoroutine(work)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        done = self.start()
+        self.host(b"220 hi")
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
 
     def test_flood(self) -> None:
         """A host that sends replies without end is left."""

@@ -25,7 +25,7 @@ class ScriptedHost:
     """
 
     def __init__(self, script: str) -> None:
-        self.script = deque(line.strip() for line in script.strip().splitlines())
+        self.script = deque(line.strip() for line in script.splitlines() if line.strip())
         self.replies: deque[ServerReply] = deque()
         self.parser = ReplyParser()
         self.said = b""
@@ -429,6 +429,84 @@ class DialogueTests(SynchronousTestCase):
             """
         )
         self.assertEqual((reply.code, reply.enhanced), (451, "4.4.2"))
+
+    OPENING = """
+        S: 220 there.test
+        C: EHLO mx.here.test
+        S: 250 there.test
+        C: MAIL FROM:<a@here.test>
+    """
+    PIPELINED = """
+        S: 220 there.test
+        C: EHLO mx.here.test
+        S: 250-there.test
+        S: 250 PIPELINING
+        C: MAIL FROM:<a@here.test>
+        C: RCPT TO:<b@there.test>
+        C: RCPT TO:<c@there.test>
+        C: DATA
+    """
+
+    def test_closing(self) -> None:
+        """421 ends the session wherever it comes; its text is kept (RFC 5321 §3.8)."""
+        for script in (
+            "S: 421 4.7.0 busy\nS: LOST",
+            "S: 250 ok\nC: RCPT TO:<b@there.test>\nS: 421 4.7.0 busy\nS: LOST",
+        ):
+            replies = self.play(self.OPENING + script, "b@there.test", "c@there.test")
+            self.assertEqual([reply.said for reply in replies], ["421 4.7.0 busy"] * 2, script)
+        for before in ("", "S: 250 ok\n", "S: 250 ok\nS: 250 ok\n"):
+            script = self.PIPELINED + before + "S: 421 4.7.0 busy\nS: LOST"
+            replies = self.play(script, "b@there.test", "c@there.test")
+            self.assertEqual([reply.said for reply in replies], ["421 4.7.0 busy"] * 2, before)
+
+    def test_closing_after_answers(self) -> None:
+        """Who was refused before hears that; who was taken hears why nothing came of it."""
+        script = self.PIPELINED + "S: 250 ok\nS: 550 5.1.1 who\nS: 250 ok\nS: 421 bye\nS: LOST"
+        replies = self.play(script, "b@there.test", "c@there.test")
+        self.assertEqual([reply.said for reply in replies], ["550 5.1.1 who", "421 bye"])
+
+    def test_closing_at_tls(self) -> None:
+        """It is no reason to go on in clear."""
+        script = """
+            S: 220 there.test
+            C: EHLO mx.here.test
+            S: 250-there.test
+            S: 250 STARTTLS
+            C: STARTTLS
+            S: 421 4.3.2 going down
+            S: LOST
+        """
+        (reply,) = self.play(script, wish=TLSWish.OPPORTUNISTIC)
+        self.assertEqual((reply.said, reply.stage), ("421 4.3.2 going down", Stage.TLS))
+
+    def test_lost_after_nothing(self) -> None:
+        """All were refused, and the host leaves in the middle: they are refused all the same."""
+        script = (
+            self.PIPELINED
+            + """
+            S: 250 ok
+            S: 550 5.1.1 who
+            S: 550 5.1.1 who
+            S: 354 go on
+            C: <content>
+            S: LOST
+        """
+        )
+        replies = self.play(script, "b@there.test", "c@there.test")
+        self.assertEqual([reply.code for reply in replies], [550, 550])
+
+    def test_whose_words(self) -> None:
+        """What the host did not say is not said to be its words; no code is put into its mouth."""
+        for answer, said in (("550 Gone", "550 Gone"), ("350 hm", ""), ("550", "550")):
+            (reply,) = self.play(self.OPENING + f"S: {answer}")
+            self.assertEqual(reply.said, said)
+        (reply,) = self.play(
+            self.OPENING
+            + "S: 250 ok\nC: RCPT TO:<b@there.test>\nS: 250 ok\nC: DATA\nS: 354 go\n"
+            + "C: <content>\nS: LOST"
+        )
+        self.assertEqual(reply.said, "")
 
     def test_injection_by_address(self) -> None:
         """An address with a line end never reaches the wire."""

@@ -2,12 +2,15 @@
 
 import contextlib
 import io
+import json
 from argparse import Namespace
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 
-from fe_mail.app.cli_commands import COMMANDS
+from fe_mail.app.cli.domains import COMMANDS
+from fe_mail.model.errors import Conflict, MailError, NotFound
 from fe_mail.model.vantage import OwnAddresses
 from tests.http.world import HTTPTestCase
 
@@ -33,9 +36,10 @@ class DomainCommandTests(HTTPTestCase):
         """The exit code and what is printed."""
         inside: Any = Inside(self.services.domains, Namespace(accounts=self.accounts))
         printed = io.StringIO()
-        given = Namespace(action=action, name="example.org", **options)
+        given = Namespace(**{"name": "example.org", "user": None, "json": False, **options})
+        (run,) = (each.run for each in COMMANDS if each.words == f"domain {action}")
         with contextlib.redirect_stdout(printed):
-            code = self.now(COMMANDS["domain"](inside, given))  # type: ignore[arg-type]
+            code = self.now(run(inside, given))  # type: ignore[arg-type]
         return code, printed.getvalue()
 
     def test_exit_codes(self) -> None:
@@ -72,3 +76,34 @@ class DomainCommandTests(HTTPTestCase):
         _, said = self.command("records", zone=True)
         self.assertTrue(said.startswith("$ORIGIN example.org.\n"))
         self.assertTrue(said.endswith("\n"))
+
+    def test_records_as_json(self) -> None:
+        """What a program needs to publish them, and nothing else."""
+        _, said = self.command("records", zone=False, json=True)
+        records = json.loads(said)
+        (mx,) = (each for each in records if each["type"] == "MX")
+        self.assertEqual((mx["name"], mx["priority"], mx["value"]), ("@", 10, "mx.example.net"))
+        self.assertEqual({each["of"] for each in records}, {"domain", "server"})
+
+    def test_two_claims(self) -> None:
+        """The one that the DNS has proven is meant; without proof somebody has to say which."""
+        bob = self.add_user("bob@example.com")
+        self.now(self.services.domains.create(bob, "example.org"))
+        error = self.refused("records", Conflict, zone=True)
+        self.assertIn("bob@example.com, kim@example.com", error.message)
+        self.refused("records", NotFound, user="nobody@example.com", zone=True)
+        _, said = self.command("records", user="bob@example.com", zone=True)
+        theirs = self.now(self.accounts.domains_named("example.org"))[1]
+        self.assertIn(theirs.verification_record, said)
+        self.now(self.accounts.update_domain(theirs.id, 1.0, has_txt_record=True))
+        _, said = self.command("records", zone=True)
+        self.assertIn(theirs.verification_record, said)
+
+    def refused(self, action: str, error: type[MailError], **options: object) -> MailError:
+        """The error of a command that fails."""
+        inside: Any = Inside(self.services.domains, Namespace(accounts=self.accounts))
+        given = Namespace(**{"name": "example.org", "user": None, "json": False, **options})
+        (run,) = (each.run for each in COMMANDS if each.words == f"domain {action}")
+        failed = Deferred.fromCoroutine(run(inside, given))  # type: ignore[arg-type]
+        value: MailError = self.failureResultOf(failed, error).value
+        return value

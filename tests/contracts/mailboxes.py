@@ -14,6 +14,7 @@ from fe_mail.model.errors import (
     OverQuota,
     TooBig,
 )
+from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import DEFAULT_FOLDERS
 from tests.contracts.mailbox_case import ALICE, BOB, KEY, MailboxCase, delivery, letter, new
 
@@ -31,6 +32,8 @@ class MailboxStoreContract(MailboxCase):
         self.assertEqual(len({f.uidvalidity for f in folders}), len(folders))
         self.assertEqual(self.mailbox.alias_id, ALICE)
         self.assertEqual(self.now(self.store.used_octets(ALICE)), 0)
+        quota = self.now(self.store.quota(AliasId("nobody")))
+        self.assertEqual((quota.used_octets, quota.limit_octets), (0, 0))
         self.is_sound()
 
     def test_create_twice(self: Any) -> None:
@@ -157,6 +160,8 @@ class MailboxStoreContract(MailboxCase):
         self.fails(OverQuota, self.store.deliver(ALICE, self.sealing_key, delivery("d2")))
         self.now(self.store.set_quota(ALICE, 3 * size))
         self.now(self.store.deliver(ALICE, self.sealing_key, delivery("d3")))
+        quota = self.now(self.store.quota(ALICE))  # without a key, what is sealed included
+        self.assertEqual((quota.used_octets, quota.limit_octets), (3 * size, 3 * size))
         self.fails(OverQuota, self.store.deliver(ALICE, self.sealing_key, delivery("d4")))
         self.mailbox = self.unlocked()
         self.assertEqual(self.now(self.mailbox.quota()).used_octets, 3 * size)

@@ -18,7 +18,7 @@ from fe_mail.model.account import LogEntry
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import AlreadyExists, Conflict, Invalid, NotFound
 from fe_mail.model.ids import AliasId, BlobId, DomainId
-from fe_mail.model.lane import KINDS
+from fe_mail.model.lane import KINDS, lane_of
 from fe_mail.model.queue import (
     Claim,
     DeliveryState,
@@ -519,6 +519,20 @@ class QueueContract:
         ours = attrs.evolve(claim, deliveries=claim.deliveries[1:])
         self.assertTrue(self.finish(ours, DELIVERED))
 
+    def test_renew_a_part(self) -> None:
+        """Of a claim that was lost in part, the rest is kept; what was lost is named."""
+        target = Target(courier="remote", address="x@far.test")
+        three = [delivery(number=n, target=target) for n in (1, 2, 3)]
+        (claim,) = self.put(None, *three, leased=[1, 2, 3])
+        lost = attrs.evolve(claim, deliveries=claim.deliveries[1:2])
+        self.get(self.queue.give_back([lost]))
+        self.assertEqual(self.get(self.queue.renew([claim], 600.0)), (lost,))
+        self.clock.advance(300.0)
+        self.assertEqual(self.numbers(self.claim()), [[2]])
+        self.assertTrue(self.finish(claim, DELIVERED, DELIVERED, DELIVERED))
+        states = [one.state.value for one in self.entry().deliveries]
+        self.assertEqual(states, ["delivered", "waiting", "delivered"])
+
     def test_end_leases(self) -> None:
         """What a killed process had claimed is due again; its claims count no more."""
         self.put()
@@ -696,6 +710,33 @@ class QueueContract:
             self.assertEqual((waiting.message.id, waiting.owner), ("r1", "bounce:"))
             self.get(self.queue.drop("r1"))
 
+    def two_claims(self) -> tuple[Claim, Claim]:
+        """Of one message."""
+        targets = [Target(courier="remote", address=f"x@{host}.test") for host in "ab"]
+        self.put(None, *(delivery(number=n, target=one) for n, one in enumerate(targets, 1)))
+        first, second = self.claim()
+        return first, second
+
+    def test_several_claims_with_one_report(self) -> None:
+        """What came of claims of one message is recorded as a whole."""
+        first, second = self.two_claims()
+        report = self.acceptance(message("r1", source="bounce"))
+        self.assertTrue(self.finish(first, NEVER, NEVER, also=(second,), reports=(report,)))
+        self.assertEqual(self.ids(), ["r1"])
+
+    def test_several_claims_lost_in_part(self) -> None:
+        """What is still held is recorded, with the report; if nothing is, no report is sent."""
+        first, second = self.two_claims()
+        for lost in (first, second):
+            gone = attrs.evolve(lost, token="of another")
+            both = (gone, second) if lost is first else (gone, attrs.evolve(first, token="old"))
+            report = self.acceptance(message(f"r-{lost.lane}", source="bounce"))
+            is_held = self.finish(both[0], NEVER, NEVER, also=both[1:], reports=(report,))
+            self.assertIs(is_held, lost is first)
+        self.assertEqual(self.ids(), ["m1", f"r-{first.lane}"])
+        states = [one.state.value for one in self.entry().deliveries]
+        self.assertEqual(states, ["waiting", "failed"])
+
     def test_report_under_the_next_lease(self) -> None:
         """What was refused for an old lease is recorded under the new one, report and all."""
         for body in (BODY, LARGE):
@@ -811,8 +852,8 @@ class QueueContract:
             entries = self.get(self.queue.find(QueueFilter(**conditions)))
             return [entry.message.id for entry in entries]
 
-        self.assertEqual(found(), ["m2", "m3", "m1"])
-        self.assertEqual(found(limit=2), ["m2", "m3"])
+        self.assertEqual(found(), ["m2", "m1", "m3"])
+        self.assertEqual(found(limit=2), ["m2", "m1"])
         self.assertEqual(found(message_id="m3"), ["m3"])
         self.assertEqual(found(alias_id="a1"), ["m2", "m3"])
         self.assertEqual(found(alias_id="a1", domain_id="d1"), ["m3"])
@@ -824,6 +865,20 @@ class QueueContract:
         self.assertEqual(found(message_id="m4"), [])
         (entry,) = self.get(self.queue.find(QueueFilter(recipient="ann")))
         self.assertEqual([one.number for one in entry.deliveries], [1, 2])
+
+    def test_find_by_pages(self) -> None:
+        """Each once, whatever came at one time, and although the last of a page is gone."""
+        for name in ("m5", "m1", "m4", "m2", "m3"):
+            self.put(message(name, created_at=3.0), delivery(name))
+        self.put(message("m0", created_at=2.5), delivery("m0"))
+        found: list[str] = []
+        after = (0.0, "")
+        while page := self.get(self.queue.find(QueueFilter(limit=2, after=after))):
+            last = page[-1].message
+            found += [entry.message.id for entry in page]
+            after = (last.created_at, last.id)
+            self.get(self.queue.drop(last.id))
+        self.assertEqual(found, ["m0", "m1", "m2", "m3", "m4", "m5"])
 
     def test_next_due(self) -> None:
         """The runner learns when to look again: at nothing that is due now, held or claimed."""
@@ -853,6 +908,23 @@ class QueueContract:
         self.assertEqual(counts(), (2, 1))
         self.get(self.queue.drop("m1"))
         self.assertEqual(counts(), (0, 0))
+
+    def test_waiting_octets(self) -> None:
+        """What waits in a lane, claimed or not; what is settled, held or elsewhere does not."""
+        lane = lane_of(delivery().target)
+        octets = lambda: self.get(self.queue.waiting_octets(lane))  # noqa: E731  # a value
+        self.assertEqual(octets(), 0)
+        for number in range(3):
+            self.put(message(f"m{number}", size_octets=1000), delivery(f"m{number}"))
+        other = Target(courier="remote", address="x@far.test")
+        self.put(message("m4", size_octets=1000), delivery("m4", target=other))
+        self.assertEqual(octets(), 3000)
+        claim = next(one for one in self.claim() if one.message.id == "m0")
+        self.assertEqual(octets(), 3000)
+        self.finish(claim, DELIVERED)
+        self.assertEqual(octets(), 2000)
+        self.get(self.queue.hold("m1", "why"))
+        self.assertEqual(octets(), 1000)
 
     def test_sweep(self) -> None:
         """Large bodies that no message has go when they are old; what is needed stays."""

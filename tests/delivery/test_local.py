@@ -129,9 +129,10 @@ class LocalCourierTests(PostOfficeTestCase):
         self.assertIn(quoting + MESSAGE, raw)
 
     def test_over_quota(self) -> None:
-        """A full mailbox may be emptied: 452 4.2.2, later."""
+        """A mailbox that got full after the 250 may be emptied: 452 4.2.2, later."""
+        self.hand_in(self.envelope("alice@example.org"))
         self.now(self.mailboxes.set_quota(self.alice.id, 10))
-        outcome = self.deliver()
+        outcome = self.outcome(self.claim())
         self.assertIs(outcome.kind, OutcomeKind.DEFERRED)
         self.assertEqual((outcome.code, outcome.enhanced), (452, "4.2.2"))
 

@@ -201,6 +201,34 @@ class AnswerTests(RemoteTestCase):
             self.exchange.answers[host] = reply(421, "4.3.2", Stage.GREETING)
         self.assertEqual(self.status("b@far.test")[0], "deferred")
 
+    def test_closing(self) -> None:
+        """421 in the transaction: the next host; if none does better, its words are kept."""
+        said = attrs.evolve(reply(421, "4.7.0", Stage.MAIL), said="421 4.7.0 text of the host")
+        self.exchange.answers["a.far.test"] = said
+        self.assertEqual(self.send("b@far.test").remote, "b.far.test")
+        self.exchange.addresses = {ONE}
+        outcome = self.send("b@far.test")
+        self.assertEqual((outcome.code, outcome.said), (421, said.said))
+        self.assertEqual(outcome.remote, "a.far.test")
+
+    def test_unclear(self) -> None:
+        """552 to RCPT without a code that says what it means is no failure (§4.5.3.1.10)."""
+        self.assertEqual(self.answer(reply(552, "5.0.0")), ("deferred", 452, "4.5.3"))
+        self.assertEqual(self.answer(reply(552, "5.2.2")), ("failed", 552, "5.2.2"))
+        self.assertEqual(self.answer(reply(552, "5.0.0", Stage.CONTENT))[0], "failed")
+
+    def test_own_words(self) -> None:
+        """Nobody is said to have said what we found out."""
+        refused = attrs.evolve(reply(554, "5.7.1", Stage.GREETING), said="554 5.7.1 go away")
+        for host in ("a.far.test", "b.far.test", "c.far.test"):
+            self.exchange.answers[host] = refused
+        outcome = self.send("b@far.test")
+        self.assertEqual(outcome.said, "554 5.7.1 go away")
+        self.assertEqual((outcome.is_quote, outcome.enhanced), (False, "4.4.2"))
+        self.exchange.addresses = set()
+        outcome = self.send("b@far.test")
+        self.assertEqual((outcome.said, outcome.remote), ("", "c.far.test"))
+
     def test_text_is_kept(self) -> None:
         """The host's words reach the sender, with its name."""
         self.exchange.answers["b@far.test"] = reply(550, "5.1.1")
@@ -415,6 +443,24 @@ class FullTransactionTests(RemoteTestCase):
         self.exchange.takes = 0
         self.assertEqual(self.deliver(), [(452, "4.5.3")] * 3)
         self.assertEqual(len(self.exchange.tried), 1)
+
+    def test_patience(self) -> None:
+        """A host that takes one at a time, slowly, does not hold the place for ever."""
+        transmit = self.exchange.transmit
+
+        async def slow(*arguments: Any) -> Transmission:
+            self.clock.advance(350.0)
+            return await transmit(*arguments)
+
+        self.exchange.transmit = slow  # type: ignore[method-assign]
+        self.assertEqual(self.deliver(), [(250, "2.0.0"), (250, "2.0.0"), (452, "4.5.3")])
+
+    def test_many(self) -> None:
+        """A hundred recipients, one at a time, are no deep recursion."""
+        targets = [Target(courier="remote", address=f"a{number}@far.test") for number in range(100)]
+        claim = self.claim_on(self.message(), *targets, notify=("NEVER",))
+        outcomes = self.now(self.courier.deliver(claim))
+        self.assertEqual({outcome.code for outcome in outcomes}, {250})
 
     def test_full_mailbox(self) -> None:
         """A full mailbox is not a full transaction."""

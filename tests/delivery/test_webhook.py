@@ -235,9 +235,15 @@ class AnswerTests(WebhookTestCase):
         self.assertEqual(self.status(WebAnswer(status=413)), ("deferred", 451, "4.3.4", 1))
         self.assertEqual(self.status(Unavailable()), ("deferred", 451, "4.4.1", 2))
 
+    def test_success(self) -> None:
+        """Every 2xx (RFC 9110 §15.3): frameworks say 201, 202 or 204 by themselves."""
+        for status in (200, 201, 202, 204, 206, 299):
+            answer = self.status(WebAnswer(status=status))
+            self.assertEqual(answer, ("delivered", 250, "2.0.0", 1), status)
+
     def test_final(self) -> None:
-        """Only 200 is success; what will not change by itself is told to the sender."""
-        for status in (201, 204, 301, 302, 400, 401, 404, 410, 499):
+        """What will not change by itself is told to the sender."""
+        for status in (199, 300, 301, 302, 400, 401, 404, 410, 499):
             answer = self.status(WebAnswer(status=status))
             self.assertEqual(answer, ("failed", 550, "5.3.0", 1), status)
         for error in (NotFound(), PermissionDenied(), Invalid()):

@@ -54,8 +54,8 @@ class NewcomerTests(ServiceCase, CommandCase):
         self.assertIn("a@example.org leads to itself.", circle)
         self.command("alias", "add", "sales@example.org", "--recipient", "x@elsewhere.test")
         self.command("alias", "add", "info@example.org", "--recipient", "sales@example.org")
-        self.command("alias", "remove", "*@example.org")
-        said = self.command("alias", "remove", "sales@example.org")
+        self.command("alias", "remove", "*@example.org", "--yes")
+        said = self.command("alias", "remove", "sales@example.org", "--yes")
         missing = "info@example.org leads to sales@example.org, which does not exist."
         self.assertIn(f"Note: {missing}", said)
         self.assertIn(missing, self.command("route", expect=1))
@@ -65,7 +65,7 @@ class NewcomerTests(ServiceCase, CommandCase):
 
     def test_postmaster_cannot_be_switched_off(self) -> None:
         """Neither by an alias that is disabled nor by removing the catch-all."""
-        self.command("alias", "remove", "*@example.org")
+        self.command("alias", "remove", "*@example.org", "--yes")
         self.command(
             *("alias", "add", "postmaster@example.org", "--no-enabled"),
             *("--recipient", "x@elsewhere.test"),

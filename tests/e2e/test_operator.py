@@ -1,14 +1,23 @@
 """The operator's command line, on a server that runs and on one that does not."""
 
+import contextlib
 import imaplib
+import json
+import os
+import pty
+import pwd
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest import SkipTest
 
+import apsw
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.e2e.support import DemoServer, shared_server, wait_for
+from tests.e2e.support import ROOT, DemoServer, shared_server, wait_for
 from tests.e2e.test_mail import letter
 
 PROGRAM = Path(sys.executable).with_name("fe-mail")
@@ -66,7 +75,7 @@ class FirstStepsTests(CommandCase):
         self.assertIn("local", self.command("route", "alice+tag@example.org"))
         self.assertIn("forward", self.command("route", "team@example.org"))
         self.assertIn("Every invariant holds.", self.command("verify"))
-        said = self.command("user", "remove", "me@example.net", expect=1)
+        said = self.command("user", "remove", "me@example.net", "--yes", expect=1)
         self.assertIn("only administrator", said)
 
     def test_the_demo_asks_no_real_dns(self) -> None:
@@ -91,7 +100,12 @@ class FirstStepsTests(CommandCase):
         second = self.command("password", "alice@example.org", "--current", stdin=password + "\n")
         self.assertNotIn("Recovery code", second)
         self.command("password", "alice@example.org", "--current", stdin=code + "\n")
-        self.assertIn("Recovery code", self.command("password", "alice@example.org", "--override"))
+        said = self.command("password", "alice@example.org", "--override", expect=2)
+        self.assertIn("EMPTY mailbox", said)
+        self.assertIn("1 mailbox with 0 octets of mail, 1 sign-in", said)
+        self.command("password", "alice@example.org", "--current", stdin=code + "\n")
+        said = self.command("password", "alice@example.org", "--override", "--yes")
+        self.assertIn("Recovery code", said)
 
     def test_refusals_are_sentences(self) -> None:
         """Exit 1 and one sentence."""
@@ -105,6 +119,193 @@ class FirstStepsTests(CommandCase):
         ):
             said = self.command(*words, expect=1)
             self.assertRegex(said, r"\Afe-mail: .+\.?\n\Z")
+
+    def test_nothing_is_destroyed_without_a_word(self) -> None:
+        """A pipe is no answer: exit 2, in numbers what would go, and everything stays."""
+        self.furnish()
+        self.command("password", "alice@example.org")
+        for words, loss in (
+            (("alias", "remove", "alice@example.org"), "1 alias, 1 mailbox with 0 octets of mail"),
+            (("domain", "remove", "example.org"), "1 domain, 2 aliases, 1 mailbox"),
+            (("user", "remove", "me@example.net"), "1 domain, 2 aliases, 1 mailbox"),
+            (("domain", "webhook-key", "example.org", "--new"), "ends at once"),
+            (("alias", "set", "alice@example.org", "--no-mailbox"), "Nobody can read the mail"),
+            (("begin-anew", "queue"), "every message that was accepted"),
+        ):
+            said = self.command(*words, stdin="y\n", expect=2)
+            self.assertIn(loss, said)
+            self.assertRegex(said, r"\Afe-mail: .+ To do it, add --yes\.\n\Z")
+        self.assertRegex(self.command("alias", "list", "example.org"), r"alice@\S+ +yes +yes")
+        self.command("alias", "remove", "alice@example.org", "--yes")
+        self.command("domain", "remove", "example.org", "-y")
+        self.assertIn("There is no domain yet.", self.command("domain", "list"))
+
+    def test_a_terminal_is_asked(self) -> None:
+        """It reads what goes; anything but yes changes nothing."""
+        self.furnish()
+        code, said = self.at_terminal("no", "alias", "remove", "alice@example.org")
+        self.assertEqual(code, 1)
+        self.assertIn("destroys: 1 alias.\r\nThis cannot be undone.\r\nGo on? [y/N]", said)
+        self.assertIn("Nothing was changed.", said)
+        self.assertIn("alice@", self.command("alias", "list", "example.org"))
+        code, said = self.at_terminal("y", "alias", "remove", "alice@example.org")
+        self.assertEqual(code, 0, said)
+        self.assertNotIn("alice@", self.command("alias", "list", "example.org"))
+
+    def test_passwords_are_typed_twice(self) -> None:
+        """On a terminal, where nobody sees them."""
+        code, said = self.at_terminal(
+            "mulled otter 84 quay\nmulled ottr", "user", "add", "a@b.test"
+        )
+        self.assertEqual(code, 1)
+        self.assertIn("The two passwords differ", said)
+        self.assertNotIn("otter", said)
+        self.assertIn("Nobody has an account yet.", self.command("user", "list"))
+
+    def at_terminal(self, typed: str, *words: str) -> tuple[int, str]:
+        """Exit code, and what a person sees who types this."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [PROGRAM, "--directory", str(self.directory), *words],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            shown = b""
+            for line in typed.split("\n"):
+                prompt = b""
+                while not prompt.endswith((b"? [y/N] ", b": ")):
+                    prompt += os.read(ours, 1000)
+                os.write(ours, line.encode() + b"\n")
+                shown += prompt
+            with contextlib.suppress(OSError):  # what Linux calls the end of a terminal
+                while octets := os.read(ours, 1000):
+                    shown += octets
+        os.close(ours)
+        return process.returncode, shown.decode()
+
+    def furnish(self) -> None:
+        """An account, a domain, two addresses."""
+        self.command("user", "add", "me@example.net", stdin="correct horse battery staple\n")
+        self.command("domain", "add", "example.org")
+        self.command("alias", "add", "alice@example.org")
+
+    def test_lists_for_programs(self) -> None:
+        """One array each, with the names of the API; empty before there is anything."""
+        for words in (("user", "list"), ("domain", "list"), ("queue", "list")):
+            self.assertEqual(json.loads(self.command(*words, "--json")), [])
+        self.furnish()
+        (user,) = json.loads(self.command("user", "list", "--json"))
+        self.assertEqual((user["email"], user["has_verified_email"]), ("me@example.net", True))
+        self.assertRegex(user["created_at"], r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")
+        (domain,) = json.loads(self.command("domain", "list", "--json"))
+        self.assertEqual((domain["name"], domain["alias_count"]), ("example.org", 2))
+        self.assertEqual(domain["members"][0]["user"]["email"], "me@example.net")
+        aliases = json.loads(self.command("alias", "list", "example.org", "--json"))
+        self.assertEqual({each["name"] for each in aliases}, {"*", "alice"})
+        self.assertEqual({each["storage_used"] for each in aliases}, {0})
+        self.assertEqual(json.loads(self.command("log", "example.org", "--json")), [])
+        for said in (user, domain, *aliases):
+            for secret in ("hash", "private", "sealing", "token"):
+                self.assertNotIn(secret, json.dumps(said))
+
+    def test_lists_longer_than_a_page(self) -> None:
+        """All of them, in order, and nobody minds when the reader has seen enough."""
+        self.furnish()
+        insert = (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) "
+            "INSERT INTO aliases SELECT {columns} FROM aliases, n WHERE name = 'alice'"
+        )
+        path = self.directory / "sqlite-data" / "accounts.sqlite"
+        with contextlib.closing(apsw.Connection(str(path))) as connection:
+            names = [row[1] for row in connection.execute("PRAGMA table_info(aliases)")]
+            changed = {"serial": "NULL", "id": "printf('%024x', i)", "name": "'a' || i"}
+            columns = ", ".join(changed.get(name, name) for name in names)
+            connection.execute(insert.format(columns=columns))
+        listed = self.command("alias", "list", "example.org")
+        self.assertEqual(listed.count("\n"), 1503)
+        found = json.loads(self.command("alias", "list", "example.org", "--json"))
+        self.assertEqual(len({each["name"] for each in found}), 1502)
+        program = f"{PROGRAM} -D {self.directory} alias list example.org | head -n 2"
+        done = subprocess.run(program, shell=True, capture_output=True, text=True, check=True)
+        self.assertEqual((done.stdout.count("\n"), done.stderr), (2, ""))
+        said = self.command("domain", "remove", "example.org", expect=2)
+        self.assertIn("1 domain, 1,502 aliases", said)
+
+    def test_decisions(self) -> None:
+        """Who may register, whose address counts, who may send: shown in the lists."""
+        self.assertIn("nobody has an account", self.command("registration"))
+        self.furnish()
+        self.assertIn("is closed", self.command("registration"))
+        self.assertIn("is open", self.command("registration", "open"))
+        self.assertIn("is closed", self.command("registration", "closed"))
+        self.command("user", "verify", "me@example.net")
+        self.command("user", "verify", "nobody@example.net", expect=1)
+        self.assertRegex(self.command("user", "list"), r"me@example\.net +admin +verified")
+        self.assertIn("once its records are right", self.command("domain", "allow", "example.org"))
+        self.assertIn("allowed, not verified", self.command("domain", "list"))
+        said = self.command("domain", "allow", "example.org", "--no")
+        self.assertIn("may not send any more", said)
+        self.assertIn("the next check allows it again", said)
+        self.command("domain", "allow", "nowhere.test", expect=1)
+        self.assertIn("forgotten", self.command("unlock", "203.0.113.7"))
+        self.assertIn("forgotten", self.command("unlock", "me@example.net"))
+        self.command("unlock", "everybody", expect=1)
+
+    def test_odd_words(self) -> None:
+        """Octets that are no text, and a terminal that lacks letters."""
+        done = subprocess.run(
+            [PROGRAM, b"user", b"list", b"\xff"], capture_output=True, check=False
+        )
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr, b"fe-mail: What was typed is not UTF-8.\n")
+        self.furnish()
+        self.command("domain", "add", "bl\u00e5b\u00e6r.example")
+        self.assertIn("bl\u00e5b\u00e6r.example", self.command("domain", "list"))
+        done = subprocess.run(
+            [PROGRAM, "-D", str(self.directory), "domain", "list"], capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False,
+        )  # fmt: skip
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertIn(b"bl\\xe5b\\xe6r.example", done.stdout)
+
+    def test_another_user(self) -> None:
+        """Root would leave files that the server cannot open; it is told how to become its user."""
+        if os.geteuid():
+            raise SkipTest("only root can be somebody else")
+        self.furnish()
+        data = self.directory / "sqlite-data"
+        os.chown(data, pwd.getpwnam("nobody").pw_uid, -1)
+        before = sorted(self.directory.rglob("*"))
+        said = self.command("password", "alice@example.org", expect=2)
+        self.assertIn(f"{data} belongs to nobody", said)
+        self.assertIn("sudo -u 'nobody' fe-mail", said)
+        self.assertEqual(sorted(self.directory.rglob("*")), before)
+
+    def test_interrupted(self) -> None:
+        """By a key or a signal: that is no success."""
+        self.furnish()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+                silent.bind(("127.0.0.1", 0))
+                silent.settimeout(30)
+                server = f"127.0.0.1#{silent.getsockname()[1]}"
+                process = subprocess.Popen(
+                    [PROGRAM, "-D", str(self.directory), "domain", "verify", "example.org"],
+                    env={**os.environ, "DNS_SERVERS": server}, stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT, text=True,
+                )  # fmt: skip
+                silent.recv(512)
+                process.send_signal(number)
+                said, _ = process.communicate(timeout=30)
+            self.assertEqual((process.returncode, said), (130, "fe-mail: Interrupted.\n"))
+
+    def test_as_a_module(self) -> None:
+        """``python -m fe_mail.app.cli``."""
+        done = subprocess.run(
+            [sys.executable, "-m", "fe_mail.app.cli", "--version"],
+            capture_output=True, text=True, check=True, cwd=ROOT,
+        )  # fmt: skip
+        self.assertRegex(done.stdout, r"\Afe-mail \d")
 
     def test_wrong_configuration(self) -> None:
         """Exit 2, as for the server."""
@@ -160,8 +361,23 @@ class QueueTests(CommandCase):
         shown = self.command("queue", "show", identifier)
         self.assertIn("drop@elsewhere.example", shown)
         self.assertIn("Held:        demo", shown)
+        (entry,) = json.loads(self.command("queue", "list", "--to", "DROP@else", "--json"))
+        self.assertEqual((entry["id"], entry["source"]), (identifier, "submission"))
+        (copy,) = entry["deliveries"]
+        self.assertEqual((copy["state"], copy["hold_reason"]), ("held", "demo"))
+        self.assertIsNone(copy["last_attempt_at"])
+        self.assertIn(identifier, self.command("queue", "list", "--from", "ALICE@demo"))
+        self.assertNotIn(identifier, self.command("queue", "list", "--from", "bob@"))
+        said = self.command("queue", "list", "--to", "drop@else", "--state", "waiting")
+        self.assertEqual(said, "Nothing in the queue is like that.\n")
         self.assertNotIn("To the world", shown)
-        self.command("queue", "drop", identifier)
+        said = self.command("queue", "drop", identifier, stdin="y\n", expect=2)
+        lost = r"1 message of [\d,]+ octets, not delivered to 1 recipient yet: drop@"
+        self.assertRegex(said, lost)
+        self.command("queue", "show", identifier)
+        self.command("queue", "drop", identifier, "0" * 24, "--yes", expect=1)
+        self.command("queue", "show", identifier)
+        self.command("queue", "drop", identifier, "--yes")
         self.command("queue", "show", identifier, expect=1)
         self.assertIn("Every invariant holds.", self.command("verify"))
 
@@ -217,8 +433,6 @@ class UpgradeTests(CommandCase):
 
     def test_a_newer_schema_is_refused_in_one_sentence(self) -> None:
         """Neither the server nor the command line touches it."""
-        import apsw
-
         server = DemoServer()
         self.addCleanup(server.destroy)
         server.start()

@@ -156,6 +156,41 @@ class OperationTests(ServiceCase):
         for line in secrets.splitlines():
             self.assertNotIn(line.partition("=")[2], log)
 
+    def test_who_is_asked_for_the_first_password(self) -> None:
+        """What the log says of Basic auth is what a visitor finds."""
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        environ = {"DOMAIN": "x.test", "WEB_PORT": str(port), "METRICS_PORT": "0"}
+        words = "it asks for the user admin and for the password that AUTH_BASIC_PASSWORD has in"
+
+        def start(**more: str) -> tuple[str, int]:
+            lines = self.launch({**environ, **more}, directory=directory)
+            wait_for("the log", lambda: [line for line in lines if "web UI is at" in line])
+            with socket.create_connection(("127.0.0.1", port), 20) as client:
+                client.sendall(b"GET /login HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n")
+                status = int(client.makefile("rb").readline().split()[1])
+            self.process.terminate()
+            self.process.wait(60)
+            return "".join(lines), status
+
+        directory = Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
+        log, status = start()
+        self.assertIn(f"Until the first account exists {words} {directory / '.env'}.", log)
+        self.assertEqual(status, 401)
+        log, _ = start(AUTH_BASIC_PASSWORD="from the environment")
+        self.assertIn(f"Until the first account exists {words} the environment.", log)
+        subprocess.run(
+            [PROGRAM, "-D", directory, "user", "add", "me@example.net"],
+            env={**os.environ, "DOMAIN": "x.test"}, input=b"correct horse battery staple",
+            check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        log, status = start()
+        self.assertNotIn("AUTH_BASIC_PASSWORD", log)
+        self.assertEqual(status, 200)
+        log, status = start(AUTH_BASIC_ALWAYS="true")
+        self.assertIn(f"Always {words}", log)
+        self.assertEqual(status, 401)
+
     def test_a_broken_certificate_is_one_sentence(self) -> None:
         """Who puts nonsense into ``ssl/`` reads where, not a traceback."""
         directory = Path(tempfile.mkdtemp(prefix="fe-mail-e2e-"))
@@ -412,7 +447,7 @@ class OtherProcessTests(SynchronousTestCase):
         client.select("INBOX")
         client.send(b"x IDLE\r\n")
         self.assertIn(b"+", client.readline())
-        command = [PROGRAM, "-D", str(server.directory), "alias", "remove", alice]
+        command = [PROGRAM, "-D", str(server.directory), "alias", "remove", alice, "--yes"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self.assertIn(b"* BYE", client.readline())
         client.shutdown()
@@ -427,7 +462,7 @@ class OtherProcessTests(SynchronousTestCase):
         bob, _ = server.alias("bob")
         client = server.imap("bob")
         done = subprocess.run(
-            [PROGRAM, "-D", str(server.directory), "password", bob, "--override"],
+            [PROGRAM, "-D", str(server.directory), "password", bob, "--override", "-y"],
             capture_output=True,
             text=True,
             check=False,

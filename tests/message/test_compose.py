@@ -4,6 +4,7 @@ import email
 import email.policy
 from email.message import EmailMessage
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -118,7 +119,7 @@ def report(**more: object) -> Report:
                 recipient="bob@example.net",
                 action=Action.FAILED,
                 status="5.1.1",
-                diagnostic="550 5.1.1 No such user\r\nX-Evil: yes",
+                said="550 5.1.1 No such user\r\nX-Evil: yes",
                 remote="mx.example.net",
                 original_recipient="rfc822;bob@example.net",
             ),
@@ -150,6 +151,45 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(about_bob["Status"], "5.1.1")
         self.assertEqual(about_bob["Diagnostic-Code"], "smtp; 550 5.1.1 No such user X-Evil: yes")
         self.assertIsNone(about_bob["X-Evil"])
+
+    def test_who_said_so(self) -> None:
+        """What no host said is ours, in words and in the type (RFC 3464 §2.3.5, §2.3.6)."""
+        (entry,) = report().recipients
+        for said, diagnostic, types in (
+            ("550 no", "", ["smtp; 550 no"]),
+            ("421 busy", "450 4.4.2 The mail host refuses to talk to us.", ["smtp; 421 busy"]),
+            ("", "451 4.4.3 No DNS", ["X-fe-mail; 451 4.4.3 No DNS"]),
+            ("", "", []),
+        ):
+            about = attrs.evolve(entry, said=said, diagnostic=diagnostic)
+            message = parse(compose_report(report(recipients=(about,)), ORIGINAL))
+            notice, status, _ = message.iter_parts()
+            _, fields = status.get_payload()  # type: ignore[misc]  # two header blocks
+            self.assertEqual(fields.get_all("Diagnostic-Code", []), types)
+            self.assertIs("Remote-MTA" in fields, bool(said))
+            text = notice.get_content()
+            self.assertIs("mx.example.net said: " + said in text, bool(said))
+            self.assertIn(diagnostic, text)
+
+    def test_author(self) -> None:
+        """The domain that signs, else the host."""
+        for domain, author in (
+            ("", "mailer-daemon@mx.example.org"),
+            ("a.test", "mailer-daemon@a.test"),
+        ):
+            message = parse(compose_report(report(author_domain=domain), ORIGINAL))
+            self.assertIn(f"<{author}>", message["From"])
+
+    def test_many(self) -> None:
+        """However many recipients: one report, and no line that a host refuses."""
+        (entry,) = report().recipients
+        names = [f"a-rather-long-local-part-{number}@example.net" for number in range(1000)]
+        many = tuple(attrs.evolve(entry, recipient=name) for name in names)
+        raw = compose_report(report(recipients=many), ORIGINAL)
+        self.assertLessEqual(max(map(len, raw.split(b"\r\n"))), 998)
+        _, status, _ = parse(raw).iter_parts()
+        found = [part["Final-Recipient"] for part in status.get_payload()[1:]]  # type: ignore[union-attr,index]
+        self.assertEqual(found, [f"rfc822; {name}" for name in names])
 
     def test_original_is_untouched(self) -> None:
         """What is returned is byte-exact."""

@@ -7,6 +7,7 @@ from typing import Any
 from fe_mail.accounts.routing import Router
 from fe_mail.adapters.memory.cache import MemoryCache
 from fe_mail.adapters.sqlite.queue import SQLiteQueue
+from fe_mail.adapters.threads import InlineThreads
 from fe_mail.mailauth.srs import SRS
 from fe_mail.model.account import LogEntry
 from fe_mail.model.address import parse_address
@@ -29,6 +30,8 @@ from fe_mail.queue.intake import Intake
 from fe_mail.reception.harvesting import Harvesting
 from fe_mail.reception.inbound import InboundReception
 from fe_mail.reception.interface import Reception
+from fe_mail.reception.rooms import Rooms
+from fe_mail.reception.signing import OwnDomain, Signer
 from tests.accounts.fakes import AccountsTestCase
 from tests.fakes import MemoryBlobs, give_keys, queue_in_memory
 
@@ -72,6 +75,8 @@ class PostOfficeTestCase(AccountsTestCase):
         self.blobs = MemoryBlobs()
         self.queue = self.make_queue()
         self.intake = Intake(self.queue, self.bus)
+        self.signer = Signer(self.keyring, self.clock, InlineThreads().run)
+        self.own_domain = OwnDomain("example.net", self.accounts, self.signer)
         self.srs = SRS([b"secret"], "mail.example.net")
         self.router = Router(self.accounts, srs=self.srs, clock=self.clock)
         self.domain = self.add_domain("example.org", has_smtp=True)
@@ -82,10 +87,12 @@ class PostOfficeTestCase(AccountsTestCase):
         self.fan = self.add_alias(self.domain, "fan", "fan@elsewhere.test")
         self.counted: list[str] = []
         self.cache = MemoryCache(self.clock)
+        self.rooms = Rooms(self.mailboxes, self.queue, self.clock)
         self.harvesting = Harvesting(self.counters, self.cache)
         self.reception = InboundReception(
             self.router,
             self.intake,
+            self.rooms,
             self.harvesting,
             self.cache,
             self.clock,

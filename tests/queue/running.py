@@ -62,7 +62,12 @@ class RunnerTestCase(PostOfficeTestCase):
         self.more_couriers: dict[str, Courier] = {}
         self.runners: list[QueueRunner] = []
         self.bounces = Bounces(
-            self.router, self.queue, self.intake, self.clock, hostname="mx.example.net"
+            self.router,
+            self.queue,
+            self.intake,
+            self.own_domain,
+            self.clock,
+            hostname="mx.example.net",
         )
 
     def start(self, **more: Any) -> QueueRunner:

@@ -177,6 +177,14 @@ class SlowHostTests(BacklogTestCase):
             steps.append(self.steps_taken(self.queue.counts()))
         self.assertEqual(steps[0], steps[1])
 
+    def test_waiting_octets(self) -> None:
+        """What the MX asks of a mailbox's lane does not look at other lanes."""
+        steps = []
+        for more in (FEW, MANY - FEW):
+            self.fill(more)
+            steps.append(self.steps_taken(self.queue.waiting_octets("local:x")))
+        self.assertLess(steps[1], 2 * steps[0])
+
     def test_plans(self) -> None:
         """No statement of a claim looks at all deliveries, or at all lines."""
         statements = {

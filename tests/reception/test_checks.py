@@ -159,6 +159,7 @@ class ReceptionTests(ChecksTestCase):
         reception = InboundReception(
             self.router,
             self.intake,
+            self.rooms,
             self.harvesting,
             self.cache,
             self.clock,

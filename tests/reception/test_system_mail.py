@@ -4,12 +4,11 @@ from typing import Any
 
 from fe_mail.accounts.notices import Notice
 from fe_mail.adapters.memory.resolver import TableResolver
-from fe_mail.adapters.threads import InlineThreads
 from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
 from fe_mail.message.headers import first_value, header_fields
 from fe_mail.model.errors import Invalid
 from fe_mail.model.sentence import Sentence
-from fe_mail.reception.signing import Signer
+from fe_mail.reception.signing import OwnDomain
 from fe_mail.reception.system_mail import SystemMailer
 from tests.queue.base import PostOfficeTestCase
 
@@ -28,12 +27,10 @@ class SystemMailTests(PostOfficeTestCase):
         """As the application makes it."""
         return SystemMailer(
             self.router,
-            self.accounts,
             self.intake,
-            Signer(self.keyring, self.clock, InlineThreads().run),
+            OwnDomain("example.org", self.accounts, self.signer),
             self.clock,
             lambda language, text: f"{language}: {text}",
-            domain="example.org",
             hostname="mx.example.org",
             name="fe-mail",
             **more,

@@ -83,6 +83,7 @@ class RecordingReception:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.steps: list[str] = []
+        self.sizes: list[int] = []
         self.peers: list[Peer] = []
         self.identities: list[Identity | None] = []
         self.spoolings: list[RecordingSpooling] = []
@@ -121,8 +122,10 @@ class RecordingReception:
         identity: Identity | None,
         reverse_path: Address | None,
         recipient: Address,
+        size_octets: int = 0,
     ) -> Status | None:
         """RCPT."""
+        self.sizes.append(size_octets)
         self.steps.append(f"to {recipient}")
         refusal = await self.answer("recipient", None)
         return refusal or await self.answer(str(recipient), None)

@@ -45,6 +45,7 @@ class GreetingCase(PostOfficeTestCase):
         self.reception = InboundReception(
             self.router,
             self.intake,
+            self.rooms,
             Harvesting(self.counters, self.cache),
             self.cache,
             self.clock,

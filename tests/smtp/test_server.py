@@ -157,6 +157,17 @@ class ContentTests(ServerCase):
         self.assertEqual(self.reception.messages[0].content, line * 301)
         self.assertLess(MAX_WAITING_CONTENT_OCTETS, 301_000)
 
+    def test_size_at_rcpt(self) -> None:
+        """What MAIL FROM says of the size is known when recipients are judged."""
+        server, transport = self.connect()
+        for parameters in ("", " SIZE=1234"):
+            server.dataReceived(
+                b"EHLO a.test\r\nMAIL FROM:<a@a.test>%s\r\nRCPT TO:<b@b.test>\r\nRSET\r\n"
+                % parameters.encode()
+            )
+        self.assertEqual(self.reception.sizes, [0, 1234])
+        transport.loseConnection()
+
     def test_disconnect_during_data(self) -> None:
         """A message that was not finished is aborted."""
         server, _ = self.connect()

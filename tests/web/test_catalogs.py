@@ -83,6 +83,11 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual("", catalogs.text("da", ""))
         self.assertEqual("Log ind", catalogs.negotiated("da-DK,da;q=0.9", "Sign in"))
 
+    def test_no_language(self) -> None:
+        """People who have not chosen one, and languages of a later version, get English."""
+        for language in ("", "tlh"):
+            self.assertEqual(Catalogs().text(language, "Sign in"), "Sign in")
+
     def test_notices(self) -> None:
         """Every notice is translated."""
         for notice in NOTICES.values():

@@ -35,6 +35,7 @@ from fe_mail.adapters.sqlite.queue_list import (
     hold,
     large_bodies,
     release,
+    waiting_octets,
 )
 from fe_mail.adapters.threads import Threads
 from fe_mail.adapters.troubles import Watch
@@ -171,7 +172,7 @@ class SQLiteQueue:
 
         def work(cursor: Cursor) -> tuple[Claim, ...]:
             until = self._steady() + lease_seconds
-            return tuple(claim for claim in claims if not renewed(cursor, claim, until))
+            return tuple(lost for claim in claims if (lost := renewed(cursor, claim, until)))
 
         return await self.database.write(work) if claims else ()
 
@@ -308,6 +309,10 @@ class SQLiteQueue:
                 "SELECT min(due_at) FROM turns WHERE due_at > ?", (now,)
             ).fetchall()[0][0]
         )
+
+    async def waiting_octets(self, lane: str) -> int:
+        """The sizes of what waits in a lane."""
+        return await self.database.read(lambda cursor: waiting_octets(cursor, lane))
 
     async def counts(self) -> Mapping[DeliveryState, int]:
         """How many deliveries wait and are held: from the lines, however long they are."""

@@ -11,6 +11,8 @@ import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+import attrs
+
 from fe_mail.adapters.sqlite.database import Cursor, Value
 from fe_mail.adapters.sqlite.queue_rows import (
     INSERT_DELIVERY,
@@ -243,14 +245,17 @@ def _take_from(
         yield _claim(message, _deliveries(cursor, message.id, serial, numbers), token)
 
 
-def renewed(cursor: Cursor, claim: Claim, lease_until: float) -> bool:
-    """Extend a lease; False when it was lost."""
+def renewed(cursor: Cursor, claim: Claim, lease_until: float) -> Claim | None:
+    """Extend a lease; what of the claim was lost, None if nothing was."""
     serial = _serial(cursor, claim)
-    numbers = [delivery.number for delivery in claim.deliveries]
-    return all(
-        cursor.execute(_RENEW, (lease_until, serial, number, claim.token)).fetchall()
-        for number in numbers
+    lost = tuple(
+        one
+        for one in claim.deliveries
+        if not cursor.execute(_RENEW, (lease_until, serial, one.number, claim.token)).fetchall()
     )
+    if len(lost) == len(claim.deliveries):
+        return claim
+    return attrs.evolve(claim, deliveries=lost) if lost else None
 
 
 def returned(cursor: Cursor, claim: Claim) -> None:
@@ -269,10 +274,9 @@ def settle(cursor: Cursor, settlement: Settlement, now: float) -> tuple[bool, Bl
 
     Each delivery counts for which it still holds: what was achieved is never forgotten.
     """
-    claim = settlement.claim
-    serial = _serial(cursor, claim)
-    held = _held(cursor, serial, claim)
-    for delivery, outcome in zip(claim.deliveries, settlement.outcomes, strict=True):
+    serial = max(_serial(cursor, claim) for claim in settlement.claims)
+    held = {number for claim in settlement.claims for number in _held(cursor, serial, claim)}
+    for delivery, outcome in zip(settlement.deliveries, settlement.outcomes, strict=True):
         if delivery.number in held:
             _record(cursor, serial, delivery.number, outcome, settlement, now)
     if not held:
@@ -289,7 +293,7 @@ def _record(
     if outcome.kind is OutcomeKind.DEFERRED:
         bindings: dict[str, Value] = {
             "next": settlement.next_attempt_at,
-            "status": outcome.line,
+            "status": outcome.record,
             "now": now,
             "notice": settlement.delayed_notice_at,
             "message": serial,
@@ -299,7 +303,7 @@ def _record(
         return
     is_delivered = outcome.kind is OutcomeKind.DELIVERED
     state = DeliveryState.DELIVERED if is_delivered else DeliveryState.FAILED
-    cursor.execute(_CLOSE, (state.value, outcome.line, now, serial, number))
+    cursor.execute(_CLOSE, (state.value, outcome.record, now, serial, number))
 
 
 def _serial(cursor: Cursor, claim: Claim) -> int:
@@ -309,10 +313,12 @@ def _serial(cursor: Cursor, claim: Claim) -> int:
 
 
 def _held(cursor: Cursor, serial: int, claim: Claim) -> set[int]:
-    """The numbers of the deliveries for which the lease holds."""
+    """The numbers of the claim's deliveries for which the lease holds."""
+    if not serial or not claim.token:
+        return set()
     statement = "SELECT number FROM deliveries WHERE message = ? AND token = ?"
-    rows = cursor.execute(statement, (serial, claim.token)).fetchall() if serial else []
-    return {number for (number,) in rows}
+    rows = cursor.execute(statement, (serial, claim.token)).fetchall()
+    return {number for (number,) in rows} & {one.number for one in claim.deliveries}
 
 
 # -- values -------------------------------------------------------------------------------------

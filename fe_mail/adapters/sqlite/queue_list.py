@@ -13,7 +13,18 @@ from fe_mail.model.errors import NotFound
 from fe_mail.model.ids import BlobId
 from fe_mail.model.queue import DeliveryState, QueueEntry, QueueFilter
 
-__all__ = ["broken_invariants", "counts", "drop", "find", "hold", "large_bodies", "release"]
+__all__ = [
+    "broken_invariants",
+    "counts",
+    "drop",
+    "find",
+    "hold",
+    "large_bodies",
+    "release",
+    "waiting_octets",
+]
+
+MAX_COUNTED = 1000  # deliveries of one lane, twice
 
 _HOLD = """
     UPDATE deliveries SET state = 'held', hold_reason = ?
@@ -29,17 +40,32 @@ _COUNTS = """
             + (SELECT count(*) FROM deliveries WHERE lease_until > 0 AND state = 'waiting'),
         (SELECT count(*) FROM deliveries WHERE state = 'held')
 """
+# Both indexes are small: what is ready in one lane, and what is under way anywhere.
+_WAITING_OCTETS = """
+    SELECT coalesce(sum(size_octets), 0) FROM messages WHERE serial IN (
+        SELECT message FROM (
+            SELECT message FROM deliveries INDEXED BY deliveries_ready
+            WHERE lane = :lane AND state = 'waiting' AND lease_until = 0 LIMIT :limit
+        )
+        UNION ALL
+        SELECT message FROM (
+            SELECT message FROM deliveries INDEXED BY deliveries_leased
+            WHERE lease_until > 0 AND lane = :lane AND state = 'waiting' LIMIT :limit
+        )
+    )
+"""
 _FIND = """
     SELECT serial FROM messages
     WHERE (:message_id = '' OR id = :message_id)
         AND (:alias_id = '' OR alias_id = :alias_id)
         AND (:domain_id = '' OR domain_id = :domain_id)
+        AND (created_at, id) > (:after_at, :after_id)
         AND EXISTS (
             SELECT 1 FROM deliveries WHERE message = messages.serial
                 AND (:state = '' OR state = :state)
                 AND (:recipient = '' OR instr(fold(recipient), :recipient) > 0)
         )
-    ORDER BY created_at, serial LIMIT :limit
+    ORDER BY created_at, id LIMIT :limit
 """
 _NO_OPEN_DELIVERY = """
     SELECT id FROM messages WHERE NOT EXISTS (
@@ -54,6 +80,13 @@ _WRONG_TURNS = """
     ) USING (kind, owner, lane)
     WHERE waiting IS NOT ready OR due_at <> max(rest_until, earliest)
 """
+
+
+def waiting_octets(cursor: Cursor, lane: str) -> int:
+    """The sizes of the messages that wait in a lane, of so many at most."""
+    bindings: dict[str, Value] = {"lane": lane, "limit": MAX_COUNTED}
+    octets: int = cursor.execute(_WAITING_OCTETS, bindings).fetchall()[0][0]
+    return octets
 
 
 def hold(cursor: Cursor, message_id: str, reason: str, numbers: Sequence[int]) -> None:
@@ -91,6 +124,8 @@ def find(cursor: Cursor, which: QueueFilter) -> tuple[QueueEntry, ...]:
         "state": which.state.value if which.state else "",
         "recipient": which.recipient.casefold(),
         "limit": max(0, which.limit),
+        "after_at": which.after[0],
+        "after_id": which.after[1],
     }
     serials = cursor.execute(_FIND, conditions).fetchall()
     return tuple(_entry(cursor, serial) for (serial,) in serials)

@@ -50,7 +50,7 @@ from fe_mail.model.errors import (
     NotFound,
 )
 from fe_mail.model.ids import AliasId
-from fe_mail.model.mailbox import Delivery
+from fe_mail.model.mailbox import Delivery, Quota
 from fe_mail.ports import Bus
 
 __all__ = ["SQLiteMailboxStore"]
@@ -325,10 +325,17 @@ class SQLiteMailboxStore:
         if alias_id in self._open:
             self._open[alias_id].limit_octets = limit_octets
 
+    async def quota(self, alias_id: AliasId) -> Quota:
+        """Octets of stored and sealed mail, and the limit."""
+        usage = await self._spool.usage(alias_id)
+        if usage is None:
+            return Quota(used_octets=0, limit_octets=0)
+        used = usage.used_octets + usage.sealed_octets
+        return Quota(used_octets=used, limit_octets=usage.limit_octets)
+
     async def used_octets(self, alias_id: AliasId) -> int:
         """Octets of stored and sealed mail; 0 if there is no mailbox."""
-        usage = await self._spool.usage(alias_id)
-        return 0 if usage is None else usage.used_octets + usage.sealed_octets
+        return (await self.quota(alias_id)).used_octets
 
     async def usage(self) -> dict[AliasId, int]:
         """The same of every alias that has a mailbox."""

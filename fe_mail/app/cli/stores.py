@@ -3,12 +3,11 @@ The commands of ``fe-mail`` that work on stores at rest, or only look at them: `
 changes nothing, ``begin-anew`` is the explicit word that a store that is gone may be an empty one.
 """
 
-import argparse
-from collections.abc import Awaitable, Callable
-
 from fe_mail.accounts.claims import chosen_claim
 from fe_mail.accounts.passwords import find_slot, prepare
-from fe_mail.app.cli_commands import ask_password
+from fe_mail.app.cli.command import DONE, REFUSED, YES, Command, Options, argument
+from fe_mail.app.cli.routes import unheard
+from fe_mail.app.cli.terminal import ask_password, confirm, say
 from fe_mail.app.manifest import STORES
 from fe_mail.app.single import at_rest
 from fe_mail.app.verify import Findings, examine
@@ -18,8 +17,6 @@ from fe_mail.model.address import parse_address
 from fe_mail.model.errors import AuthenticationFailed, MailError, NotFound
 
 __all__ = ["COMMANDS"]
-
-Options = argparse.Namespace
 
 _LOST = {
     "accounts": "every account, domain, alias and key; the mailboxes stay locked for good",
@@ -31,8 +28,8 @@ _LOST = {
 }
 
 
-async def verify(services: Inside, options: Options) -> int:
-    """``fe-mail verify``: exit 1 when something is missing or broken."""
+async def _verify(services: Inside, options: Options) -> int:
+    """Refused when something is missing or broken."""
     stores = services.stores
     found = await examine(stores)
     if found.problems and stores.was_overtaken():  # a server that started meanwhile changed it
@@ -43,21 +40,23 @@ async def verify(services: Inside, options: Options) -> int:
         problems, count = await _inside_mailbox(stores, address)
         found.problems += problems
         messages += count
+    say(*found.problems)
+    if "accounts" not in stores.closed:
+        async for text in unheard(services):
+            say(f"Note: {text}")
     _print(found, messages if options.mailbox else None)
-    return 1 if found.problems else 0
+    return REFUSED if found.problems else DONE
 
 
 def _print(found: Findings, messages: int | None) -> None:
-    for problem in found.problems:
-        print(problem)
     for name, count in found.counts.items():
-        print(f"{name:<10} {count}")
+        say(f"{name:<10} {count}")
     if messages is not None:
-        print(f"{'messages':<10} {messages}, in the mailboxes that were named")
+        say(f"{'messages':<10} {messages}, in the mailboxes that were named")
     elif "mailboxes" in found.counts:
-        print(f"{'messages':<10} encrypted: --mailbox ADDRESS looks inside a mailbox")
+        say(f"{'messages':<10} encrypted: --mailbox ADDRESS looks inside a mailbox")
     count = len(found.problems)
-    print(f"{count} problem{'s' if count > 1 else ''}." if count else "Every invariant holds.")
+    say(f"{count} problem{'s' if count > 1 else ''}." if count else "Every invariant holds.")
 
 
 async def _inside_mailbox(stores: Stores, address: str) -> tuple[list[str], int]:
@@ -87,15 +86,15 @@ async def _alias_of(stores: Stores, address: str) -> Alias:
     return claim.named
 
 
-async def begin_anew(services: Inside, options: Options) -> int:
-    """``fe-mail begin-anew STORE``: what is left of it is set aside."""
+async def _begin_anew(services: Inside, options: Options) -> int:
+    """What is left of it is set aside."""
     inventory = services.stores.inventory
     chosen = tuple(STORES) if "all" in options.store else tuple(dict.fromkeys(options.store))
-    if not options.yes:
-        for name in chosen:
-            print(f"{name}: {_LOST[name]}")
-        print("All of that is gone unless you restore a backup. To go on, add --yes.")
-        return 1
+    confirm(
+        options,
+        "Unless you restore a backup, this is gone:",
+        *(f"{name}: {_LOST[name]}." for name in chosen),
+    )
     now = services.clock.seconds()
 
     def work() -> list[str]:
@@ -103,12 +102,35 @@ async def begin_anew(services: Inside, options: Options) -> int:
             return [str(path) for path in inventory.begin_anew(chosen, now)]
 
     for path in await services.stores.run(work):
-        print(f"Set aside: {path}")
-    print(f"The next start begins anew with: {', '.join(chosen)}.")
-    return 0
+        say(f"Set aside: {path}")
+    say(f"The next start begins anew with: {', '.join(chosen)}.")
+    return DONE
 
 
-COMMANDS: dict[str, Callable[[Inside, Options], Awaitable[int]]] = {
-    "verify": verify,
-    "begin-anew": begin_anew,
-}
+COMMANDS = (
+    Command(
+        words="verify",
+        text="check that every store is there and whole",
+        run=_verify,
+        arguments=(
+            argument(
+                "--mailbox",
+                action="append",
+                default=[],
+                metavar="ADDRESS",
+                help="look inside this mailbox too; its password is asked for",
+            ),
+        ),
+        is_at_rest=True,
+    ),
+    Command(
+        words="begin-anew",
+        text="let the next start make a lost store, empty",
+        run=_begin_anew,
+        arguments=(
+            argument("store", nargs="+", choices=[*STORES, "all"], help="which"),
+            YES,
+        ),
+        is_at_rest=True,
+    ),
+)

@@ -1,0 +1,5 @@
+"""``python -m fe_mail.app.cli``."""
+
+from fe_mail.app.cli.program import main
+
+main()
