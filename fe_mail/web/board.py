@@ -89,6 +89,11 @@ class Card:
         return _EXPLANATIONS.get(self.record.purpose, "")
 
     @property
+    def counts(self) -> bool:
+        """Mail needs it, or is refused for it."""
+        return self.record.required if self.result is None else self.result.counts
+
+    @property
     def is_settled(self) -> bool:
         """Nothing is to be done."""
         return self.state in (Verdict.RIGHT.value, Verdict.DOUBTFUL.value)
@@ -191,9 +196,9 @@ def _outcome(cards: Iterable[Card]) -> str:
     counted = (card for card in cards if card.record.purpose != _UNUSED)
     wanting = [card for card in counted if not card.is_settled]
     faults = [card for card in wanting if card.state not in _UNDECIDED]
-    if any(card.record.required for card in faults):
+    if any(card.counts for card in faults):
         return "wanting"
-    if any(card.record.required for card in wanting):
+    if any(card.counts for card in wanting):
         return "partly" if faults else "unknown"
     return "almost" if wanting else "ready"
 

@@ -108,6 +108,21 @@ class DomainTests(WebTestCase):
                 self.assert_says(page, says, outcome)
                 self.assertNotIn("The domain is ready", page.text)
 
+    def test_forbidden(self) -> None:
+        """An SPF record that others refuse our mail for is worse than none, and no detail."""
+        path = self.browser.add_domain()
+        self.publish("example.org")
+        texts = self.resolver.table["example.org", "TXT"]
+        kept = tuple(text for text in texts if "spf1" not in str(text))
+        self.resolver.table["example.org", "TXT"] = kept
+        page = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual(200, page.status)
+        self.assert_says(page, "has no SPF record", "What is necessary is in place")
+        self.resolver.table["example.org", "TXT"] = (*kept, "v=spf1 ip4:5.9.0.25 -all")
+        page = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual(400, page.status)
+        self.assert_says(page, "does not let 192.0.2.25", "Not everything is in place")
+
     def lose_address(self) -> None:
         """The MX host has none."""
         del self.resolver.table["mx.example.net", "A"]
