@@ -1,7 +1,9 @@
 """
 What is done after the answer, because nobody waits for it or must notice that it is done.
 
-An answer that came later for addresses that exist would tell strangers which do.
+An answer that came later for addresses that exist would tell strangers which do. The transport
+writes at the end of a turn of the reactor, and TLS a turn later; so an errand begins when the
+answer that it must not hold up has left.
 """
 
 from collections.abc import Callable, Coroutine
@@ -11,11 +13,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.model.errors import MailError
+
 __all__ = ["Errands"]
+
+TURNS = 3  # of the reactor, before an errand begins
 
 
 class Errands:
-    """Run in the next turn of the reactor; a failure is logged under the name of the errand."""
+    """Run soon; a failure is logged under the name of the errand."""
 
     log = Logger()
 
@@ -28,7 +34,10 @@ class Errands:
         done: Deferred[None] = Deferred()
         self._running.add(done)
 
-        def begin() -> None:
+        def begin(turns_left: int) -> None:
+            if turns_left:
+                self._clock.callLater(0, begin, turns_left - 1)
+                return
             running = Deferred.fromCoroutine(work())
             running.addErrback(self._failed, name)
             running.addBoth(end)
@@ -37,10 +46,13 @@ class Errands:
             self._running.discard(done)
             done.callback(None)
 
-        self._clock.callLater(0, begin)
+        begin(TURNS)
 
     def _failed(self, failure: Any, name: str) -> None:
-        self.log.failure("{errand} failed.", failure, errand=name)
+        if failure.check(MailError):  # not ours to mend: an address that leads nowhere, a limit
+            self.log.warn("{errand} failed: {why}", errand=name, why=failure.value.message)
+        else:
+            self.log.failure("{errand} failed.", failure, errand=name)
 
     async def stop(self) -> None:
         """Wait for what was begun."""

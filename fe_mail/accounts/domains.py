@@ -222,6 +222,8 @@ class Domains:
         if not claims:
             raise NotFound("The domain does not exist on this server.")
         domain = next((claim for claim in claims if claim.has_txt_record), claims[0])
+        if not is_allowed and await self._verifier.is_of_server_admin(domain):
+            raise Invalid("The domain of an administrator of the server may always send.")
         now = self._clock.seconds()
         decided = await self._accounts.update_domain(domain.id, now, has_smtp=is_allowed)
         await mark_as_decided(self._accounts, domain.id)

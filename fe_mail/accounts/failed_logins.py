@@ -2,7 +2,8 @@
 What owners read of failed logins: of mail clients to their aliases, of browsers to their account.
 
 An entry is written after the answer, which must not come later because the name exists. Names that
-nobody has leave no entry.
+nobody has leave no entry, nor does the same wrong password again within the hour: a forgotten
+device would hide the rest.
 """
 
 from typing import Any

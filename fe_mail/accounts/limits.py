@@ -47,6 +47,7 @@ __all__ = [
     "PROOF_COST",
     "SLOW_SECONDS",
     "WINDOW_SECONDS",
+    "Failure",
     "FailureLimits",
 ]
 
@@ -102,6 +103,17 @@ class _Standing:
             raise _limited(self.pair)
 
 
+@attrs.frozen
+class Failure:
+    """
+    What a failure was. ``is_new``: not the same wrong password again, which a forgotten device
+    sends for months; ``is_last``: from now on the name is refused at that address.
+    """
+
+    is_new: bool
+    is_last: bool
+
+
 class FailureLimits:
     """The counts of one kind of login; ``kind`` keeps mail logins and web logins apart."""
 
@@ -124,12 +136,11 @@ class FailureLimits:
         if standing.is_guessed:
             await pause(self._clock, SLOW_SECONDS)
 
-    async def failed(self, ip: str, name: str, password: str | None) -> bool:
+    async def failed(self, ip: str, name: str, password: str | None) -> Failure:
         """
         Count a failure; ``password`` is None when only a proof was seen.
 
-        True when it was the last that the name had here. ``RateLimited`` when the limit was reached
-        while the attempt was looked at.
+        ``RateLimited`` when the limit was reached while the attempt was looked at.
         """
         network = network_of(ip)
         cost = PROOF_COST if password is None else PASSWORD_COST
@@ -143,10 +154,10 @@ class FailureLimits:
             claims.append(Claim(self._counter("tried", tried), most=1))
         taken = await self._fresh.take(*claims)
         if taken.refused is not None:
-            return False  # the same wrong password again
+            return Failure(is_new=False, is_last=False)
         await self._answer(_Standing(network, *_before(taken.counts, costs)), name)
         after = _Standing(network, *taken.counts[: len(costs)])
-        return after.is_over and not after.is_known
+        return Failure(is_new=True, is_last=after.is_over and not after.is_known)
 
     async def succeeded(self, ip: str, name: str) -> None:
         """

@@ -29,7 +29,8 @@ class Links:
 
     def make(self, purpose: str, *parts: str, seconds: float) -> str:
         """Good for so many seconds."""
-        plain = json.dumps([self._clock.seconds() + seconds, *parts]).encode()
+        content = [self._clock.seconds() + seconds, *parts]
+        plain = json.dumps(content, ensure_ascii=False).encode()
         sealed = self._keyring.protect(plain, f"link {purpose}")
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
 

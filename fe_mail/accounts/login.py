@@ -224,10 +224,10 @@ class Login:
         assert alias is not None and domain is not None
         if not alias.is_enabled or await self._is_banned(alias):
             return await self._refuse(candidate, password)
+        await self._limits.succeeded(candidate.peer.ip, candidate.name)  # or nobody hears more
         opens_mailbox = candidate.protocol in _MAILBOX_PROTOCOLS
         if opens_mailbox and not (alias.has_imap and alias.sealing_key):
             raise PermissionDenied("IMAP is not enabled for this address.")
-        await self._limits.succeeded(candidate.peer.ip, candidate.name)
         now = self._clock.seconds()
         if now - credential.last_used_at >= TOUCH_SECONDS:
             self._errands.later(
@@ -247,7 +247,7 @@ class Login:
             return True
 
     async def _refuse(self, candidate: _Candidate, password: str | None) -> Identity:
-        is_last = await self._limits.failed(candidate.peer.ip, candidate.name, password)
+        failure = await self._limits.failed(candidate.peer.ip, candidate.name, password)
         self.log.info(
             "Login as {name} by {protocol} from {ip} failed.",
             name=candidate.name,
@@ -255,12 +255,12 @@ class Login:
             ip=candidate.peer.ip,
             session_id=candidate.peer.session_id,
         )
-        if candidate.alias is not None:
+        if candidate.alias is not None and failure.is_new:
             self._failed.record(
                 candidate.protocol,
                 candidate.name,
                 candidate.peer.ip,
-                is_last=is_last,
+                is_last=failure.is_last,
                 domain_id=candidate.alias.domain_id,
                 alias_id=candidate.alias.id,
                 user_id=candidate.alias.user_id,

@@ -2,12 +2,13 @@
 Mails that ask the recipients of an alias whether they want its mail.
 
 With ``has_recipient_verification`` an alias forwards only to recipients who said yes. Each gets one
-mail when he is added, and another when the owner asks for it; a job sends those that a crash or a
-limit held back while the alias is young. The link names alias and recipient; saying yes twice, or
-after the recipient was taken out, changes nothing.
+mail when he is added, and another when the owner asks for it; a job sends those that a fault or a
+limit held back while the alias is young. Nobody is asked for a domain whose owner is not proven:
+its name would lend weight to a stranger's mail. The link names alias and recipient; saying yes
+twice, or after the recipient was taken out, changes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -15,9 +16,11 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from fe_mail.accounts.claims import chosen_claim
 from fe_mail.accounts.links import Links
-from fe_mail.accounts.notices import MailLimits, Notice, Notices
+from fe_mail.accounts.notices import RECIPIENTS, MailLimits, Notice, Notices
 from fe_mail.model.account import Alias
+from fe_mail.model.address import display_address
 from fe_mail.model.counting import Claim, Counter, Window
 from fe_mail.model.errors import Conflict, Invalid, MailError, NotFound
 from fe_mail.model.ids import AliasId
@@ -75,7 +78,10 @@ class RecipientLinks:
 
     async def ask_new(self, alias: Alias) -> None:
         """Mail those who were not asked yet. What cannot be sent now is logged and sent later."""
-        for recipient in self._pending(alias):
+        pending = self._pending(alias)
+        if not pending or not await self._counts(alias):
+            return
+        for recipient in pending:
             asked = self._counter(alias, recipient)
             if (await self._counters.take(Claim(asked, most=1))).refused is not None:
                 continue
@@ -93,6 +99,8 @@ class RecipientLinks:
         """The owner wants it. ``Invalid`` when nobody waits for it, ``RateLimited``."""
         if recipient not in self._pending(alias):
             raise Invalid("This recipient is not waiting to be verified.", field="recipient")
+        if not await self._counts(alias):
+            raise Invalid("Set the domain up first: nobody is asked before it receives mail.")
         await self._ask(alias, recipient)
 
     async def ask_held_back(self) -> None:
@@ -140,27 +148,34 @@ class RecipientLinks:
             ),
         )
 
+    async def _counts(self, alias: Alias) -> bool:
+        """Would mail to the alias come to it, and not to another claim on the domain's name?"""
+        local, _, domain = alias.address.rpartition("@")
+        claim = chosen_claim(await self._accounts.route_rows(local, domain))
+        return claim is not None and claim.domain.id == alias.domain_id
+
     @staticmethod
-    def _pending(alias: Alias) -> Iterable[str]:
+    def _pending(alias: Alias) -> Sequence[str]:
         """Only where verification is asked for."""
         return alias.pending_recipients if alias.has_recipient_verification else ()
 
     async def _ask(self, alias: Alias, recipient: str) -> None:
         owner = await self._accounts.user(alias.user_id)
-        await self._limits.take(recipient, owner.id)
+        await self._limits.take(RECIPIENTS, recipient, owner.id)
+        name = display_address(alias.address)
         token = self._links.make("recipient", alias.id, recipient, seconds=LINK_SECONDS)
         await self._notices.send(
             Notice(
                 to=recipient,
                 language=owner.locale,
-                subject=Sentence("Do you want the mail of %(alias)s?", alias=alias.address),
+                subject=Sentence("Do you want the mail of %(alias)s?", alias=name),
                 paragraphs=(
                     Sentence(
                         "%(owner)s wants mail to %(alias)s to be forwarded to you, to "
                         "%(recipient)s.",
-                        owner=owner.email,
-                        alias=alias.address,
-                        recipient=recipient,
+                        owner=display_address(owner.email),
+                        alias=name,
+                        recipient=display_address(recipient),
                     ),
                     Sentence(
                         "If you want that, open this link within 30 days:\n\n%(link)s",

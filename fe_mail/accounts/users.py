@@ -105,15 +105,41 @@ class Users:
             added = await self._accounts.add_user(user)
         except AlreadyExists:
             raise AlreadyExists("This e-mail address is registered already.") from None
-        is_first = added.group == "admin" and not added.has_verified_email
-        return await self.verify_address(added) if is_first else added
+        if added.group == "admin":
+            return await self.verify_address(added)
+        if not is_by_operator:
+            await self._require_still_open(added)
+        return added
+
+    async def _require_still_open(self, added: User) -> None:
+        """Of a crowd that came before the first account was there, only that one stays."""
+        try:
+            await self.registration.require()
+        except PermissionDenied:
+            await self._accounts.delete_user(added.id)
+            raise
 
     async def verify_address(self, user: User) -> User:
-        """Its owner reads it, or the operator says so."""
+        """Its owner reads it, or the operator says so. ``Conflict`` if it changed since."""
         if user.has_verified_email:
             return user
+        now, before = self._clock.seconds(), {"email": user.email}
+        return await self._accounts.update_user(user.id, now, before, has_verified_email=True)
+
+    async def take_address(self, user: User, email: str) -> User:
+        """
+        A new address, whose owner reads it.
+
+        ``AlreadyExists``; ``Conflict`` if the account has another address or password since.
+        """
         now = self._clock.seconds()
-        return await self._accounts.update_user(user.id, now, has_verified_email=True)
+        before = {"email": user.email, "password_hash": user.password_hash}
+        try:
+            return await self._accounts.update_user(
+                user.id, now, before, email=email, has_verified_email=True
+            )
+        except AlreadyExists:
+            raise AlreadyExists("This e-mail address is registered already.") from None
 
     async def _judged(self, password: str, email: str) -> str:
         """The prepared password; judging it costs too much for the reactor."""
@@ -131,13 +157,15 @@ class Users:
         stored = user.password_hash if user and text else ""
         is_right = await self._keyring.verify_password(stored, text)
         if user is None or not is_right:
-            is_last = await self._limits.failed(remote, name, password[:MAX_TOKEN_LENGTH])
-            if user is not None:
-                self._failed.record("web", user.email, remote, is_last=is_last, user_id=user.id)
+            failure = await self._limits.failed(remote, name, password[:MAX_TOKEN_LENGTH])
+            if user is not None and failure.is_new:
+                self._failed.record(
+                    "web", user.email, remote, is_last=failure.is_last, user_id=user.id
+                )
             raise AuthenticationFailed
+        await self._limits.succeeded(remote, name)  # or nobody hears that it was right
         if user.is_banned:
             raise PermissionDenied("This account is closed.")
-        await self._limits.succeeded(remote, name)
         if self._keyring.is_outdated(stored):
             return await self._hash_again(user, text)
         return user
@@ -271,11 +299,33 @@ class Users:
         await self._limits.succeeded("", user.email)
 
     async def set_password(self, user: User, new: str) -> User:
-        """Without the old one: for the operator. ``Invalid`` when it is weak."""
+        """
+        Without the old one: for the operator. Every session of the user ends.
+
+        ``Invalid`` when it is weak; ``Conflict`` when there is another one since.
+        """
+        return await self._set_password(user, new)
+
+    async def recover(self, user: User, new: str) -> User:
+        """
+        Without the old one, for whoever reads the address, which is proven by that.
+
+        If it was not proven before, somebody else may have made the account, and knows its API
+        token: that goes, too. ``Invalid`` and ``Conflict`` as above.
+        """
+        if user.has_verified_email:
+            return await self._set_password(user, new)
+        token = self._token_fields(secrets.token_hex(API_TOKEN_LENGTH // 2))
+        return await self._set_password(user, new, has_verified_email=True, **token)
+
+    async def _set_password(self, user: User, new: str, **more: object) -> User:
         good = await self._judged(new, user.email)
         hashed = await self._keyring.hash_password(good)
         now = self._clock.seconds()
-        changed = await self._accounts.update_user(user.id, now, password_hash=hashed)
+        before = {"email": user.email, "password_hash": user.password_hash}
+        changed = await self._accounts.update_user(
+            user.id, now, before, password_hash=hashed, **more
+        )
         await self.sign_out_everywhere(changed)
         return changed
 

@@ -157,12 +157,12 @@ class Verifier:
             "last_checked_at": now,
             "smtp_verified_at": (domain.smtp_verified_at or now) if may_send else 0.0,
         }
-        if may_send and not domain.has_smtp and await self._is_of_server_admin(domain):
+        if may_send and not domain.has_smtp and await self.is_of_server_admin(domain):
             changes["has_smtp"] = True
             self.log.info("The domain {domain} may send from now on.", domain=domain.name)
         return changes
 
-    async def _is_of_server_admin(self, domain: Domain) -> bool:
+    async def is_of_server_admin(self, domain: Domain) -> bool:
         for member in domain.members:
             if member.group != "admin":
                 continue

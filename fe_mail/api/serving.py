@@ -109,8 +109,7 @@ async def _run(api: API, request: Request, route: Route[Access], names: Mapping[
     except MailError as error:
         return _refuse(api, request, error)
     except Exception:
-        path = request.path.decode("ascii", "replace")
-        api.log.failure("The API failed at {path}.", path=path)
+        api.log.failure("The API failed at {path}.", path=request.shown_path)
         return _error(request, 500, api.translate(request, UNEXPECTED))
 
 

@@ -8,6 +8,7 @@ opens for good, without a restart, as soon as an admin exists, unless it is mean
 
 import base64
 import binascii
+import hashlib
 import hmac
 
 import attrs
@@ -25,7 +26,7 @@ CLOSED = Sentence(
     "This server asks for a name and a password first. Whoever runs it finds the password in its "
     ".env file, as AUTH_BASIC_PASSWORD."
 )
-MAX_FAILURES = 50  # of one visitor in a day
+MAX_FAILURES = 50  # of one visitor in an hour; the same wrong password again is none
 
 
 @attrs.frozen(kw_only=True)
@@ -60,15 +61,17 @@ class Gatekeeper:
             return True
         if not authorization:
             return False
-        counter = Counter(f"gate:{remote}", Window.DAY)
+        counter = Counter(f"gate:{remote}", Window.HOUR)
         (failures,) = await self._counters.read(counter)
         if failures.value >= MAX_FAILURES:
             raise RateLimited(retry_after_seconds=round(failures.seconds_left) + 1)
         if _knows(gate, authorization):
             return True
-        taken = await self._counters.take(Claim(counter, most=MAX_FAILURES))
-        if taken.refused is not None:
-            raise RateLimited(retry_after_seconds=round(taken.refused.seconds_left) + 1)
+        guess = Counter(f"gate-guess:{remote}:{_mark(authorization)}", Window.HOUR)
+        taken = await self._counters.take(Claim(counter, most=MAX_FAILURES), Claim(guess, most=1))
+        failures = taken.counts[0]
+        if taken.refused is not None and failures.value >= MAX_FAILURES:
+            raise RateLimited(retry_after_seconds=round(failures.seconds_left) + 1)
         return False
 
 
@@ -80,3 +83,8 @@ def _knows(gate: Gate, authorization: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return scheme.lower() == "basic" and hmac.compare_digest(given, expected)
+
+
+def _mark(authorization: str) -> str:
+    """What tells one guess from another; counters are kept encrypted."""
+    return hashlib.sha256(authorization.encode("utf-8", "backslashreplace")).hexdigest()[:32]

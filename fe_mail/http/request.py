@@ -22,11 +22,12 @@ from werkzeug.routing import UnicodeConverter, ValidationError
 from fe_mail.http.bodies import Fields, parse_body, parse_query
 from fe_mail.http.body import Body
 
-__all__ = ["Request", "Segment", "header"]
+__all__ = ["MAX_SHOWN_SEGMENT", "Request", "Segment", "header"]
 
 # Chunks of an octet or two (RFC 9112 §7.1) cost a thousand times more than they carry.
 MAX_SMALL_PIECES = 1000
 SMALL_PIECE_OCTETS = 16
+MAX_SHOWN_SEGMENT = 64  # in logs; the tokens of mailed links are twice as long
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+;=%-]*)(?::[0-9]{0,5})?\Z")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
@@ -141,6 +142,15 @@ class Request(server.Request):
     def query(self) -> Mapping[str, str]:
         """The parameters of the query. ``Invalid``."""
         return parse_query(self.uri.partition(b"?")[2])
+
+    @property
+    def shown_path(self) -> str:
+        """The path for logs: what is left of a mailed link there opens nothing."""
+        segments = self.path.decode("ascii", "replace").split("/")
+        return "/".join(
+            each if len(each) <= MAX_SHOWN_SEGMENT else f"{each[:MAX_SHOWN_SEGMENT]}..."
+            for each in segments
+        )
 
     def getRequestHostname(self) -> bytes:
         """For the map of routes, which fails where a client made the name up and needs none."""

@@ -87,12 +87,12 @@ class HTTPSite(Site):
         await self._work.finished()
 
     def log(self, request: BaseRequest) -> None:
-        """The access log: what was asked and answered, without the query."""
+        """The access log: what was asked and answered, without the query and without secrets."""
         assert isinstance(request, Request)
         _log.info(
             "{method} {path} {code}",
             method=request.method.decode("ascii", "replace"),
-            path=request.path.decode("ascii", "replace"),
+            path=getattr(request, "shown_path", ""),
             code=request.code,
             remote=self._proxies.remote(request),
             size_octets=request.sentLength,

@@ -3,9 +3,10 @@ Mail of the server itself: reports are in ``bounces``, this is what it writes to
 
 It comes from ``postmaster`` of the server's own domain, with the null reverse-path, so that a
 failure is reported to nobody, and is signed by that domain's key if the domain is hosted here.
-RFC 3834 §3, §5; RFC 2142 §5.
+Lines are short, as RFC 5322 §2.1.1 asks; only links are longer. RFC 3834 §3, §5; RFC 2142 §5.
 """
 
+import textwrap
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +26,9 @@ from fe_mail.reception.inbound import Routing
 from fe_mail.reception.signing import OwnDomain
 from fe_mail.reception.spooling import HoldReason, deliveries_for
 
-__all__ = ["SystemMailer"]
+__all__ = ["LINE_CHARACTERS", "SystemMailer"]
+
+LINE_CHARACTERS = 72
 
 Translate = Callable[[str, Sentence | Paragraph], str]
 
@@ -70,7 +73,7 @@ class SystemMailer:
                     author=self._author,
                     to=(Correspondent(to),),
                     subject=self._translate(notice.language, notice.subject),
-                    text=self._translate(notice.language, notice.text),
+                    text=_wrapped(self._translate(notice.language, notice.text)),
                     date=now,
                     message_id=message_id,
                 )
@@ -103,3 +106,11 @@ class SystemMailer:
             return route
         target = Target(courier="remote", address=str(to))
         return Route(address=str(to), is_hosted=False, targets=(target,))
+
+
+def _wrapped(text: str) -> str:
+    """Broken between words; a link stays whole."""
+    return "\n".join(
+        textwrap.fill(line, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )

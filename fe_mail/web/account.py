@@ -77,7 +77,7 @@ async def _save(visit: Visit) -> bool:
         visit.speak(visit.user.locale)
     if email == visit.owner.email:
         return False
-    await visit.services.address_links.ask_new(visit.owner, email)
+    await visit.services.address_links.ask_new(visit.owner, email, visit.language)
     return True
 
 

@@ -70,13 +70,27 @@ def sentences() -> Iterator[Found]:
 
 
 def unreadable() -> list[str]:
-    """Places where a text is put together, so that it has no translation."""
+    """Places where a text is put together or only named, so that it has no translation."""
     return [
         f"{path}:{part.lineno}"
         for path, node in _marked()
         for part in _branches(node)
-        if isinstance(part, ast.JoinedStr | ast.BinOp)
+        if isinstance(part, ast.JoinedStr | ast.BinOp) or _names_a_text(part, path)
     ]
+
+
+def _names_a_text(part: ast.expr, path: str) -> bool:
+    """A constant of the module that is a bare string, which no mark stands around."""
+    if not isinstance(part, ast.Name):
+        return False
+    module = ast.parse((_ROOT / path).read_text(encoding="utf-8"))
+    return any(
+        isinstance(line, ast.Assign)
+        and isinstance(line.value, ast.Constant)
+        and isinstance(line.value.value, str)
+        and any(isinstance(to, ast.Name) and to.id == part.id for to in line.targets)
+        for line in module.body
+    )
 
 
 def _marked() -> Iterator[tuple[str, ast.expr]]:

@@ -36,7 +36,7 @@ HSTS_SECONDS = 365 * 86_400
 
 # The same in every language, so they have no prefix.
 _UNPREFIXED = frozenset({b"static", b"robots.txt", b"favicon.ico"})
-_PRIVATE = frozenset({b"my-account", b"admin"})
+_PRIVATE = frozenset({b"my-account", b"admin", b"verify", b"v", b"reset-password"})
 
 
 class WebResource(Resource):

@@ -35,5 +35,8 @@ async def icon(visit: Visit) -> Result:
 
 async def robots(visit: Visit) -> Result:
     """Nothing here is for search engines but the landing page."""
-    text = "User-agent: *\nDisallow: /*/my-account\nDisallow: /my-account\n"
+    lines = ["User-agent: *"]
+    for place in ("my-account", "admin", "verify", "v/", "reset-password"):
+        lines += [f"Disallow: /{place}", f"Disallow: /*/{place}"]
+    text = "\n".join(lines) + "\n"
     return Plain(text.encode("ascii"), "text/plain; charset=utf-8", 3600)

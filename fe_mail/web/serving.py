@@ -90,8 +90,7 @@ async def _answer(web: Web, request: Request, page: Callable[[Visit], Awaitable[
 
 
 def _broken(visit: Visit) -> Page:
-    path = visit.request.path.decode("ascii", "replace")
-    visit.web.log.failure("A page failed at {path}.", path=path)
+    visit.web.log.failure("A page failed at {path}.", path=visit.request.shown_path)
     return Page("error.html", status=500)
 
 

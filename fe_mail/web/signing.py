@@ -35,9 +35,8 @@ async def ask_register(visit: Visit) -> Result:
 
 async def registration_values(visit: Visit) -> dict[str, object]:
     """What the form must know: is the account the first one, and may anybody register?"""
-    users = visit.services.users
-    is_open = await users.registration.is_open()
-    return {"is_new": not await users.has_admin(), "is_open": is_open}
+    is_new = not await visit.services.users.has_admin()
+    return {"is_new": is_new, "is_open": await _is_open(visit)}
 
 
 async def register(visit: Visit) -> Result:
@@ -57,12 +56,12 @@ async def register(visit: Visit) -> Result:
 
 
 async def _verify_first(visit: Visit, user: User) -> Result:
-    """A mail that cannot be sent now is sent when the person asks for it."""
+    """A mail that cannot be sent now is sent when the person asks for it, and hears why."""
     try:
-        await visit.services.address_links.ask(user)
+        await visit.services.address_links.ask(user, visit.language)
     except MailError as error:
         visit.web.log.info("No mail to a new account: {reason}", reason=error.message)
-        return Redirect("/verify")
+        return Page("links/waiting.html", error=error, path="/verify")
     return Redirect("/verify", "verification-sent")
 
 
@@ -93,7 +92,7 @@ async def ask_login(visit: Visit) -> Result:
     target = _target(visit.query.get("return_to", ""))
     if visit.user is not None:
         return Redirect(target)
-    return Page("login.html", {"return_to": target})
+    return Page("login.html", {"return_to": target, "is_open": await _is_open(visit)})
 
 
 async def login(visit: Visit) -> Result:
@@ -104,11 +103,20 @@ async def login(visit: Visit) -> Result:
         user = await visit.services.users.sign_in(email, password, visit.remote)
     except AuthenticationFailed as error:
         # A browser shows its own dialogue for 401; the reference answers 400.
-        return visit.refused("login.html", Invalid(error.sentence), return_to=target)
+        return await _refused(visit, Invalid(error.sentence), target)
     except MailError as error:
-        return visit.refused("login.html", error, return_to=target)
+        return await _refused(visit, error, target)
     await _start(visit, user)
     return Redirect(target)
+
+
+async def _refused(visit: Visit, error: MailError, target: str) -> Page:
+    return visit.refused("login.html", error, return_to=target, is_open=await _is_open(visit))
+
+
+async def _is_open(visit: Visit) -> bool:
+    """May somebody without an account make one?"""
+    return await visit.services.users.registration.is_open()
 
 
 def _target(return_to: str) -> str:

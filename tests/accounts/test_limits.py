@@ -101,7 +101,7 @@ class LimitsTests(AccountsTestCase):
         """Whoever guesses there stops nobody: over the ten the name is slowed, not refused."""
         self.now(self.limits.succeeded("192.0.2.1", "name"))
         for n in range(PAIR_LIMIT):
-            self.assertFalse(self.now(self.limits.failed("192.0.2.1", "name", f"p{n}")))
+            self.assertFalse(self.now(self.limits.failed("192.0.2.1", "name", f"p{n}")).is_last)
         self.now(self.limits.check("192.0.2.1", "name"))
         guess = self.begin(self.limits.failed("192.0.2.1", "name", "one more"))
         welcome = self.begin(self.limits.succeeded("192.0.2.1", "name"))
@@ -114,7 +114,14 @@ class LimitsTests(AccountsTestCase):
     def test_the_last_one_is_told(self) -> None:
         """The failure after which the name is refused is known as such, once."""
         told = [self.now(self.limits.failed("192.0.2.1", "name", f"p{n}")) for n in range(10)]
-        self.assertEqual(told, [False] * 9 + [True])
+        self.assertEqual([each.is_last for each in told], [False] * 9 + [True])
+
+    def test_the_same_again_is_told(self) -> None:
+        """A wrong password that was tried before is no news; a proof always is."""
+        told = [self.now(self.limits.failed("192.0.2.1", "name", "p")) for _ in range(2)]
+        self.assertEqual([each.is_new for each in told], [True, False])
+        told = [self.now(self.limits.failed("192.0.2.1", "name", None)) for _ in range(2)]
+        self.assertEqual([each.is_new for each in told], [True, True])
 
     def test_operator_lifts_a_name(self) -> None:
         """Wherever it was tried; other names stay as they are."""

@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from fe_mail.accounts import scram
-from fe_mail.accounts.limits import LANE_SECONDS, SLOW_SECONDS
+from fe_mail.accounts.limits import LANE_SECONDS, PAIR_LIMIT, SLOW_SECONDS
 from fe_mail.accounts.login import REMEMBER_SECONDS, TOUCH_SECONDS, Login
 from fe_mail.accounts.passwords import find_slot
 from fe_mail.accounts.sasl import SASLExchange
@@ -300,6 +301,31 @@ class LimitTests(LoginTestCase):
         self.clock.advance(LANE_SECONDS)
         self.assertEqual(self.successResultOf(waiting).alias.id, self.alice.id)
         self.enter()  # known there
+
+    def test_crowd_on_what_has_no_mailbox(self) -> None:
+        """Of many guesses at once none learns that it was right once the limit is reached."""
+        self.change_alias(self.alice, has_imap=False)
+        derive, deriving = self.keyring.salted_password, Deferred[None]()
+
+        async def late(*of: Any) -> bytes:
+            await deriving
+            return await derive(*of)
+
+        self.patch(self.keyring, "salted_password", late)
+        right = Deferred.fromCoroutine(
+            self.login.authenticate("alice@example.org", PASSWORD, HERE, "imap")
+        )
+        for n in range(PAIR_LIMIT):
+            self.now(self.login._limits.failed(HERE.ip, "alice@example.org", f"wrong {n}"))
+        deriving.callback(None)
+        self.failureResultOf(right, RateLimited)
+
+    def test_same_wrong_password_is_one_entry(self) -> None:
+        """A forgotten device hides nothing else from the owner."""
+        for _ in range(3):
+            self.refused()
+        self.clock.advance(0)
+        self.assertEqual(len(self.now(self.failed_logins.of_alias(self.alice.id))), 1)
 
     def test_operator_lifts(self) -> None:
         """By any spelling of the name, or by the address."""

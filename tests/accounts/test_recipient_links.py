@@ -4,7 +4,7 @@ from typing import Any
 
 from fe_mail.accounts.aliases import Aliases
 from fe_mail.accounts.links import Links
-from fe_mail.accounts.notices import MAX_MAILS_TO, MailLimits
+from fe_mail.accounts.notices import RECIPIENTS, MailLimits
 from fe_mail.accounts.recipient_links import LINK_SECONDS, YOUNG_SECONDS, RecipientLinks
 from fe_mail.accounts.routing import Router
 from fe_mail.accounts.site import Site
@@ -70,6 +70,16 @@ class RecipientLinksTests(AccountsTestCase):
         sales = self.now(self.accounts.alias(done.alias.id))
         self.assertEqual((sales.verified_recipients, sales.pending_recipients), ((CARL,), (BOB,)))
 
+    def test_as_people_write_it(self) -> None:
+        """Domains beyond ASCII are shown as such."""
+        domain = self.add_domain("xn--bcher-kva.example", has_recipient_verification=True)
+        fields = {"name": "info", "recipients": ["bob@xn--bcher-kva.test"]}
+        self.now(self.aliases.create(self.user, domain, fields))
+        (notice,) = self.letters.sent
+        self.assertIn("info@b\u00fccher.example", str(notice.subject))
+        self.assertIn("to bob@b\u00fccher.test.", str(notice.text))
+        self.assertEqual(notice.to, "bob@xn--bcher-kva.test")
+
     def test_saving_again(self) -> None:
         """Who was asked is not asked again, who is new is, who said yes stays."""
         sales = self.sales(BOB)
@@ -104,10 +114,22 @@ class RecipientLinksTests(AccountsTestCase):
         self.assertEqual(self.letters.sent, [])
         self.assertEqual(self.targets(), [BOB])
 
+    def test_domain_of_nobody(self) -> None:
+        """Whoever only says that a domain is his makes the server write to nobody about it."""
+        changes = {"has_txt_record": False}
+        domain = self.now(self.accounts.update_domain(self.domain.id, 1.0, **changes))
+        sales = self.sales(BOB)
+        self.fails(Invalid, self.recipient_links.ask_again(sales, BOB))
+        self.now(self.recipient_links.ask_held_back())
+        self.assertEqual(self.letters.sent, [])
+        self.now(self.accounts.update_domain(domain.id, 1.0, has_txt_record=True))
+        self.now(self.recipient_links.ask_held_back())
+        self.assertEqual([notice.to for notice in self.letters.sent], [BOB])
+
     def test_again(self) -> None:
         """The owner may have a mail sent again, to those who wait, and not without end."""
         sales = self.sales(BOB)
-        for _ in range(MAX_MAILS_TO - 1):
+        for _ in range(RECIPIENTS.to - 1):
             self.now(self.recipient_links.ask_again(sales, BOB))
         self.fails(RateLimited, self.recipient_links.ask_again(sales, BOB))
         self.fails(Invalid, self.recipient_links.ask_again(sales, CARL))

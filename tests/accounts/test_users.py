@@ -7,7 +7,7 @@ from typing import Any
 from argon2 import PasswordHasher
 from twisted.internet.defer import Deferred
 
-from fe_mail.accounts.limits import GUESSED_FAILURES, SLOW_SECONDS
+from fe_mail.accounts.limits import GUESSED_FAILURES, PAIR_LIMIT, SLOW_SECONDS
 from fe_mail.accounts.users import SESSION_SECONDS, Users
 from fe_mail.model.account import User
 from fe_mail.model.errors import (
@@ -18,6 +18,7 @@ from fe_mail.model.errors import (
     PermissionDenied,
     RateLimited,
 )
+from fe_mail.model.page import Query
 from tests.accounts.fakes import AccountsTestCase
 from tests.fakes import MemoryAccountStore
 
@@ -65,6 +66,22 @@ class RegisterTests(UsersTestCase):
         self.assertEqual((owner.group, owner.has_verified_email), ("admin", True))
         self.assertFalse(self.now(users.registration.is_open()))
         self.fails(PermissionDenied, users.register("second@example.net", PASSWORD))
+
+    def test_crowd_at_the_first(self) -> None:
+        """Of several who register on a fresh server at once only the one who owns it stays."""
+        accounts = MemoryAccountStore()
+        users = Users(accounts, self.keyring, self.counters, self.clock, self.failed_logins)
+        hashing: list[Deferred[str]] = [Deferred(), Deferred()]
+        waiting = iter(hashing)
+        self.patch(self.keyring, "hash_password", lambda _: next(waiting))
+        crowd = [
+            Deferred.fromCoroutine(users.register(f"u{n}@example.net", PASSWORD)) for n in range(2)
+        ]
+        for each in hashing:
+            each.callback("hash")
+        owner = self.successResultOf(crowd[0])
+        self.failureResultOf(crowd[1], PermissionDenied)
+        self.assertEqual(self.now(accounts.users(Query())).items, (owner,))
 
     def test_first_owns_the_server(self) -> None:
         """The first account is the server's admin, the next ones are not."""
@@ -134,6 +151,26 @@ class SignInTests(UsersTestCase):
         self.successResultOf(signing)
         stored = self.now(self.accounts.user(self.eva.id)).password_hash
         self.assertEqual(stored, "of the new password")
+
+    def test_crowd_on_a_closed_account(self) -> None:
+        """Of many guesses at once none learns that it was right once the limit is reached."""
+        self.change_user(self.eva, is_banned=True)
+        verifying: Deferred[bool] = Deferred()
+        self.patch(self.keyring, "verify_password", lambda *_: verifying)
+        right = Deferred.fromCoroutine(self.users.sign_in("eva@example.net", PASSWORD, "192.0.2.1"))
+        for n in range(PAIR_LIMIT):
+            self.now(self.users._limits.failed("192.0.2.1", "eva@example.net", f"p{n}"))
+        verifying.callback(True)
+        self.failureResultOf(right, RateLimited)
+
+    def test_same_wrong_password(self) -> None:
+        """A browser that sends the same one all day is one line of what the owner reads."""
+        for _ in range(3):
+            self.fails(
+                AuthenticationFailed, self.users.sign_in("eva@example.net", "x", "192.0.2.1")
+            )
+        self.clock.advance(0)
+        self.assertEqual(len(self.now(self.failed_logins.of_user(self.eva))), 1)
 
     def test_refused(self) -> None:
         """Unknown address and wrong password say the same."""

@@ -33,7 +33,8 @@ class AccountTests(APITestCase):
         client = self.client_of(None)
         client.headers["Authorization"] = basic(made.json["api_token"])
         self.assert_error(client.get("/v1/account"), 401, "verify your e-mail address")
-        self.now(self.services.address_links.verify(self.letters.token("/verify/")))
+        alex = self.now(self.accounts.user_by_email("alex@example.com"))
+        self.now(self.services.address_links.verify(alex, self.letters.token("/verify/")))
         self.assertEqual(made.json["id"], client.get("/v1/account").json["id"])
 
     def test_closed(self) -> None:

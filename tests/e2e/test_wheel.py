@@ -69,7 +69,7 @@ class WheelTests(SynchronousTestCase):
         """The console script is there and knows its commands."""
         shown = self.run_in("fe-mail", "--help")
         for word in ("user", "domain", "alias", "password", "queue", "verify"):
-            self.assertIn(f"    {word} ", shown)
+            self.assertIn(f"\n  {word} ", shown)
         self.assertIn("DOMAIN=", self.run_in("fe-mail", "env-example"))
 
     def test_the_demo_runs(self) -> None:
@@ -82,7 +82,7 @@ class WheelTests(SynchronousTestCase):
             client.sendmail(server.alias("alice")[0], [bob], letter(server))
         self.assertIn(b"From the wheel", server.inbox("bob", "From the wheel"))
         for path, expected in (
-            ("/en/register", "<form"),
+            ("/en/login", "<form"),
             ("/da/register", 'lang="da"'),
             ("/static/style.css", ":root"),
         ):

@@ -12,7 +12,12 @@ from tests.api.test_calls import basic
 from tests.http.world import HTTPTestCase
 
 GATE = Gate(username="admin", password="let-me-in")
-RIGHT, WRONG = basic("admin", "let-me-in"), basic("admin", "wrong")
+RIGHT = basic("admin", "let-me-in")
+
+
+def wrong(number: int) -> str:
+    """One of many guesses."""
+    return basic("admin", f"wrong {number}")
 
 
 class GuessingTests(HTTPTestCase):
@@ -30,7 +35,7 @@ class GuessingTests(HTTPTestCase):
         threads.next()
         self.successResultOf(opened)
         gatekeeper = self.gatekeeper(database)
-        guesses = [WRONG] * (MAX_FAILURES + 20) + [RIGHT]
+        guesses = [*(wrong(n) for n in range(MAX_FAILURES + 20)), RIGHT]
         asked = [Deferred.fromCoroutine(gatekeeper.admits(each, "192.0.2.1")) for each in guesses]
         answers = DeferredList(asked, consumeErrors=True)
         while threads.calls:
@@ -50,8 +55,18 @@ class GuessingTests(HTTPTestCase):
             self.addCleanup(lambda database=database: self.now(database.close()))
             gatekeepers.append(self.gatekeeper(database))
         for number in range(MAX_FAILURES):
-            self.assertFalse(self.now(gatekeepers[number % 2].admits(WRONG, "192.0.2.1")))
+            self.assertFalse(self.now(gatekeepers[number % 2].admits(wrong(number), "192.0.2.1")))
         for each in gatekeepers:
             refused = Deferred.fromCoroutine(each.admits(RIGHT, "192.0.2.1"))
             self.failureResultOf(refused, RateLimited)
             self.assertTrue(self.now(each.admits(RIGHT, "192.0.2.2")))
+
+    def test_the_same_again(self) -> None:
+        """A browser that goes on sending what is no longer right locks nobody out."""
+        database = Database(self.mktemp(), "counters", InlineThreads(), is_synced=False)
+        self.now(database.open())
+        self.addCleanup(lambda: self.now(database.close()))
+        gatekeeper = self.gatekeeper(database)
+        for _ in range(MAX_FAILURES + 1):
+            self.assertFalse(self.now(gatekeeper.admits(wrong(0), "192.0.2.1")))
+        self.assertTrue(self.now(gatekeeper.admits(RIGHT, "192.0.2.1")))

@@ -13,9 +13,25 @@ from zope.interface import implementer
 
 from fe_mail.connection.registry import DRAIN_SECONDS, Limits
 from fe_mail.http.proxies import Proxies
+from fe_mail.http.request import MAX_SHOWN_SEGMENT
 from fe_mail.http.site import Switch
 from fe_mail.http.work import Work
 from tests.http.raw import Echo, SiteTestCase, Wire
+
+
+class LogTests(SiteTestCase):
+    """What an operator, and whoever gets the logs, reads of a request."""
+
+    def test_no_secrets(self) -> None:
+        """No query, and of a mailed link too little to open it."""
+        token = "".join(f"{n:02x}" for n in range(70))
+        with capturedLogs() as logged:
+            self.connect().dataReceived(
+                f"GET /refuse/en/verify/{token}?q=secret HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+            )
+        (path,) = [event["path"] for event in logged if event.get("method") == "GET"]
+        self.assertEqual(path, f"/refuse/en/verify/{token[:MAX_SHOWN_SEGMENT]}...")
+        self.assertNotIn("secret", str(logged))
 
 
 @implementer(ISSLTransport)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import attrs
+
 from fe_mail.accounts.notices import Notice
 from fe_mail.adapters.memory.resolver import TableResolver
 from fe_mail.mailauth.dkim import Result, SigningKey, generate_key, verify
@@ -9,7 +11,7 @@ from fe_mail.message.headers import first_value, header_fields
 from fe_mail.model.errors import Invalid
 from fe_mail.model.sentence import Sentence
 from fe_mail.reception.signing import OwnDomain
-from fe_mail.reception.system_mail import SystemMailer
+from fe_mail.reception.system_mail import LINE_CHARACTERS, SystemMailer
 from tests.queue.base import PostOfficeTestCase
 
 NOTICE = Notice(
@@ -50,6 +52,16 @@ class SystemMailTests(PostOfficeTestCase):
         self.assertIn(b"<postmaster@example.org>", first_value(fields, b"from") or b"")
         self.assertIsNone(first_value(fields, b"bcc"))
         self.assertTrue(self.stored().endswith(b"da: One.\r\n\r\nTwo.\r\n"))
+
+    def test_short_lines(self) -> None:
+        """Text is broken between words; a link is not."""
+        link = f"https://mail.example.org/verify/{'a-b_' * 40}"
+        text = Sentence(f"{'word ' * 40}\n\n{link}")
+        self.now(self.mailer().send(attrs.evolve(NOTICE, paragraphs=(text,))))
+        body = self.stored().decode("ascii").split("\r\n\r\n", 1)[1]
+        self.assertIn(f"\r\n\r\n{link}\r\n", body)
+        lines = [line for line in body.split("\r\n") if line != link]
+        self.assertTrue(all(len(line) <= LINE_CHARACTERS for line in lines), lines)
 
     def test_signed(self) -> None:
         """By the key of the server's own domain, if it is hosted here; else as it is."""

@@ -1,5 +1,8 @@
 """What whoever runs the server decides."""
 
+import attrs
+
+from fe_mail.model.ids import DomainId
 from tests.web.pages import WebTestCase
 
 
@@ -35,8 +38,10 @@ class AdminTests(WebTestCase):
                 page = self.new_browser().get(path)
                 self.assertEqual(offers, 'name="password"' in page.text, (state, path))
                 self.assertEqual(not offers, "Registration is closed" in page.text)
+            self.assertEqual(offers, "No account yet?" in self.new_browser().get("/en/login").text)
         wrong = self.browser.submit("/en/admin", _method="PUT", registration="ajar")
         self.assertEqual(400, wrong.status)
+        self.assert_says(wrong, "Registration is open or closed.", "Close registration")
 
     def test_verifies_a_person(self) -> None:
         """Where mail does not arrive the admin knows whose address it is."""
@@ -64,3 +69,34 @@ class AdminTests(WebTestCase):
             self.assert_says(self.browser.follow(answer), says)
             stored = self.now(self.accounts.domain(domain.id))
             self.assertEqual(allowed == "true", stored.has_smtp)
+
+    def test_neither_yes_nor_no(self) -> None:
+        """Decides nothing."""
+        self.alex.add_domain()
+        domain = self.now(self.accounts.domains_named("example.org"))[0]
+        self.now(self.accounts.update_domain(domain.id, 1.0, has_smtp=True))
+        for fields in ({}, {"allowed": "perhaps"}):
+            answer = self.browser.submit(f"/en/admin/domains/{domain.id}", _method="PUT", **fields)
+            self.assertEqual(400, answer.status)
+        self.assertTrue(self.now(self.accounts.domain(domain.id)).has_smtp)
+
+    def test_own_domains_always_send(self) -> None:
+        """Nobody is told that a domain stopped sending that goes on."""
+        self.browser.add_domain()
+        domain = self.now(self.accounts.domains_named("example.org"))[0]
+        fields = {"_method": "PUT", "allowed": "false"}
+        answer = self.browser.submit(f"/en/admin/domains/{domain.id}", **fields)
+        self.assertEqual(400, answer.status)
+        self.assert_says(answer, "The domain of an administrator of the server may always send.")
+
+    def test_many_domains(self) -> None:
+        """None that waits is left out, however many there are."""
+        self.alex.add_domain("example.org")
+        domain = self.now(self.accounts.domains_named("example.org"))[0]
+        self.now(self.accounts.update_domain(domain.id, 1.0, smtp_verified_at=1.0))
+        for n in range(1001):
+            other = attrs.evolve(domain, id=DomainId(f"{n:024x}"), name=f"d{n}.example")
+            self.now(self.accounts.add_domain(attrs.evolve(other, smtp_verified_at=0.0)))
+        last = self.now(self.accounts.domains_named("d1000.example"))[0]
+        self.now(self.accounts.update_domain(last.id, 1.0, smtp_verified_at=1.0))
+        self.assert_says(self.browser.get("/en/admin"), "example.org", "d1000.example")

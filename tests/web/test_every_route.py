@@ -68,7 +68,7 @@ class ListTests(WebTestCase):
     def test_private(self) -> None:
         """What stands below the account is for those who are signed in."""
         for route in ROUTES:
-            is_private = route.path.startswith("/my-account") or route.path == "/verify"
+            is_private = route.path.startswith(("/my-account", "/verify"))
             self.assertEqual(
                 route.access in (Access.SIGNED_IN, Access.UNPROVEN), is_private, route.path
             )

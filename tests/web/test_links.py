@@ -1,6 +1,7 @@
 """Where mailed links lead, and what an account may do before its address is proven."""
 
 from fe_mail.model.account import Alias, User
+from fe_mail.model.errors import Invalid
 from tests.http.world import PASSWORD
 from tests.web.pages import Browser, WebTestCase
 
@@ -42,6 +43,18 @@ class AddressTests(LinksTestCase):
         script = self.alex.request("GET", "/en/my-account/domains", headers=headers)
         self.assertEqual(403, script.status)
 
+    def test_not_mailed(self) -> None:
+        """Where the mail could not be written the page says so, and why; not that it was sent."""
+        self.letters.error = Invalid("Nobody would get this mail.")
+        robin = self.new_browser()
+        answer = robin.submit("/en/register", email="robin@example.com", password=PASSWORD)
+        self.assertEqual(400, answer.status)
+        said = ("Nobody would get this mail.", "No link was mailed to robin@example.com now.")
+        self.assert_says(answer, *said)
+        self.assert_says(robin.submit("/en/verify"), *said)
+        self.letters.error = None
+        self.assert_says(robin.follow(robin.submit("/en/verify")), "The mail was sent.")
+
     def test_verified(self) -> None:
         """Opening the link changes nothing, its button does."""
         page = self.link("/verify/")
@@ -52,10 +65,69 @@ class AddressTests(LinksTestCase):
         self.assertEqual("/en/my-account/domains", self.alex.get("/en/verify").location)
 
     def test_bad_link(self) -> None:
-        """What is none says what to do."""
-        answer = self.alex.submit("/en/verify/nothing")
+        """What is none says what to do, already when it is opened, and has no button."""
+        for answer in (self.alex.submit("/en/verify/nothing"), self.alex.get("/en/verify/nothing")):
+            self.assertEqual(400, answer.status)
+            self.assert_says(answer, "Ask for a new one")
+            self.assertNotIn("Yes, this address is mine", answer.text)
+        answer = self.browser.get("/en/my-account/change-email/nothing")
         self.assertEqual(400, answer.status)
-        self.assert_says(answer, "Ask for a new one")
+        self.assertNotIn("Use the new address", answer.text)
+
+    def test_in_another_browser(self) -> None:
+        """First one signs in, and comes back to the link."""
+        page = self.link("/verify/")
+        other = self.new_browser()
+        answer = other.get(page)
+        self.assertIn("/login?return_to=", answer.location)
+        back = other.submit(answer.location, email="alex@example.com", password=PASSWORD)
+        self.assertEqual(page, back.location)
+        self.assert_says(other.follow(back), "alex@example.com", "Yes, this address is mine")
+
+    def test_reader_of_a_strangers_account(self) -> None:
+        """Who did not make the account cannot prove the address for whoever did."""
+        page = self.link("/verify/")
+        self.new_browser().submit(page)
+        self.browser.submit(page)
+        self.assert_says(self.browser.get(page), "This link is for another account.")
+        self.assertFalse(self.user().has_verified_email)
+
+    def test_wrong_address(self) -> None:
+        """Whoever mistyped it removes the account and begins anew."""
+        self.assert_says(self.alex.get("/en/verify"), "Is the address wrong?")
+        self.assert_says(self.alex.get("/en/my-account/remove"), "Remove your account?")
+        fields = {"_method": "DELETE", "leave_password": PASSWORD}
+        self.assertEqual("/en/", self.alex.submit("/en/my-account", **fields).location)
+        again = self.alex.submit("/en/register", email="alex@example.com", password=PASSWORD)
+        self.assertEqual("/en/verify", again.location)
+
+    def test_language(self) -> None:
+        """Who registers in Danish gets Danish mail; its link has no language and finds it."""
+        danish = self.new_browser()
+        danish.headers["Accept-Language"] = "da"
+        danish.submit("/da/register", email="bo@example.com", password=PASSWORD)
+        self.assertEqual("da", self.letters.sent[-1].language)
+        bare = f"/verify/{self.letters.token('/verify/')}"
+        self.assertEqual(f"/da{bare}", danish.get(bare).location)
+        self.assertEqual(f"/da{bare}", danish.request("HEAD", bare).location)
+
+    def test_leads_to_the_configured_host(self) -> None:
+        """Whoever asks under another name makes no link to that."""
+        stranger = self.new_browser("http://evil.example")
+        stranger.submit("/en/forgot-password", email="kim@example.com")
+        self.clock.advance(0)
+        self.assertIn(
+            "\n\nhttp://mail.example.net/reset-password/", str(self.letters.sent[-1].text)
+        )
+        self.assertNotIn("evil", str(self.letters.sent[-1].text))
+
+    def test_kept_by_nobody(self) -> None:
+        """A page with a token in its address is stored, indexed and told to other sites nowhere."""
+        for path in ("verify", "v", "reset-password", "my-account/change-email"):
+            headers = self.new_browser().get(f"/en/{path}/token")
+            self.assertEqual("no-store", headers.header("Cache-Control"), path)
+            self.assertEqual("same-origin", headers.header("Referrer-Policy"), path)
+            self.assertEqual("none", headers.header("X-Robots-Tag"), path)
 
     def test_again(self) -> None:
         """The mail may be sent again, not without end."""
@@ -72,7 +144,11 @@ class AddressTests(LinksTestCase):
         self.assertEqual("Kim", self.user("kim@example.com").given_name)
         page = self.link("/my-account/change-email/")
         self.assert_says(self.browser.get(page), "Use the new address")
-        self.assertEqual("/en/my-account/profile", self.browser.submit(page).location)
+        wrong = self.browser.submit(page, password="wrong")
+        self.assertEqual(400, wrong.status)
+        self.assert_says(wrong, "The current password is not correct.", "Use the new address")
+        taken = self.browser.submit(page, password=PASSWORD)
+        self.assertEqual("/en/my-account/profile", taken.location)
         self.assertEqual("kim@new.example", self.user("kim@new.example").email)
 
 
@@ -84,7 +160,9 @@ class PasswordTests(LinksTestCase):
         self.assert_says(self.new_browser().get("/en/login"), "Forgotten password?")
         stranger = self.new_browser()
         answer = stranger.submit("/en/forgot-password", email="kim@example.com")
-        self.assert_says(answer, "kim@example.com is the verified address", "fe-mail user password")
+        self.assert_says(
+            answer, "kim@example.com is the address of an account", "fe-mail user password"
+        )
         self.clock.advance(0)
         page = self.link("/reset-password/")
         self.assert_says(stranger.get(page), "For the account kim@example.com")
