@@ -24,13 +24,24 @@ from fe_mail.imap import (
     selection,
     store,
 )
-from fe_mail.imap.command import Command, Fetch, Search, State, Store
+from fe_mail.imap.command import (
+    Close,
+    Command,
+    Examine,
+    Fetch,
+    Logout,
+    Search,
+    Select,
+    State,
+    Store,
+    Unselect,
+)
 from fe_mail.imap.framing import Request
 from fe_mail.imap.parser import parse, parse_tag
 from fe_mail.imap.reply import Reply, bad, no, reply_to_error
 from fe_mail.imap.scanner import Malformed
 from fe_mail.imap.session import Bye, Session
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import MailboxGone, MailError
 
 __all__ = ["COMMANDS", "perform"]
 
@@ -38,6 +49,9 @@ log = Logger()
 
 MAX_BAD_COMMANDS: Final = 50  # in a row
 MAX_BAD_BEFORE_LOGIN: Final = 20  # altogether: no mail client needs one
+
+# A client that sent one of these counts anew already: no number of the old folder after it.
+LEAVES_FOLDER: Final = (Select, Examine, Close, Unselect, Logout)
 
 Perform = Callable[[Session, Command], Awaitable[Reply]]
 
@@ -90,11 +104,13 @@ def _count_bad(session: Session, reply: Reply) -> None:
 async def _guarded(session: Session, command: Command) -> Reply:
     try:
         if not isinstance(command, Fetch):
-            await session.settle()
+            await session.settle(tell=not isinstance(command, LEAVES_FOLDER))
         reply = await COMMANDS[type(command)](session, command)
         await session.refresh(expunge=_allows_expunge(command))
     except (ConnectionEnded, Farewell):
         raise
+    except MailboxGone:
+        raise Bye("The mailbox was removed.") from None
     except MailError as error:
         return reply_to_error(error, command)
     except Exception:

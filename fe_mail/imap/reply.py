@@ -13,7 +13,7 @@ from fe_mail.mailboxes.view import NoSuchMessage
 from fe_mail.model import errors
 from fe_mail.model.errors import MailError
 
-__all__ = ["Reply", "bad", "no", "ok", "reply_to_error", "vanished"]
+__all__ = ["Reply", "bad", "damaged", "no", "ok", "reply_to_error", "vanished"]
 
 
 @attrs.frozen
@@ -54,6 +54,15 @@ def vanished() -> Reply:
     A UID that is gone is no error, so that commands with UIDs never answer this.
     """
     return no("Some messages are gone.", b"EXPUNGEISSUED")
+
+
+def damaged() -> Reply:
+    """
+    Some of what was asked for is there and cannot be read (RFC 5530 §3).
+
+    The client must not take it for expunged, nor hope that NOOP brings it.
+    """
+    return no("Some messages cannot be read.", b"CORRUPTION")
 
 
 # The first class that fits decides.

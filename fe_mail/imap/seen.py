@@ -55,12 +55,16 @@ class Seen:
             writing = Deferred.fromCoroutine(self._write())
             writing.addErrback(lambda failure: self.log.failure("\\Seen was not stored", failure))
 
-    async def settled(self) -> None:
+    async def settled(self, tell: bool = True) -> None:
         """Wait until all of it is stored, or never will be; tells news, so not in a response."""
         if self._is_writing:
             done: Deferred[None] = Deferred()
             self._settled.append(done)
             await done
+        if tell:
+            self._tell_news()
+
+    def _tell_news(self) -> None:
         untold, self._untold = self._untold, {}
         for uid in untold:
             index = self._view.index_of(uid)

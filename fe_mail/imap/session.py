@@ -23,10 +23,11 @@ from fe_mail.imap.command import State
 from fe_mail.imap.framing import APPEND_LIMIT_OCTETS
 from fe_mail.imap.read_ahead import ReadAhead
 from fe_mail.imap.seen import Seen
+from fe_mail.mailboxes.damage import BrokenOff
 from fe_mail.mailboxes.view import SelectedFolder
 from fe_mail.model.change import Change, ChangeKind
 from fe_mail.model.envelope import Peer
-from fe_mail.model.errors import MailError
+from fe_mail.model.errors import MailboxGone, MailError
 from fe_mail.model.identity import Identity
 from fe_mail.ports import Bus, MailboxStore, OpenMailbox
 
@@ -114,6 +115,7 @@ class Services:
     bus: Bus
     clock: IReactorTime
     hostname: str
+    broken_off: BrokenOff = attrs.field(factory=BrokenOff)
 
 
 class Session:
@@ -154,10 +156,10 @@ class Session:
         assert self._seen is not None
         return self._seen
 
-    async def settle(self) -> None:
-        """Wait until what was read is stored as such."""
+    async def settle(self, tell: bool = True) -> None:
+        """Wait until what was read is stored as such; ``tell`` what else became of the flags."""
         if self._seen is not None:
-            await self._seen.settled()
+            await self._seen.settled(tell)
 
     def capabilities(self) -> bytes:
         """What we can do, now (RFC 9051 §6.1.1)."""
@@ -297,6 +299,8 @@ class Session:
             changes = await self.mailbox.changes(
                 view.folder.id, view.modseq, claim_recent=not view.read_only
             )
+        except MailboxGone:
+            raise
         except MailError as error:
             self._is_stale = True
             log.warn("No changes for IMAP: {error}", error=error.message, **self._ids())

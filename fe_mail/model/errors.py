@@ -17,6 +17,7 @@ __all__ = [
     "Invalid",
     "Locked",
     "MailError",
+    "MailboxGone",
     "Malformed",
     "Missing",
     "NoSpace",
@@ -46,6 +47,12 @@ class NotFound(MailError):
     """What was named does not exist, or is not the caller's to see."""
 
     default = "Not found."
+
+
+class MailboxGone(NotFound):
+    """The mailbox that was open was removed, or another one is in its place."""
+
+    default = "There is no such mailbox."
 
 
 class AlreadyExists(MailError):

@@ -135,7 +135,7 @@ async def _enter(talk: POP3Conversation, identity: Identity) -> None:
         talk.write(fail(b"[SYS/PERM] This address has no mailbox."))
         return
     try:
-        talk.session.drop = await Maildrop.open(mailbox)
+        talk.session.drop = await Maildrop.open(mailbox, talk.services.broken_off)
     finally:
         if talk.session.drop is None:
             mailbox.close()

@@ -17,9 +17,10 @@ from fe_mail.connection import conversation
 from fe_mail.connection.conversation import Farewell, Link
 from fe_mail.connection.pacing import ConnectionEnded
 from fe_mail.connection.registry import Reason
+from fe_mail.mailboxes.damage import BrokenOff
 from fe_mail.model.envelope import Peer
 from fe_mail.model.errors import MailError
-from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong
+from fe_mail.pop3.framing import MAX_LINE_OCTETS, BareLineFeed, Framer, LineTooLong
 from fe_mail.pop3.replies import error_reply, fail, ok
 from fe_mail.pop3.session import Session
 from fe_mail.ports import MailboxStore
@@ -40,6 +41,7 @@ class Services:
     mailboxes: MailboxStore
     hostname: str
     allow_plaintext_auth: bool = False
+    broken_off: BrokenOff = attrs.field(factory=BrokenOff)
 
 
 @attrs.frozen
@@ -114,8 +116,13 @@ class POP3Conversation(conversation.Conversation):
 
     async def step(self) -> None:
         """One command."""
-        name, _, text = (await self.line()).partition(b" ")
-        command = Command(name.upper(), text)
+        try:
+            name, _, text = (await self.line()).partition(b" ")
+            await self._perform(Command(name.upper(), text))
+        except BareLineFeed:  # maybe in the middle of AUTH
+            self.mistake(b"A line ends with CR and LF.")
+
+    async def _perform(self, command: Command) -> None:
         commands = self._before_login if self.is_anonymous else self._after_login
         perform = commands.get(command.name)
         if perform is None:
@@ -125,7 +132,7 @@ class POP3Conversation(conversation.Conversation):
             await perform(self, command)
         except MailError as error:
             self.write(error_reply(error))
-        except (ConnectionEnded, Farewell):
+        except (ConnectionEnded, Farewell, BareLineFeed):
             raise
         except Exception:
             self.log_defect()
@@ -156,7 +163,7 @@ class POP3Conversation(conversation.Conversation):
         self.write(fail(text))
 
     async def line(self, max_octets: int = MAX_LINE_OCTETS) -> bytes:
-        """The next line. ``ConnectionEnded``, ``Farewell``."""
+        """The next line. ``ConnectionEnded``, ``Farewell``, ``BareLineFeed``."""
         self.framer.max_line_octets = max_octets
         try:
             return await self.next(self.framer.next)

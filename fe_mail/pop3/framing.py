@@ -2,8 +2,10 @@
 Framing of what a POP3 client sends: lines, and the octets that mail needs on its way back.
 
 ``Framer`` takes pieces of any size and gives lines when asked; what waits is bounded by the
-caller through ``is_full``. ``Stuffer`` turns a stored message into the multi-line form of
-RFC 1939 §3: CRLF line ends, a second dot before a leading one, a line end at the end.
+caller through ``is_full``. A line ends with CRLF; one with a bare LF is refused with all that is
+in it, because whoever wrote it and we would not agree on where the next command begins.
+``Stuffer`` turns a stored message into the multi-line form of RFC 1939 §3: CRLF line ends, a
+second dot before a leading one, a line end at the end.
 
 RFC 1939 §3; RFC 2449 §4 (line length); RFC 5034 §4 (longer lines during AUTH).
 """
@@ -13,6 +15,7 @@ import re
 __all__ = [
     "MAX_AUTH_OCTETS",
     "MAX_LINE_OCTETS",
+    "BareLineFeed",
     "Framer",
     "LineTooLong",
     "Stuffer",
@@ -20,7 +23,7 @@ __all__ = [
     "top",
 ]
 
-# RFC 2449 §4 asks for 255 octets; passwords may be longer.
+# RFC 2449 §4 asks for 255 octets; passwords may be longer. The CR counts.
 MAX_LINE_OCTETS = 1_024
 MAX_AUTH_OCTETS = 12_288
 # Octets of pipelined commands that may wait before we stop reading.
@@ -33,12 +36,17 @@ class LineTooLong(Exception):
     """The client does not speak POP3, or means harm."""
 
 
+class BareLineFeed(Exception):
+    """A line ends with LF alone: all of it is skipped up to the next CRLF."""
+
+
 class Framer:
-    """Cuts the stream into lines; LF alone ends a line, too."""
+    """Cuts the stream into lines."""
 
     def __init__(self) -> None:
         self._buffer = b""
         self._start = 0
+        self._is_skipping = False
         self.max_line_octets = MAX_LINE_OCTETS
 
     @property
@@ -58,16 +66,24 @@ class Framer:
         self._start = 0
 
     def next(self) -> bytes | None:
-        """The next line without its end, None if none is complete. ``LineTooLong``."""
-        end = self._buffer.find(b"\n", self._start)
+        """
+        The next line without its end, None if none is complete. ``LineTooLong``, ``BareLineFeed``.
+        """
+        end = self._buffer.find(b"\r\n" if self._is_skipping else b"\n", self._start)
         length = (len(self._buffer) if end < 0 else end) - self._start
         if length > self._limit():
             raise LineTooLong
         if end < 0:
             return None
+        if self._is_skipping:
+            self._start, self._is_skipping = end + 2, False
+            return self.next()
         line = self._buffer[self._start : end]
         self._start = end + 1
-        return line.removesuffix(b"\r")
+        if not line.endswith(b"\r"):
+            self._is_skipping = True
+            raise BareLineFeed
+        return line[:-1]
 
     def _limit(self) -> int:
         # AUTH may carry an initial response on its command line (RFC 5034 §4).

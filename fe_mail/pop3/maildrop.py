@@ -9,8 +9,9 @@ are those of what is sent (RFC 1939 §11), which has a line end where the messag
 
 from collections.abc import AsyncIterator, Sequence
 
+from fe_mail.mailboxes.damage import BrokenOff, are_damaged
 from fe_mail.message.headers import header_bounds
-from fe_mail.model.errors import NotFound
+from fe_mail.model.errors import Corrupt, NotFound
 from fe_mail.model.mailbox import FetchedMessage, Want
 from fe_mail.pop3.framing import top
 from fe_mail.ports import OpenMailbox
@@ -29,8 +30,11 @@ SLICE_MESSAGES = 2_000
 class Maildrop:
     """One session's view of INBOX; numbers start at 1."""
 
-    def __init__(self, mailbox: OpenMailbox, folder_id: int, uidvalidity: int) -> None:
+    def __init__(
+        self, mailbox: OpenMailbox, folder_id: int, uidvalidity: int, broken_off: BrokenOff
+    ) -> None:
         self._mailbox = mailbox
+        self._broken_off = broken_off
         self._folder_id = folder_id
         self._uidvalidity = uidvalidity
         self._uids: list[int] = []
@@ -41,10 +45,10 @@ class Maildrop:
         self._headers = _Ahead(self, Want.HEADER)
 
     @classmethod
-    async def open(cls, mailbox: OpenMailbox) -> "Maildrop":
+    async def open(cls, mailbox: OpenMailbox, broken_off: BrokenOff) -> "Maildrop":
         """Number the messages that are there now."""
         view = await mailbox.select("INBOX", claim_recent=False)
-        drop = cls(mailbox, view.folder.id, view.folder.uidvalidity)
+        drop = cls(mailbox, view.folder.id, view.folder.uidvalidity, broken_off)
         for start in range(0, len(view.uids), SLICE_MESSAGES):
             for message in await drop.fetch(view.uids[start : start + SLICE_MESSAGES], Want.LINES):
                 drop._uids.append(message.uid)
@@ -55,6 +59,10 @@ class Maildrop:
     async def fetch(self, uids: Sequence[int], want: Want) -> tuple[FetchedMessage, ...]:
         """What the store has of these messages."""
         return await self._mailbox.fetch(self._folder_id, uids, want)
+
+    async def is_damaged(self, uid: int) -> bool:
+        """Is a message that ``fetch`` left out there all the same?"""
+        return await are_damaged(self._mailbox, self._folder_id, [uid])
 
     @property
     def numbers(self) -> list[int]:
@@ -106,7 +114,19 @@ class Maildrop:
         return (await self._bodies.get(number)).raw
 
     async def pieces(self, number: int) -> AsyncIterator[bytes]:
-        """A big message in order."""
+        """A big message in order. ``NotFound``, ``Corrupt``."""
+        place = (self._mailbox, self._folder_id, self.uid(number))
+        try:
+            if self._broken_off.has(*place):
+                async for _ in self._pieces(number):
+                    pass  # all of it can be read, or nothing is promised
+            async for piece in self._pieces(number):
+                yield piece
+        except Corrupt:
+            self._broken_off.add(*place)
+            raise
+
+    async def _pieces(self, number: int) -> AsyncIterator[bytes]:
         for start in range(0, self._stored[number - 1], PIECE_OCTETS):
             end = start + PIECE_OCTETS
             yield await self._mailbox.read(self._folder_id, self.uid(number), start, end)
@@ -155,7 +175,7 @@ class _Ahead:
         self._batch = 4
 
     async def get(self, number: int) -> FetchedMessage:
-        """The message. ``NotFound`` when another session removed it."""
+        """The message. ``NotFound`` when another session removed it, ``Corrupt``."""
         uid = self._drop.uid(number)
         if uid not in self._fetched:
             in_order = number == self._expected
@@ -164,6 +184,8 @@ class _Ahead:
             self._fetched = {one.uid: one for one in await self._drop.fetch(uids, self._want)}
         self._expected = number + 1
         message = self._fetched.pop(uid, None)
+        if message is None and await self._drop.is_damaged(uid):
+            raise Corrupt("The message cannot be read.")
         if message is None:
             raise NotFound("The message is gone.")
         return message

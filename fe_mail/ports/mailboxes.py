@@ -28,7 +28,8 @@ __all__ = ["MailboxStore", "OpenMailbox"]
 
 class OpenMailbox(Protocol):
     """
-    An unlocked mailbox. Many sessions may share one; ``close`` gives it back.
+    An unlocked mailbox. Many sessions may share one; ``close`` gives it back. When the mailbox was
+    removed meanwhile, by any process, every call is refused: ``MailboxGone``.
 
     Every mutation publishes a ``model.change.Change`` on the bus after its commit, for each folder
     or collection that it touched.
@@ -87,10 +88,18 @@ class OpenMailbox(Protocol):
     async def fetch(
         self, folder_id: int, uids: Sequence[int], want: Want
     ) -> tuple[FetchedMessage, ...]:
-        """The messages that exist, in UID order; those that are gone are left out."""
+        """
+        The messages that exist, in UID order; those that are gone are left out.
+
+        So is one that is damaged, when that keeps what is wanted from being read: ``Want.NOTHING``
+        finds it all the same.
+        """
 
     async def read(self, folder_id: int, uid: int, start: int, end: int) -> bytes:
-        """Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone."""
+        """
+        Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone, ``Corrupt`` if
+        they are damaged.
+        """
 
     async def store_flags(
         self,

@@ -25,9 +25,11 @@ from fe_mail.model.dns import MX, TXT, HostAddress
 from fe_mail.model.errors import Unavailable
 from fe_mail.ports import Resolver
 from tests.contracts.resolver import AUTHENTIC, FAILING, TABLE, ResolverContract
+from tests.sockets import Sockets
 
 MAX_UDP_OCTETS = 512  # of our server: longer answers are truncated
 MAX_CHAIN = 20
+TRY_SECONDS = 2.0  # that nobody has to wait for
 
 
 def zone_name(name: str) -> str:
@@ -120,7 +122,9 @@ class ServedCase(TestCase):
         self.udp = UDPServer()
         self.tcp = Factory.forProtocol(TCPServer)
         self.tcp.count = 0  # type: ignore[attr-defined]
-        stream = reactor.listenTCP(0, self.tcp, interface="127.0.0.1")
+        self.patience = Clock()
+        self.sockets = Sockets(time=self.patience)
+        stream = self.sockets.listenTCP(0, self.tcp, interface="127.0.0.1")
         number = stream.getHost().port
         datagrams = reactor.listenUDP(number, self.udp, interface="127.0.0.1", maxPacketSize=4096)
         self.addCleanup(stream.stopListening)
@@ -130,14 +134,19 @@ class ServedCase(TestCase):
 
     def tearDown(self) -> "Deferred[None]":
         """Let sockets that were closed go."""
-        done: Deferred[None] = Deferred()
-        reactor.callLater(0.01, done.callback, None)
-        return done
+        return self.sockets.all_gone()
+
+    def lose(self) -> list[bytes]:
+        """No answer; when whoever asks waits for nothing else, time passes."""
+        alone = self.sockets.open(1)
+        alone.addCallback(lambda _: reactor.callLater(0, self.patience.advance, TRY_SECONDS))
+        return []
 
     def resolver(self, **more: Any) -> DNSResolver:
         """The one under test."""
-        more = {"servers": [self.server], "clock": self.clock, "try_seconds": 0.2, **more}
-        return DNSResolver(reactor, **more)
+        known = {"servers": [self.server], "clock": self.clock, "try_seconds": TRY_SECONDS}
+        more = {**known, **more}
+        return DNSResolver(self.sockets, **more)
 
 
 class DNSResolverTests(ServedCase, ResolverContract):
@@ -212,10 +221,10 @@ class TransportTests(ServedCase):
 
         async def scenario() -> None:
             losses = [1]
-            self.udp.twist = lambda query, wire: [] if losses and losses.pop() else [wire]
+            self.udp.twist = lambda query, wire: self.lose() if losses and losses.pop() else [wire]
             answer = await self.resolver().query("example.test", MX)
             self.assertEqual(len(answer.records), 2)
-            self.udp.twist = lambda query, wire: []
+            self.udp.twist = lambda query, wire: self.lose()
             with self.assertRaises(Unavailable):
                 await self.resolver().query("example.test", MX)
 
@@ -226,7 +235,9 @@ class TransportTests(ServedCase):
 
         async def scenario() -> None:
             resolver = self.resolver(servers=[("127.0.0.1", 1), self.server])
-            answer = await resolver.query("example.test", MX)
+            work = ensureDeferred(resolver.query("example.test", MX))
+            self.lose()
+            answer = await work
             self.assertEqual(len(answer.records), 2)
 
         return ensureDeferred(scenario())
@@ -279,7 +290,7 @@ class TransportTests(ServedCase):
         """When only AAAA fails, the A records are the answer."""
 
         def twist(query: dns.message.Message, wire: bytes) -> list[bytes]:
-            return [] if query.question[0].rdtype == dns.rdatatype.AAAA else [wire]
+            return self.lose() if query.question[0].rdtype == dns.rdatatype.AAAA else [wire]
 
         async def scenario() -> None:
             self.udp.twist = twist
@@ -296,7 +307,7 @@ class OneFamilyFailsTests(ServedCase):
         """A name that has no record of the other family."""
 
         def twist(query: dns.message.Message, wire: bytes) -> list[bytes]:
-            return [] if query.question[0].rdtype == kind else [wire]
+            return self.lose() if query.question[0].rdtype == kind else [wire]
 
         async def scenario() -> None:
             self.udp.twist = twist

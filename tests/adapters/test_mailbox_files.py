@@ -29,6 +29,7 @@ from fe_mail.model.errors import (
     AuthenticationFailed,
     Conflict,
     Invalid,
+    MailboxGone,
     NotFound,
     SchemaTooNew,
     Unavailable,
@@ -247,6 +248,26 @@ class SharingTests(FilesCase):
         self.fails(NotFound, self.store.unlock(ALICE, KEY))
         self.fails(Conflict, self.store.deliver(ALICE, self.sealing_key, delivery("d1")))
         self.assertEqual(list(self.directory.glob(f"{ALICE}*")), [])
+        mailbox.close()
+
+    def test_destroyed_under_a_session(self) -> None:
+        """Nor is anything read from what is not there any more, or kept in it."""
+        mailbox = self.unlock()
+        inbox = self.now(mailbox.select("INBOX")).folder.id
+        self.now(self.started().settle(ALICE, 1))
+        self.fails(MailboxGone, mailbox.append("INBOX", [new()]))
+        self.fails(MailboxGone, mailbox.select("INBOX"))
+        self.fails(MailboxGone, mailbox.changes(inbox, 0))
+        self.fails(MailboxGone, mailbox.folders())
+        self.clock.advance(60)
+        mailbox.close()
+
+    def test_destroyed_during_a_write(self) -> None:
+        """What was written too late is not said to be kept."""
+        mailbox = self.unlock()
+        file = self.store._open[ALICE]
+        other = self.started()
+        self.fails(MailboxGone, file.write(lambda _: self.now(other.settle(ALICE, 1))))
         mailbox.close()
 
     def test_quota_set_elsewhere(self) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
@@ -30,6 +29,7 @@ from fe_mail.ports import BlobReader, Exchange
 from fe_mail.smtp.mx import MXFactory
 from tests.contracts.exchange import CONTENT, ExchangeCase, ExchangeContract
 from tests.smtp.fakes import RecordingReception
+from tests.sockets import Sockets
 
 GONE = RemoteReply(code=550, enhanced="5.1.1", text="Gone", stage=Stage.RECIPIENT)
 
@@ -78,7 +78,8 @@ class SMTPExchangeTests(ExchangeContract, ExchangeCase):
             self.reception, hostname="mx.there.test", clock=reactor, tls=self.make_tls()
         )
         self.factory = factory
-        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.sockets = Sockets()
+        port = self.sockets.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.where = ("mx.there.test", ["127.0.0.1"], port.getHost().port)
 
@@ -95,13 +96,11 @@ class SMTPExchangeTests(ExchangeContract, ExchangeCase):
 
     def tearDown(self) -> "Deferred[None]":
         """The connections end by themselves."""
-        done: Deferred[None] = Deferred()
-        reactor.callLater(0.02, done.callback, None)
-        return done
+        return self.sockets.all_gone()
 
     def exchange(self) -> Exchange:
         """Over sockets."""
-        return SMTPExchange(IReactorTCP(reactor), hostname="mx.here.test")
+        return SMTPExchange(self.sockets, hostname="mx.here.test")
 
     def received(self) -> list[tuple[str, list[str], bytes]]:
         """What the server got."""
@@ -170,21 +169,20 @@ class BrokenTLSTests(ExchangeCase):
         """A host with broken TLS."""
         self.factory = Factory.forProtocol(HangUp)
         self.factory.connections = []  # type: ignore[attr-defined]
-        port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        self.sockets = Sockets()
+        port = self.sockets.listenTCP(0, self.factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.where = ("mx.there.test", ["127.0.0.1"], port.getHost().port)
 
     def tearDown(self) -> "Deferred[None]":
-        """The connections end by themselves."""
+        """This host does not know QUIT: it ends what the client left open."""
         for connection in self.factory.connections:  # type: ignore[attr-defined]
             connection.transport.loseConnection()
-        done: Deferred[None] = Deferred()
-        reactor.callLater(0.02, done.callback, None)
-        return done
+        return self.sockets.all_gone()
 
     def exchange(self) -> Exchange:
         """Over sockets."""
-        return SMTPExchange(IReactorTCP(reactor), hostname="mx.here.test")
+        return SMTPExchange(self.sockets, hostname="mx.here.test")
 
     def test_in_clear(self) -> "Deferred[None]":
         """One more try without TLS, when that is allowed."""
@@ -236,19 +234,18 @@ class DroppedTests(ExchangeCase):
         """A host."""
         self.factory = Factory.forProtocol(Dropping)
         self.factory.lines = Dropping.lines  # type: ignore[attr-defined]
-        port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        self.sockets = Sockets()
+        port = self.sockets.listenTCP(0, self.factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.where = ("mx.there.test", ["127.0.0.1"], port.getHost().port)
 
     def tearDown(self) -> "Deferred[None]":
         """The connections end by themselves."""
-        done: Deferred[None] = Deferred()
-        reactor.callLater(0.02, done.callback, None)
-        return done
+        return self.sockets.all_gone()
 
     def exchange(self) -> Exchange:
         """Over sockets."""
-        return SMTPExchange(IReactorTCP(reactor), hostname="mx.here.test")
+        return SMTPExchange(self.sockets, hostname="mx.here.test")
 
     def test_after_the_dot(self) -> "Deferred[None]":
         """An answer of ours, not a defect; the outcome is unknown, no other host is tried."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fe_mail.model.change import ChangeKind
-from fe_mail.model.errors import Conflict, Invalid, NotFound
+from fe_mail.model.errors import Conflict, Corrupt, Invalid, NotFound
 from fe_mail.model.mailbox import INLINE_BODY_OCTETS, FlagAction, Want
 from tests.contracts.mailbox_case import ALICE, NOW, MailboxCase, letter, new
 
@@ -40,6 +40,10 @@ def with_attachment(name: str, octets: int, seed: int = 1) -> bytes:
 
 class MailboxMessagesContract(MailboxCase):
     """Append, fetch, read, flags, copy, move, expunge, changes."""
+
+    def damage(self: Any, number: int, piece: int = 0) -> None:
+        """Lose octets of the n-th message that was appended."""
+        raise AssertionError("the test case says how")
 
     def test_append(self: Any) -> None:
         """UIDs grow by one, dates and flags are kept, the mailbox says that it changed."""
@@ -238,6 +242,28 @@ class MailboxMessagesContract(MailboxCase):
         self.append(new(), new())
         self.assertEqual(self.now(self.mailbox.remove(self.inbox, [1, 8])).uids, (1,))
         self.assertEqual(self.now(self.mailbox.quota()).used_octets, len(letter()))
+
+    def test_damaged(self: Any) -> None:
+        """What cannot be read is left out where its octets are wanted, and is otherwise there."""
+        big = letter("big", "x" * 3 * INLINE_BODY_OCTETS)
+        self.append(new(), new(letter("lost")), new(big), new(letter("last")))
+        self.damage(2)
+        self.damage(3, piece=1)
+        everything = self.now(self.mailbox.fetch(self.inbox, [1, 2, 3, 4], Want.BODY))
+        self.assertEqual([message.uid for message in everything], [1, 3, 4])
+        there = self.now(self.mailbox.fetch(self.inbox, [2], Want.NOTHING | Want.ENVELOPE))
+        self.assertEqual([message.uid for message in there], [2])
+        self.fails(Corrupt, self.mailbox.read(self.inbox, 2, 0, 10))
+        self.assertEqual(self.now(self.mailbox.read(self.inbox, 3, 0, 10)), big[:10])
+        self.fails(Corrupt, self.mailbox.read(self.inbox, 3, 0, len(big)))
+        result = self.now(self.mailbox.store_flags(self.inbox, [2, 3], FlagAction.ADD, DELETED))
+        self.assertEqual([uid for uid, *_ in result.changed], [2, 3])
+        copied = self.now(self.mailbox.copy(self.inbox, [2], "Archive", all_there=True))
+        self.assertEqual(copied.source, (2,))
+        moved = self.now(self.mailbox.move(self.inbox, [2], "Archive", all_there=True))
+        self.assertEqual((moved.source, self.uids("Archive")), ((2,), (1, 2)))
+        self.assertEqual(self.now(self.mailbox.expunge(self.inbox)).uids, (3,))
+        self.assertEqual(self.uids(), (1, 4))
 
     def test_changes(self: Any) -> None:
         """The change log tells what is new, changed and gone since a ModSeq, and no more."""

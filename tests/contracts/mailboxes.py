@@ -9,13 +9,14 @@ from fe_mail.model.errors import (
     Conflict,
     Corrupt,
     Locked,
+    MailboxGone,
     Missing,
     NotFound,
     OverQuota,
     TooBig,
 )
 from fe_mail.model.ids import AliasId
-from fe_mail.model.mailbox import DEFAULT_FOLDERS
+from fe_mail.model.mailbox import DEFAULT_FOLDERS, Want
 from tests.contracts.mailbox_case import ALICE, BOB, KEY, MailboxCase, delivery, letter, new
 
 __all__ = ["MailboxStoreContract"]
@@ -180,6 +181,15 @@ class MailboxStoreContract(MailboxCase):
         big = letter("x" * 100)
         self.fails(TooBig, self.mailbox.append("INBOX", [new(big)]))
         self.fails(TooBig, self.store.deliver(ALICE, self.sealing_key, delivery("d", big)))
+
+    def test_removed_while_open(self: Any) -> None:
+        """Whoever still has it open can neither read nor keep anything there."""
+        self.append(new())
+        self.now(self.store.settle(ALICE, 1))
+        self.fails(MailboxGone, self.mailbox.select("INBOX"))
+        self.fails(MailboxGone, self.mailbox.append("INBOX", [new()]))
+        self.fails(MailboxGone, self.mailbox.fetch(self.inbox, [1], Want.NOTHING))
+        self.fails(MailboxGone, self.mailbox.quota())
 
     def test_settle(self: Any) -> None:
         """Everything goes, also what waits sealed; a new mailbox of the alias starts empty."""

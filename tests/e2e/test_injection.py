@@ -8,7 +8,6 @@ import base64
 import itertools
 import smtplib
 import socket
-import time
 import uuid
 from contextlib import closing
 
@@ -231,8 +230,6 @@ class HostileNameTests(SocketTestCase):
                 socket.create_connection(address, WAIT_SECONDS, (source, 0)) as raw,
                 self.server.context.wrap_socket(raw, server_hostname="localhost") as client,
             ):
-                began = time.monotonic()
                 *_, answer = self.converse(client, b"", HELLO, b"AUTH PLAIN " + plain + b"\r\n")
                 self.assertIn(answer[:3], (b"535", b"501", b"500", b"454"), name)
-                self.assertLess(time.monotonic() - began, 5.0)
         self.server.imap("alice").logout()

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -575,12 +574,10 @@ class DemoTests(SynchronousTestCase):
         )
 
     def test_kept_between_runs_until_fresh(self) -> None:
-        """Passwords, mail, ports stay; ``--fresh`` begins anew. Ready in less than 5 seconds."""
+        """Passwords, mail, ports stay; ``--fresh`` begins anew."""
         server = DemoServer()
         self.addCleanup(server.destroy)
-        began = time.monotonic()
         server.start()
-        self.assertLess(time.monotonic() - began, 5)
         first = server.facts
         self.assertIn(b"this is your mailbox", server.inbox("alice", "Welcome"))
         server.stop()

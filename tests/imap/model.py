@@ -123,6 +123,7 @@ class Client:
             if found[2]:
                 self._count(int(found[1]), found[2])
             elif found[3]:
+                assert int(found[3]) <= len(self.known), (self.running, said)
                 self._learn(self.known[int(found[3]) - 1], found[4])
             elif found[5] == b"t":
                 assert found[6] != b"BAD", (self.running, said)

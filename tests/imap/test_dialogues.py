@@ -1,5 +1,6 @@
 """
-Plays every ``tests/dialogues/imap_*.txt``; those named ``imap_clear_*`` begin without TLS.
+Plays every ``tests/dialogues/imap_*.txt``; those named ``imap_clear_*`` begin without TLS;
+in those named ``imap_damaged_*`` the octets of message 2 are lost.
 
 ``${m}`` is INBOX's highest mod-sequence, ``${m1}`` and ``${m2}`` the next two; ``${o}`` is what
 all object ids of the mailbox have in common.
@@ -9,8 +10,9 @@ multipart with a message inside.
 
 from collections.abc import Callable
 
+from tests.damage import lose_piece
 from tests.dialogue import SCRIPTS
-from tests.imap.base import IMAPTestCase, message
+from tests.imap.base import KEY, IMAPTestCase, message
 
 __all__ = ["DialogueTests"]
 
@@ -42,6 +44,8 @@ def _test(name: str, docstring: str) -> Callable[[DialogueTests], None]:
     def test(case: DialogueTests) -> None:
         (inbox,) = case.now(case.mailbox.status(("INBOX",)))
         names = {f"m{n or ''}": str(inbox.highest_modseq + n) for n in range(3)}
+        if name.startswith("imap_damaged_"):
+            lose_piece(case.directory, case.alice.id, KEY, 2)
         names["o"] = inbox.folder.object_id[1:9]
         case.play(name, names, secure=not name.startswith("imap_clear_"))
 

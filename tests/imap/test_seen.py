@@ -108,6 +108,27 @@ class SeenTests(IMAPTestCase):
         told = self.ask(self.session, b"noop")
         self.assertEqual(told[0], b"* 1 FETCH (FLAGS (\\Flagged \\Seen \\Recent))")
 
+    def test_nothing_of_a_folder_that_is_left(self) -> None:
+        """Who selects another folder counts anew; a number of the old one would mislead it."""
+        self.now(self.mailbox.create_folder("Empty"))
+        self.now(self.mailbox.create_folder("Twin"))
+        self.add(*[message(f"t{number}") for number in range(COUNT)], folder="Twin")
+        selecting = (b"SELECT Empty", b"EXAMINE Twin", b"SELECT Gone")
+        leaving = (*selecting, b"CLOSE", b"UNSELECT", b"LOGOUT")
+        for number, leave in enumerate(leaving, 1):
+            self.ask(self.session, b"select INBOX")
+            self.ask(self.session, b"fetch %d body[]<0.1>" % number)
+            other = self.logged_in("INBOX")
+            self.ask(other, b"store %d +flags (\\Flagged)" % number)
+            self.session.send(b"l %s\r\n" % leave)
+            self.assertEqual(self.session.rest(), b"")
+            self.late.gates[-1].callback(None)
+            told = self.session.rest()
+            self.session._taken += len(told)
+            self.assertIn(b"l ", told)
+            self.assertNotIn(b"FETCH", told, leave)
+        self.assertEqual(self.stored(), len(leaving))
+
     def test_what_breaks_is_taken_back(self) -> None:
         """A defect is no different for the client, and what waited is stored all the same."""
         self.read_all()

@@ -8,6 +8,7 @@ still be told of 11. A session's known ModSeq may only pass what it has told.
 """
 
 import itertools
+import re
 from typing import Any
 
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from fe_mail.adapters.threads import InlineThreads
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.model.mailbox import Delivery, FlagAction, NewMessage
 from fe_mail.ports import OpenMailbox
+from tests.damage import lose_message
 from tests.imap.base import KEY, IMAPTestCase, message
 from tests.imap.model import Client
 
@@ -59,6 +61,9 @@ COMMANDS = {
     "noop": b"NOOP",
     "check": b"CHECK",
 }
+# Even ``*`` is no number of an empty folder (RFC 9051 §9, seq-number).
+NUMBERS = re.compile(rb"%\(place\)d|^(?:FETCH|STORE) 1:\*")
+MORE = {"append": b"APPEND %(folder)s {5+}\r\na: b\n", "select": b"SELECT Archive"}
 OTHERS = (
     "silent",
     "append",
@@ -68,9 +73,11 @@ OTHERS = (
     "sealed",
     "removal",
     "outside flags",
+    "damage",
     "rename",
     "select",
 )
+OUTSIDE = ("delivery", "sealed", "removal", "outside flags", "damage", "rename")
 TIMES = ("hints", "lose", "later", "gate", "gate", "hints")
 SCRIPTS = st.lists(
     st.tuples(st.sampled_from((*COMMANDS, *OTHERS, *TIMES)), st.integers(0, 2), st.integers(0, 9)),
@@ -185,7 +192,7 @@ class SessionsTests(IMAPTestCase):
             self.bus._waiting.clear()
         elif step == "later":
             self.clock.advance(7 * number)  # the mailbox may fall asleep
-        elif step in ("delivery", "sealed", "removal", "outside flags", "rename"):
+        elif step in OUTSIDE:
             self.act_outside(step, number)
         elif client.running and client.is_idle and step == "idle":
             client.done()
@@ -215,6 +222,9 @@ class SessionsTests(IMAPTestCase):
             uids = view.uids[number : number + 1]
             if step == "removal":
                 self.now(self.outside.remove(view.folder.id, uids))
+            elif step == "damage":
+                for uid in uids:
+                    lose_message(self.directory, self.alice.id, KEY, view.folder.id, uid)
             else:
                 flags = frozenset({FLAGS[number % len(FLAGS)].decode()})
                 self.now(self.outside.store_flags(view.folder.id, uids, FlagAction.ADD, flags))
@@ -234,7 +244,7 @@ class SessionsTests(IMAPTestCase):
             client.say(b"SELECT " + folder)
         elif step == "silent":
             self.store_silently(client, number)
-        elif client.known or b"%(place)d" not in COMMANDS[step]:
+        elif client.known or not NUMBERS.search(COMMANDS[step]):
             client.say(COMMANDS[step] % self.words(client, number))
 
     def words(self, client: Client, number: int) -> dict[bytes, Any]:
@@ -307,6 +317,29 @@ class EndTests(IMAPTestCase):
             client.connection.protocol.connectionLost(  # type: ignore[attr-defined]
                 Failure(ConnectionDone())
             )
+
+    def test_mailbox_that_goes(self) -> None:
+        """Another process removes it: BYE, whatever the client does, and never a defect."""
+        for step, waits in itertools.product((*COMMANDS, "append", "select"), range(4)):
+            client = self.begin({**COMMANDS, **MORE}[step], waits)
+            for path in self.directory.glob(f"{self.alice.id}*"):
+                path.rename(path.with_name(f"away-{path.name}"))
+            client.mailbox.is_late = False
+            while client.mailbox.next():
+                pass
+            if not client.is_closed:
+                client.running = b""
+                client.connection.send(b"t NOOP\r\n")
+            said = client.connection.rest()
+            self.assertIn(b"* BYE The mailbox was removed.", said, (step, waits))
+            self.assertNotIn(b"SERVERBUG", said)
+            client.connection.protocol.connectionLost(  # type: ignore[attr-defined]
+                Failure(ConnectionDone())
+            )
+            self.clock.advance(60)
+            self.assertEqual(self.flushLoggedErrors(), [], (step, waits))
+            for path in self.directory.glob("away-*"):
+                path.rename(path.with_name(path.name.removeprefix("away-")))
 
     folders = 0
 

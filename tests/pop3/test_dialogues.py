@@ -32,6 +32,11 @@ class SecureDialogueTests(POP3TestCase):
         play("pop3_pipelining.txt", self.connect, self.clock)
         self.assertEqual(self.inbox(), (1, 3))
 
+    def test_line_ends(self) -> None:
+        """What was written with bare line feeds does nothing."""
+        play("pop3_line_ends.txt", self.connect, self.clock)
+        self.assertEqual(self.inbox(), (1, 2, 3))
+
     def test_timeouts(self) -> None:
         """Autologout, which deletes nothing."""
         play("pop3_timeouts.txt", self.connect, self.clock)

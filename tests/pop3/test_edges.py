@@ -54,7 +54,7 @@ class HandleTests(POP3TestCase):
     def test_after_trouble_at_login(self) -> None:
         """And a mailbox that opens but cannot be listed."""
 
-        async def refuse(_: object) -> Maildrop:
+        async def refuse(*_: object) -> Maildrop:
             raise Unavailable
 
         self.patch(Maildrop, "open", refuse)
@@ -126,9 +126,9 @@ class LimitTests(POP3TestCase):
     def test_line(self) -> None:
         """The longest line is taken, a longer one is not."""
         framer = Framer()
-        framer.feed(b"x" * MAX_LINE_OCTETS + b"\n")
-        self.assertEqual(framer.next(), b"x" * MAX_LINE_OCTETS)
-        framer.feed(b"x" * (MAX_LINE_OCTETS + 1) + b"\n")
+        framer.feed(b"x" * (MAX_LINE_OCTETS - 1) + b"\r\n")
+        self.assertEqual(framer.next(), b"x" * (MAX_LINE_OCTETS - 1))
+        framer.feed(b"x" * MAX_LINE_OCTETS + b"\r\n")
         self.assertRaises(LineTooLong, framer.next)
 
     def test_commands_before_login(self) -> None:

@@ -6,9 +6,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fe_mail.pop3.framing import MAX_LINE_OCTETS, Framer, LineTooLong, Stuffer, line_octets, top
+from fe_mail.pop3.framing import (
+    MAX_LINE_OCTETS,
+    BareLineFeed,
+    Framer,
+    LineTooLong,
+    Stuffer,
+    line_octets,
+    top,
+)
 
 PIECES = st.lists(st.sampled_from([b"a", b".", b"\r", b"\n", b"\r\n", b"..", b" "]), max_size=30)
+
+
+def lines_of(framer: Framer) -> list[bytes | None]:
+    """All that are complete; None for each that is refused."""
+    found: list[bytes | None] = []
+    while True:
+        try:
+            line = framer.next()
+        except BareLineFeed:
+            found.append(None)
+        else:
+            if line is None:
+                return found
+            found.append(line)
 
 
 class FramerTests(SynchronousTestCase):
@@ -20,12 +42,22 @@ class FramerTests(SynchronousTestCase):
         """The same octets give the same lines however they arrive."""
         whole, parts = Framer(), Framer()
         whole.feed(b"".join(pieces))
-        expected = list(iter(whole.next, None))
+        expected = lines_of(whole)
         found = []
         for piece in pieces:
             parts.feed(piece)
-            found += list(iter(parts.next, None))
+            found += lines_of(parts)
         self.assertEqual(found, expected)
+
+    @settings(max_examples=100, deadline=None)
+    @given(PIECES)
+    def test_line_ends(self, pieces: list[bytes]) -> None:
+        """What ends with CRLF is a line, unless there is an LF in it: that is refused, once."""
+        framer = Framer()
+        framer.feed(b"".join(pieces) + b"\r\n")
+        ended = (b"".join(pieces) + b"\r\n").split(b"\r\n")[:-1]
+        self.assertEqual(lines_of(framer), [None if b"\n" in line else line for line in ended])
+        self.assertEqual(framer.waiting_octets, 0)
 
     def test_long_line(self) -> None:
         """A line over the limit is refused, complete or not."""

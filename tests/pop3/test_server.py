@@ -18,12 +18,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import directlyProvides
 
+from fe_mail.adapters.sqlite.mailbox import SQLiteMailboxStore
 from fe_mail.app.tls import CertificateDirectory, make_self_signed
 from fe_mail.connection.registry import Limits
+from fe_mail.mailboxes.damage import BrokenOff
 from fe_mail.model.errors import Unavailable
 from fe_mail.model.mailbox import Want
 from fe_mail.pop3.framing import Stuffer
 from fe_mail.pop3.maildrop import Maildrop
+from tests.damage import lose_piece
 from tests.pop3.base import KEY, MESSAGES, PASSWORD, USER, POP3TestCase
 
 BIG = b"Subject: big\r\n\r\n" + b".x" + b"0123456789" * 100 + b"\r\n"
@@ -110,6 +113,32 @@ class BigMessageTests(POP3TestCase):
         server.dataReceived(b"RETR 2\r\nNOOP\r\n")
         self.assertEqual(transport.value(), b"-ERR The message is gone.\r\n+OK\r\n")
 
+    def lose(self, content_id: int, piece: int = 0) -> None:
+        """Octets of a message are lost on the disk."""
+        assert isinstance(self.mailboxes, SQLiteMailboxStore)
+        lose_piece(self.mailboxes._directory, self.alias.id, KEY, content_id, piece)
+
+    def test_message_damaged(self) -> None:
+        """One that cannot be read is an error of ours, not gone, and can be deleted."""
+        self.lose(2)
+        server, transport = self.signed_in()
+        server.dataReceived(b"RETR 2\r\nTOP 2 0\r\nTOP 2 1\r\nDELE 2\r\nQUIT\r\n")
+        refused = b"-ERR [SYS/PERM] The message cannot be read.\r\n"
+        self.assertTrue(transport.value().startswith(3 * refused + b"+OK Marked as deleted.\r\n"))
+        self.assertEqual(self.inbox(), (1, 3, 4))
+
+    def test_big_message_damaged(self) -> None:
+        """It breaks off once; who comes back is told before anything is promised."""
+        self.lose(4, piece=1)
+        server, transport = self.signed_in()
+        server.dataReceived(b"RETR 4\r\n")
+        self.assertTrue(transport.value().startswith(b"+OK"))
+        self.assertTrue(transport.disconnecting)
+        server, transport = self.signed_in()
+        server.dataReceived(b"RETR 4\r\nNOOP\r\n")
+        self.assertEqual(transport.value()[:17], b"-ERR [SYS/PERM] A")
+        self.assertTrue(transport.value().endswith(b"\r\n+OK\r\n"))
+
 
 class SizeTests(POP3TestCase):
     """Clients are told the size of what they get (RFC 1939 §11)."""
@@ -136,7 +165,8 @@ class MaildropTests(POP3TestCase):
     def test_batches(self) -> None:
         """Reading in order needs few fetches; jumping about fetches one at a time."""
         self.fill(MESSAGES * 40)
-        drop = self.now(Maildrop.open(self.now(self.mailboxes.unlock(self.alias.id, KEY))))
+        mailbox = self.now(self.mailboxes.unlock(self.alias.id, KEY))
+        drop = self.now(Maildrop.open(mailbox, BrokenOff()))
         asked: list[int] = []
         fetch = drop.fetch
 

@@ -36,7 +36,7 @@ from fe_mail.adapters.sqlite.mailbox.upkeep import CHORES, Chore
 from fe_mail.adapters.threads import Threads
 from fe_mail.adapters.troubles import Watch
 from fe_mail.model.change import Change
-from fe_mail.model.errors import Corrupt, MailError, NotFound, Unavailable
+from fe_mail.model.errors import Corrupt, MailboxGone, MailError, Unavailable
 from fe_mail.model.ids import AliasId
 from fe_mail.model.mailbox import DEFAULT_FOLDERS, Changes, Delivery, NewMessage
 from fe_mail.ports import Bus
@@ -154,8 +154,14 @@ class MailboxFile:
     async def _enter(self) -> None:
         """Somebody needs the connections; whatever happens, ``_leave`` follows."""
         self._running += 1
+        self._check_place()
         if self._is_asleep:
             await self._wake()
+
+    def _check_place(self) -> None:
+        """What is read from a file that is not in its place is no news, what is written is lost."""
+        if self._identity != _NO_FILE and self.is_replaced():
+            raise MailboxGone
 
     def _leave(self) -> None:
         self._running -= 1
@@ -167,8 +173,7 @@ class MailboxFile:
             if self._is_closed:
                 raise Unavailable
             if self._is_asleep:
-                if self._identity != _NO_FILE and self.is_replaced():
-                    raise NotFound("There is no such mailbox.")  # nor may opening make one
+                self._check_place()  # nor may opening make one
                 await self._database.open(Opening.KEPT)
                 self._is_asleep = False
                 self._dream = None
@@ -250,6 +255,7 @@ class MailboxFile:
         finally:
             self._leave()
         self._note_damage(damaged)
+        self._check_place()
         if used != self.used_octets:
             self.used_octets = used
             self._spool.note_used(self.alias_id, used, self.epoch)
@@ -374,6 +380,7 @@ class MailboxFile:
     def _start(self, work: Coroutine[Any, Any, object]) -> None:
         done: Deferred[object] = Deferred.fromCoroutine(work)
         self._background.add(done)
+        done.addErrback(lambda failure: failure.trap(MailboxGone) and None)
         done.addErrback(lambda failure: self._log.failure("mailbox work failed", failure))
         done.addBoth(lambda _: self._background.discard(done))
 

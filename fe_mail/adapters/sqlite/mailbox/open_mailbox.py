@@ -133,12 +133,12 @@ class SQLiteOpenMailbox:
     async def fetch(
         self, folder_id: int, uids: Sequence[int], want: Want
     ) -> tuple[FetchedMessage, ...]:
-        """The messages that exist, in UID order; those that are gone are left out."""
+        """The messages that exist and can be read as wanted, in UID order."""
         file = self._file
         return await file.read(lambda tx: fetching.fetch(tx, folder_id, uids, want, file.flagsets))
 
     async def read(self, folder_id: int, uid: int, start: int, end: int) -> bytes:
-        """Raw octets ``start:end`` of a message (clipped). ``NotFound`` if it is gone."""
+        """Raw octets ``start:end`` of a message (clipped). ``NotFound``, ``Corrupt``."""
         return await self._file.read(lambda tx: fetching.read(tx, folder_id, uid, start, end))
 
     async def store_flags(

@@ -45,6 +45,7 @@ from fe_mail.model.errors import (
     AuthenticationFailed,
     Corrupt,
     Invalid,
+    MailboxGone,
     MailError,
     Missing,
     NotFound,
@@ -304,20 +305,24 @@ class SQLiteMailboxStore:
         Durable when it returns: appended if the mailbox is open here, else sealed.
 
         A file is removed before another mailbox of its alias begins. So what went into an open
-        file that is still in its place afterwards is in the mailbox that counts.
+        file, which looks whether it is still in its place, is in the mailbox that counts.
         """
         check_size([len(delivery.message.raw)])
         file = self._current(alias_id)
-        if file is not None:
-            file.handles += 1  # keeps it open
-            try:
-                await file.deliver(delivery)
-            finally:
-                self._given_back(file)
-            if not file.is_replaced():
-                return  # else what went into it is gone with it
+        if file is not None and await self._appended(file, delivery):
+            return
         if await self._spool.seal(alias_id, sealing_key, delivery):
             self._bus.publish(f"sealed:{alias_id}", {})
+
+    async def _appended(self, file: MailboxFile, delivery: Delivery) -> bool:
+        file.handles += 1  # keeps it open
+        try:
+            await file.deliver(delivery)
+        except MailboxGone:
+            return False  # and what went into it is gone with it
+        finally:
+            self._given_back(file)
+        return True
 
     async def set_quota(self, alias_id: AliasId, limit_octets: int) -> None:
         """The limit that append and deliver enforce; 0: none. ``NotFound``."""
