@@ -44,6 +44,7 @@ class Verdict(enum.Enum):
 
 
 Finding = tuple[Verdict, Sentence]
+_SENDERS = ("spf", "helo")  # the purposes of SPF records
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +64,15 @@ class RecordCheck:
     def is_undecided(self) -> bool:
         """Nobody may conclude anything from it."""
         return self.verdict in (Verdict.UNKNOWN, Verdict.SILENT)
+
+    @property
+    def counts(self) -> bool:
+        """
+        Mail needs the record, or is refused for what stands in its place: an SPF record that does
+        not name this server is worse than none (RFC 7208 §8.4).
+        """
+        is_harmful = self.verdict is Verdict.WRONG and self.purpose in _SENDERS
+        return self.record.required or is_harmful
 
     @property
     def message(self) -> str:

@@ -98,10 +98,14 @@ class Prospects:
         return found
 
     async def of_new_domain(self, reader: User, domain: Domain) -> list[Sentence]:
-        """The same; if the owner's own mailbox at it waits for a password, that explains it."""
+        """
+        A domain that was just added, with its catch-all.
+
+        If the owner's own mailbox at it waits for a password, that explains all of it.
+        """
         mailbox = await self.own_mailbox(domain, reader.email)
         if mailbox is None:
-            return await self.of_domain(reader, domain)
+            return await self.of_changed_domain(reader, domain)
         ways = await self.ways_of(reader, domain, mailbox)
         return [*await self._claim(domain), *ways]
 

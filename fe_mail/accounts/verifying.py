@@ -74,11 +74,12 @@ class Verification:
     @property
     def wanting(self) -> tuple[RecordCheck, ...]:
         """What must be mended, or asked again, before mail comes and goes."""
-        wrong = (result for result in self.all_results if result.record.required)
         return tuple(
             result
-            for result in wrong
-            if not result.passed and not (result in self.server and result.is_undecided)
+            for result in self.all_results
+            if result.counts
+            and not result.passed
+            and not (result in self.server and result.is_undecided)
         )
 
 

@@ -92,7 +92,7 @@ def load(directory: Path, environ: Mapping[str, str], *, write: bool = True) -> 
     given = {**file_values, **_from_environment(environ, problems)}
     made = _missing_secrets(given, directory, problems)
     given.update(made)
-    areas = _read_areas(given, problems)
+    areas = _read_areas(given, path, problems)
     if problems:
         raise ConfigError(problems)
     if made and write:
@@ -140,7 +140,7 @@ def _missing_secrets(
     return made
 
 
-def _read_areas(given: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+def _read_areas(given: Mapping[str, str], path: Path, problems: list[str]) -> dict[str, Any]:
     values: dict[str, dict[str, object]] = {area: {} for area in AREAS}
     # Without it, what refers to it would be wrong too; that is said once, for DOMAIN itself.
     filled = {**given, "DOMAIN": given.get("DOMAIN") or _ANY_DOMAIN}
@@ -151,7 +151,7 @@ def _read_areas(given: Mapping[str, str], problems: list[str]) -> dict[str, Any]
         try:
             text = _interpolate(raw, filled)
             if name == "DOMAIN" and not raw:
-                raise ValueError("be set, for example DOMAIN=example.org")
+                raise ValueError(f"be set in {path}, for example by the line DOMAIN=example.org")
             values[area][attribute] = variable.read(text)
         except ValueError as problem:
             shown = "" if variable.secret or not raw else f" (it is {raw!r})"

@@ -18,6 +18,7 @@ from fe_mail.app.edge_table import TABLE, Edge, edges
 from fe_mail.app.single import Company
 from fe_mail.app.wiring import Inside
 from fe_mail.budget import Budget
+from fe_mail.connection.registry import Limits
 from fe_mail.delivery.courier import Courier
 from fe_mail.delivery.forward import ForwardCourier
 from fe_mail.delivery.local import LocalCourier
@@ -27,7 +28,7 @@ from fe_mail.http.body import Room
 from fe_mail.http.gate import Gate
 from fe_mail.http.proxies import Proxies
 from fe_mail.http.services import Services
-from fe_mail.http.site import PROXIED_LIMITS, HTTPSite, Switch
+from fe_mail.http.site import LIMITS, PROXIED_LIMITS, HTTPSite, Switch
 from fe_mail.http.work import Work
 from fe_mail.imap.factory import IMAPFactory
 from fe_mail.jobs.runner import JobRunner
@@ -269,18 +270,24 @@ class Edges:
         work = Work()
         web = self._web_resource(work)
         both = Switch(web, self._api_resource(work), frozenset({self._config.names.api_host}))
-        clock = self.inside.clock
         return {
-            "web": HTTPSite(web, clock=clock, room=self._room, work=work, limits=PROXIED_LIMITS),
-            "https": HTTPSite(both, clock=clock, room=self._room, work=work),
+            "web": self._site(web, work, PROXIED_LIMITS),
+            "https": self._site(both, work, LIMITS),
         }
 
     def _api(self) -> Mapping[str, Any]:
         work = Work()
-        api = self._api_resource(work)
-        clock = self.inside.clock
-        site = HTTPSite(api, clock=clock, room=self._room, work=work, limits=PROXIED_LIMITS)
-        return {"api": site}
+        return {"api": self._site(self._api_resource(work), work, PROXIED_LIMITS)}
+
+    def _site(self, resource: Any, work: Work, limits: Limits) -> HTTPSite:
+        return HTTPSite(
+            resource,
+            clock=self.inside.clock,
+            room=self._room,
+            work=work,
+            limits=limits,
+            proxies=self._proxies,
+        )
 
     def client_settings(self) -> ClientSettings:
         """What people are told to type into a mail program."""

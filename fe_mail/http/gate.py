@@ -22,7 +22,10 @@ from fe_mail.ports import Counters
 
 __all__ = ["CLOSED", "MAX_FAILURES", "Gate", "Gatekeeper"]
 
-CLOSED = Sentence("This server asks for a name and a password first.")
+CLOSED = Sentence(
+    "This server asks for a name and a password first. Whoever runs it finds the password in its "
+    ".env file, as AUTH_BASIC_PASSWORD."
+)
 MAX_FAILURES = 50  # of one visitor in an hour; the same wrong password again is none
 
 

@@ -19,6 +19,7 @@ from fe_mail.connection.registry import Connections, Limits
 from fe_mail.connection.repeated import RepeatedLog
 from fe_mail.http.body import Room
 from fe_mail.http.channel import Channel
+from fe_mail.http.proxies import Proxies
 from fe_mail.http.request import Request, header
 from fe_mail.http.work import Work
 
@@ -35,7 +36,7 @@ class HTTPSite(Site):
     A ``Site`` with our request, limits on connections and a structured access log.
 
     ``work`` are the coroutines that outlive the request that started them; ``room`` is where
-    requests are kept while they come.
+    requests are kept while they come; ``proxies`` say whom the access log names.
     """
 
     protocol = Channel  # type: ignore[assignment]  # Twisted declares its ALPN wrapper here
@@ -50,6 +51,7 @@ class HTTPSite(Site):
         room: Room,
         work: Work | None = None,
         limits: Limits = LIMITS,
+        proxies: Proxies | None = None,
     ) -> None:
         super().__init__(
             resource,
@@ -62,6 +64,7 @@ class HTTPSite(Site):
         self.room = room
         self.repeated = RepeatedLog(_log, clock)
         self._work = work or Work()
+        self._proxies = proxies or Proxies()
         self.registry = Connections("HTTP", limits, clock=clock, yields=lambda c: c.is_waiting)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -85,12 +88,13 @@ class HTTPSite(Site):
 
     def log(self, request: BaseRequest) -> None:
         """The access log: what was asked and answered, without the query and without secrets."""
+        assert isinstance(request, Request)
         _log.info(
             "{method} {path} {code}",
             method=request.method.decode("ascii", "replace"),
             path=getattr(request, "shown_path", ""),
             code=request.code,
-            remote=str(getattr(request.getClientAddress(), "host", "")),
+            remote=self._proxies.remote(request),
             size_octets=request.sentLength,
         )
 

@@ -54,6 +54,7 @@ _WORST_FIRST = tuple(
         Verdict.RIGHT,
     )
 )
+_UNDECIDED = (Verdict.UNKNOWN.value, Verdict.SILENT.value)
 _UNUSED = "return_path"
 _SENDING = ("spf", "dkim", "dmarc", "return_path")
 
@@ -88,6 +89,11 @@ class Card:
         return _EXPLANATIONS.get(self.record.purpose, "")
 
     @property
+    def counts(self) -> bool:
+        """Mail needs it, or is refused for it."""
+        return self.record.required if self.result is None else self.result.counts
+
+    @property
     def is_settled(self) -> bool:
         """Nothing is to be done."""
         return self.state in (Verdict.RIGHT.value, Verdict.DOUBTFUL.value)
@@ -95,7 +101,7 @@ class Card:
 
 @attrs.frozen(kw_only=True)
 class Board:
-    """``outcome``: of all cards together, ``ready``, ``almost``, ``unknown`` or ``wanting``."""
+    """``outcome``: of all cards together, see ``_outcome``."""
 
     receiving: tuple[Card, ...]
     sending: tuple[Card, ...]
@@ -183,14 +189,17 @@ def _state(record: DNSRecord, result: RecordCheck | None, flags: Mapping[str, bo
 
 
 def _outcome(cards: Iterable[Card]) -> str:
+    """
+    ``wanting``: mail needs something that is not there. ``unknown``: that cannot be told, and
+    nothing is wrong; ``partly``: something recommended is. ``almost``: only that is. ``ready``.
+    """
     counted = (card for card in cards if card.record.purpose != _UNUSED)
     wanting = [card for card in counted if not card.is_settled]
-    required = [card for card in wanting if card.record.required]
-    undecided = (Verdict.UNKNOWN.value, Verdict.SILENT.value)
-    if any(card.state not in undecided for card in required):
+    faults = [card for card in wanting if card.state not in _UNDECIDED]
+    if any(card.counts for card in faults):
         return "wanting"
-    if required:
-        return "unknown"
+    if any(card.counts for card in wanting):
+        return "partly" if faults else "unknown"
     return "almost" if wanting else "ready"
 
 

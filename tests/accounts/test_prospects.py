@@ -421,6 +421,13 @@ class NewDomainTests(ProspectsTestCase):
             route = self.now(self.router.route(parse_address(f"{name}@new.test")))
             self.assertEqual([each.address for each in route.targets], ["admin@new.test"], name)
 
+    def test_catch_all_told(self) -> None:
+        """Where a catch-all that was asked for ends is told when the domain is added."""
+        self.add_domain("other.test")
+        domain = self.add(catchall="gone@other.test")
+        found = texts(self.now(self.prospects.of_new_domain(self.owner, domain)))
+        self.assertIn("*@new.test leads to gone@other.test, which does not exist.", found)
+
     def test_account_with_a_tag(self) -> None:
         """The mailbox is that of the name without the tag."""
         self.owner = self.change_user(self.owner, email="admin+fe@new.test")

@@ -177,7 +177,9 @@ class SQLiteQueueTests(OnDiskCase, SynchronousTestCase):
         for _ in range(50):
             last = int(process.stdout.readline())
         process.kill()
-        rest = process.communicate()[0].splitlines(keepends=True)
+        # Not communicate(): it would miss what readline() has read ahead.
+        rest = process.stdout.read().splitlines(keepends=True)
+        process.communicate()
         last = max([last, *(int(line) for line in rest if line.endswith("\n"))])
         entries = self.get(self.open().find(QueueFilter(limit=1_000_000)))
         self.assertIn(len(entries), (last + 1, last + 2))

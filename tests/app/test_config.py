@@ -88,6 +88,14 @@ class LoadTests(SynchronousTestCase):
         """What is accepted."""
         return load(self.directory, environ)
 
+    def test_where_the_domain_is_set(self) -> None:
+        """Whoever starts in the wrong directory learns which one was looked into."""
+        path = self.directory / ".env"
+        self.assertEqual(
+            self.problems(),
+            [f"DOMAIN must be set in {path}, for example by the line DOMAIN=example.org."],
+        )
+
     def test_defaults_follow_the_domain(self) -> None:
         """One variable is enough."""
         config = self.load(DOMAIN="Example.ORG")

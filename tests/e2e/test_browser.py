@@ -231,9 +231,10 @@ class OnboardingTests(BrowserTestCase):
             lambda: "MX correct" in self.page.locator("main").inner_text(),
             20,
         )
-        # Whether port 25 of an address that only we believe in answers, nobody can tell.
+        # Whether port 25 of an address that only we believe in answers, nobody can tell; and it has
+        # no PTR record.
         text = self.page.locator("main").inner_text()
-        self.assertIn("Nothing wrong was found, but not everything can be told", text)
+        self.assertIn("Something is missing, and not everything can be told", text)
         self.assertIn("nobody answers at port 25 of 192.0.2.25", text)
 
     def publish(self) -> None:

@@ -95,7 +95,9 @@ class FirstStepsTests(CommandCase):
         self.command("alias", "add", "alice@example.org")
         lines = self.command("password", "alice@example.org").splitlines()
         password, code = (line.split(": ", 1)[1].strip() for line in lines[1:3])
-        self.command("password", "alice@example.org", expect=1)
+        said = self.command("password", "alice@example.org", expect=1)
+        for option in ("--current", "--override"):
+            self.assertIn(option, said)  # what to do, in this command's own words
         self.command("password", "alice@example.org", "--current", stdin="wrong\n", expect=1)
         second = self.command("password", "alice@example.org", "--current", stdin=password + "\n")
         self.assertNotIn("Recovery code", second)

@@ -174,6 +174,18 @@ class ProxyTests(SiteTestCase):
         mapped = self.seen(b"203.0.113.9", "::ffff:10.0.0.1", "10.0.0.0/8")
         self.assertTrue(mapped.startswith(b"203.0.113.9 1"), mapped)
 
+    def test_access_log(self) -> None:
+        """It names the client that counts, not the proxy, and no IPv4 address as IPv6."""
+        for host, shown in (
+            ("10.0.0.1", "203.0.113.9"),
+            ("::ffff:10.0.0.1", "203.0.113.9"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ):
+            site = self.site_of(Echo(), proxies=Proxies(("10.0.0.0/8",)))
+            with capturedLogs() as logged:
+                self.ask(self.connect(site, host), self.HEAD % b"203.0.113.9")
+            self.assertEqual([shown], [event["remote"] for event in logged if "remote" in event])
+
     def test_ports(self) -> None:
         """Some proxies write them."""
         for hop, shown in (

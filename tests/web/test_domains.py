@@ -121,6 +121,8 @@ class DomainTests(WebTestCase):
             (self.lead_elsewhere, "no address of this server", "Not everything is in place"),
             (self.another_greets, "another server answers", "Not everything is in place"),
             (self.lose_name, "has no name (PTR record)", "What is necessary is in place"),
+            (self.lose_name_unheard, "has no name (PTR record)", "Something is missing, and not"),
+            (self.know_little, "nobody on the Internet reaches", "Something is missing, and not"),
             (self.know_nothing, "set SERVER_ADDRESSES", "Nothing wrong was found, but"),
         ):
             with self.subTest(says=says):
@@ -129,6 +131,21 @@ class DomainTests(WebTestCase):
                 page = self.browser.submit(f"{path}/verify-records")
                 self.assert_says(page, says, outcome)
                 self.assertNotIn("The domain is ready", page.text)
+
+    def test_forbidden(self) -> None:
+        """An SPF record that others refuse our mail for is worse than none, and no detail."""
+        path = self.browser.add_domain()
+        self.publish("example.org")
+        texts = self.resolver.table["example.org", "TXT"]
+        kept = tuple(text for text in texts if "spf1" not in str(text))
+        self.resolver.table["example.org", "TXT"] = kept
+        page = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual(200, page.status)
+        self.assert_says(page, "has no SPF record", "What is necessary is in place")
+        self.resolver.table["example.org", "TXT"] = (*kept, "v=spf1 ip4:5.9.0.25 -all")
+        page = self.browser.submit(f"{path}/verify-records")
+        self.assertEqual(400, page.status)
+        self.assert_says(page, "does not let 192.0.2.25", "Not everything is in place")
 
     def lose_address(self) -> None:
         """The MX host has none."""
@@ -147,10 +164,20 @@ class DomainTests(WebTestCase):
         self.vantage.greetings = dict.fromkeys(self.vantage.greetings, "220 mail.example.net")
         self.resolver.table["192.0.2.25", "PTR"] = ()
 
-    def know_nothing(self) -> None:
-        """Behind a router."""
+    def lose_name_unheard(self) -> None:
+        """The address has no name, and from here nobody answers at port 25."""
+        self.vantage.greetings = {}
+        self.resolver.table["192.0.2.25", "PTR"] = ()
+
+    def know_little(self) -> None:
+        """Behind a router, and another name of the server leads nowhere."""
         self.vantage.own = OwnAddresses(hidden=(4,))
         self.resolver.table["mx.example.net", "A"] = ("5.9.0.25",)
+
+    def know_nothing(self) -> None:
+        """Behind a router."""
+        self.know_little()
+        self.resolver.table["mail.example.net", "A"] = ("5.9.0.25",)
 
     def test_zone(self) -> None:
         """Everything to publish as plain text; nobody else may read it."""

@@ -164,6 +164,7 @@ class GateTests(WebTestCase):
         """It asks until the first account exists, and then never again."""
         refused = self.browser.get("/en/")
         self.assertEqual(401, refused.status)
+        self.assertIn("AUTH_BASIC_PASSWORD", refused.text)  # where to find what is asked for
         self.assertIn("Basic", refused.header("WWW-Authenticate"))
         self.browser.headers["Authorization"] = basic("admin", "wrong")
         self.assertEqual(401, self.browser.get("/en/").status)

@@ -14,6 +14,7 @@ from fe_mail.app.cli.terminal import FOR_GOOD, ask_password, confirm, print_json
 from fe_mail.app.wiring import Inside
 from fe_mail.model.account import Alias
 from fe_mail.model.address import display_address
+from fe_mail.model.errors import Invalid
 from fe_mail.model.page import every
 
 __all__ = ["COMMANDS", "print_password"]
@@ -114,6 +115,12 @@ async def _remove(services: Inside, options: Options) -> int:
 
 async def _password(services: Inside, options: Options) -> int:
     owner, of, alias = await alias_at(services, options.address, options.user)
+    if alias.sealing_key and not (options.current or options.override):
+        raise Invalid(
+            f"{display_address(alias.address)} has a password. With --current, which asks for it "
+            "or for the recovery code, its mail is kept; with --override it begins with an EMPTY "
+            "mailbox."
+        )
     if options.override and alias.sealing_key:
         stake = await services.stakes.of_mailbox(alias)
         confirm(

@@ -58,7 +58,7 @@ async def _add(services: Inside, options: Options) -> int:
     if mailbox is not None:
         say("", f"Your own address is a mailbox of {shown} from now on:")
         print_password(await services.aliases.generate_password(person, made, mailbox))
-    print_warnings(await services.prospects.of_domain(None, made))
+    print_warnings(await services.prospects.of_changed_domain(None, made))
     return DONE
 
 
@@ -146,7 +146,7 @@ async def _record_objects(services: Inside, of: Domain) -> AsyncIterator[Mapping
 
 
 async def _verify(services: Inside, options: Options) -> int:
-    """0: all that mail needs is there for certain; 3: nothing is wrong, but who knows."""
+    """0: all that mail needs is there for certain; 3: nothing of it is wrong, but who knows."""
     of = await domain_named(services, options.name, options.user)
     verification = await services.domains.verify(await owner_of(services, of), of)
     if services.domains.is_demo:
@@ -157,10 +157,10 @@ async def _verify(services: Inside, options: Options) -> int:
     now = verification.domain
     if now.smtp_verified_at and not now.has_smtp:
         say("", f"It may not send yet: fe-mail domain allow {display_domain(now.name)}")
-    required = [result for result in verification.all_results if result.record.required]
-    if all(result.passed for result in required):
+    counted = [result for result in verification.all_results if result.counts]
+    if all(result.passed for result in counted):
         return DONE
-    is_wrong = any(not each.passed and not each.is_undecided for each in required)
+    is_wrong = any(not each.passed and not each.is_undecided for each in counted)
     return REFUSED if is_wrong else UNTOLD
 
 
@@ -171,18 +171,11 @@ async def _allow(services: Inside, options: Options) -> int:
     shown = display_domain(decided.name)
     if options.no:
         say(f"{shown} may not send any more.")
-        if await _is_of_server_admin(services, decided):
-            say("Note: it belongs to an admin of the server, so the next check allows it again.")
     elif decided.smtp_verified_at:
         say(f"{shown} may send.")
     else:
         say(f"{shown} may send once its records are right: fe-mail domain verify {shown}")
     return DONE
-
-
-async def _is_of_server_admin(services: Inside, of: Domain) -> bool:
-    admins = {member.user_id for member in of.members if member.group == "admin"}
-    return any([(await services.stores.accounts.user(each)).group == "admin" for each in admins])
 
 
 async def _webhook_key(services: Inside, options: Options) -> int:

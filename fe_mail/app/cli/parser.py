@@ -20,7 +20,7 @@ exit codes:
   0  done
   1  refused or, for verify and domain verify, something is missing or wrong
   2  wrong usage or configuration; or nobody can be asked and --yes is missing
-  3  domain verify: nothing is wrong, but not everything can be told
+  3  domain verify: nothing that mail needs is wrong, but not all can be told
   130  interrupted
 """
 WIDTH: Final = 26  # of the column with the words of a command

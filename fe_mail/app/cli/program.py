@@ -3,7 +3,7 @@ The program ``fe-mail``: reads its words, opens the stores, runs one command, sa
 
 Exit codes: 0 done; 1 refused or, for ``verify`` and ``domain verify``, something is missing or
 wrong; 2 wrong usage or configuration, or nobody to ask and no ``--yes``; 3, for ``domain verify``:
-nothing is wrong, but not everything can be told; 130 interrupted, by a key or a signal.
+nothing that mail needs is wrong, but not all of it can be told; 130 interrupted.
 """
 
 import os
