@@ -39,6 +39,7 @@ class AdminTests(WebTestCase):
                 self.assertEqual(offers, 'name="password"' in page.text, (state, path))
                 self.assertEqual(not offers, "Registration is closed" in page.text)
             self.assertEqual(offers, "No account yet?" in self.new_browser().get("/en/login").text)
+            self.assertEqual(offers, "/en/register" in self.new_browser().get("/en/login").text)
         wrong = self.browser.submit("/en/admin", _method="PUT", registration="ajar")
         self.assertEqual(400, wrong.status)
         self.assert_says(wrong, "Registration is open or closed.", "Close registration")

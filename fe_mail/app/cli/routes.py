@@ -36,7 +36,7 @@ async def _route(services: Inside, options: Options) -> int:
         say("Once it is proven:")
         found = await services.router.route(address, claim=claims[0].id)
     _print_route(found)
-    return DONE
+    return REFUSED if found.refusal else DONE
 
 
 def _print_route(found: Route) -> None:
