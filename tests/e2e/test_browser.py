@@ -206,7 +206,7 @@ class OnboardingTests(BrowserTestCase):
         form = f"<form method='post' action='{page}'><button>a form</button></form>"
         self.page.goto(f"data:text/html,{link}{form}")
         self.page.get_by_text("a link").click()
-        self.page.wait_for_url(page)
+        self.page.get_by_role("heading", name="API token").wait_for()
         self.page.goto(f"data:text/html,{link}{form}")
         self.page.get_by_text("a form").click()
         self.page.get_by_text("from another site").wait_for()

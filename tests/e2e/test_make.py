@@ -1,5 +1,6 @@
 """What ``make`` says to a newcomer whose machine lacks something."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,8 @@ mkdir -p "$3/bin"
 printf '#!/bin/sh\\necho "pip $*"\\n' > "$3/bin/pip"
 chmod +x "$3/bin/pip"
 """
+# What the ``make`` that runs the tests says to those below it.
+OF_MAKE = frozenset({"MAKEFLAGS", "MAKELEVEL", "MFLAGS"})
 
 
 class MakeTests(SynchronousTestCase):
@@ -59,6 +62,7 @@ class MakeTests(SynchronousTestCase):
         done = subprocess.run(
             [require("make", "make"), f"PYTHON={python}", ".venv/.ready"],
             cwd=directory,
+            env={name: os.environ[name] for name in os.environ if name not in OF_MAKE},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
