@@ -15,7 +15,7 @@ from fe_mail.connection import conversation
 from fe_mail.connection.conversation import Link
 from fe_mail.connection.registry import Reason
 from fe_mail.imap.command import State
-from fe_mail.imap.dispatch import perform
+from fe_mail.imap.dispatch import count_bad, perform
 from fe_mail.imap.framing import BareLineFeed, Frame, Framer, GoAhead, Refused, Request
 from fe_mail.imap.reply import no
 from fe_mail.imap.session import Bye, Services, Session
@@ -101,6 +101,7 @@ class IMAPConversation(conversation.Conversation):
         elif isinstance(frame, BareLineFeed):
             self._empty_hand()
             self.write(b"%s BAD A line ends with CR and LF.\r\n" % frame.tag)
+            count_bad(self.session)
         else:
             self._refuse(frame)
         if self.session.state is State.LOGOUT:
@@ -141,6 +142,7 @@ class IMAPConversation(conversation.Conversation):
         else:
             text = f"A command may have {frame.limit_octets} octets."
             self.write(b"%s BAD [TOOBIG] %s\r\n" % (frame.tag, text.encode("ascii")))
+            count_bad(self.session)
         if self.is_anonymous:
             self.count_anonymous(REFUSED_WEIGHT)
 

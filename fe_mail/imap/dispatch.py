@@ -43,7 +43,7 @@ from fe_mail.imap.scanner import Malformed
 from fe_mail.imap.session import Bye, Session
 from fe_mail.model.errors import MailboxGone, MailError
 
-__all__ = ["COMMANDS", "perform"]
+__all__ = ["COMMANDS", "count_bad", "perform"]
 
 log = Logger()
 
@@ -82,7 +82,10 @@ async def perform(session: Session, request: Request) -> None:
     session.wire.write(reply.line(tag))
     if reply.after is not None:
         reply.after()
-    _count_bad(session, reply)
+    if reply.status == b"BAD":
+        count_bad(session)
+    elif session.state is not State.NOT_AUTHENTICATED:
+        session.bad_commands = 0
 
 
 async def _answered(session: Session, command: Command) -> Reply:
@@ -91,12 +94,10 @@ async def _answered(session: Session, command: Command) -> Reply:
     return await _guarded(session, command)
 
 
-def _count_bad(session: Session, reply: Reply) -> None:
+def count_bad(session: Session) -> None:
+    """One more was answered BAD. ``Bye`` when there were too many."""
+    session.bad_commands += 1
     is_stranger = session.state is State.NOT_AUTHENTICATED
-    if reply.status == b"BAD":
-        session.bad_commands += 1
-    elif not is_stranger:
-        session.bad_commands = 0
     if session.bad_commands >= (MAX_BAD_BEFORE_LOGIN if is_stranger else MAX_BAD_COMMANDS):
         raise Bye("Too many bad commands.")
 
