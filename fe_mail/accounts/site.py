@@ -11,6 +11,7 @@ from fe_mail.model.web import Reach
 
 __all__ = [
     "DEFAULT_QUOTA_OCTETS",
+    "DEFAULT_RECIPIENTS",
     "MAX_QUOTA_OCTETS",
     "ServerHost",
     "Site",
@@ -20,6 +21,7 @@ __all__ = [
 
 GIB = 1 << 30
 DEFAULT_QUOTA_OCTETS = 10 * GIB
+DEFAULT_RECIPIENTS = 10  # of an alias
 MAX_QUOTA_OCTETS = 100 * GIB
 
 
@@ -49,7 +51,9 @@ class Site:
     dkim_bits: int = 2048
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS
     max_quota_octets: int = MAX_QUOTA_OCTETS
-    max_forwarded: int = 10  # recipients of an alias, unless its domain says otherwise
+    max_forwarded: int = (
+        DEFAULT_RECIPIENTS  # recipients of an alias, unless its domain says otherwise
+    )
     webhooks: Reach = Reach()  # where messages may be posted to
     max_domains: int = 50  # of one account
     max_aliases: int = 10_000  # of one domain

@@ -266,6 +266,12 @@ class Users:
             raise NotFound
         return await self._accounts.user_by_token(_digest(token))
 
+    @staticmethod
+    def check(**fields: object) -> None:
+        """``Invalid`` if ``update`` would refuse them: before something else is begun."""
+        for name, value in fields.items():
+            _checked(name, value)
+
     async def update(self, user: User, **fields: object) -> User:
         """Change e-mail address, names, locale, time zone. ``Invalid``, ``AlreadyExists``."""
         changes = {name: _checked(name, value) for name, value in fields.items()}

@@ -56,9 +56,11 @@ async def change(call: Call) -> object:
     fields = {name: _text(call, name) for name in _TEXTS if name in call.fields}
     refuse_idle("user.avatar_url", fields.pop("avatar_url", "").strip())
     email = fields.pop("email", call.owner.email).strip().lower()
-    user = await call.services.users.update(call.owner, **fields)
-    if email != user.email:  # it counts when the link that is mailed there is opened
-        await call.services.address_links.ask_new(user, email)
+    users = call.services.users
+    users.check(**fields)
+    if email != call.owner.email:  # it counts when the link that is mailed there is opened
+        await call.services.address_links.ask_new(call.owner, email)
+    user = await users.update(call.owner, **fields)
     shown = user_object(user, call.api.default_quota_octets)
     return with_warnings(call, shown, await call.services.prospects.of_account(user, email))
 

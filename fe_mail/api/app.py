@@ -35,6 +35,7 @@ class API:
         work: Work,
         proxies: Proxies,
         default_quota_octets: int,
+        default_recipients: int,
         translate_to: Callable[[str, str], str],
         gatekeeper: Gatekeeper,
     ) -> None:
@@ -48,6 +49,7 @@ class API:
         self.work = work
         self.proxies = proxies
         self.default_quota_octets = default_quota_octets
+        self.default_recipients = default_recipients
         self.log = RepeatedLog(_log, services.clock)
         self._translate_to = translate_to
 

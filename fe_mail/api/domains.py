@@ -63,6 +63,7 @@ def shape(call: Call, domain: Domain) -> dict[str, object]:
         call.owner,
         web_url=call.api.web_url,
         default_quota_octets=call.api.default_quota_octets,
+        default_recipients=call.api.default_recipients,
         records=call.services.domains.records(domain),
     )
 

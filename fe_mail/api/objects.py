@@ -25,7 +25,6 @@ __all__ = [
     "user_object",
 ]
 
-DEFAULT_MAX_RECIPIENTS = 10
 DEFAULT_LOCALE = "en"  # for clients that know no "none chosen"
 
 _SENDING = ("dkim", "return_path", "dmarc")
@@ -94,6 +93,7 @@ def domain_object(
     *,
     web_url: str,
     default_quota_octets: int,
+    default_recipients: int,
     records: Iterable[DNSRecord] = (),
 ) -> dict[str, object]:
     """
@@ -115,7 +115,7 @@ def domain_object(
         "allowlist": [],
         "denylist": [],
         "restricted_alias_names": list(domain.restricted_alias_names),
-        "max_recipients_per_alias": domain.max_recipients_per_alias or DEFAULT_MAX_RECIPIENTS,
+        "max_recipients_per_alias": domain.max_recipients_per_alias or default_recipients,
         "max_quota_per_alias": domain.max_quota_per_alias or default_quota_octets,
         "storage_used": domain.storage_used,
         "storage_used_by_aliases": domain.storage_used,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS
+from fe_mail.accounts.site import DEFAULT_QUOTA_OCTETS, DEFAULT_RECIPIENTS
 from fe_mail.api.app import API
 from fe_mail.api.routes import ROUTES
 from fe_mail.api.serving import APIResource
@@ -28,6 +28,7 @@ def create_api_resource(
     work: Work,
     proxies: Proxies,
     default_quota_octets: int = DEFAULT_QUOTA_OCTETS,
+    default_recipients: int = DEFAULT_RECIPIENTS,
     gate: Gate | None = None,
     translate: Callable[[str, str], str] = _untranslated,
 ) -> APIResource:
@@ -35,9 +36,10 @@ def create_api_resource(
     The resource that serves ``/v1``.
 
     ``web_url`` is where the web UI is found, for the links in objects, ``api_url`` where this is
-    found, for those of lists that a proxy passes on; ``mail_host`` the
-    domain of test addresses. ``gate`` guards the registration of the first account.
-    ``translate`` takes an Accept-Language header and the template of an English sentence.
+    found, for those of lists that a proxy passes on; ``mail_host`` the domain of test addresses.
+    ``default_recipients`` is how many an alias may have whose domain says nothing. ``gate`` guards
+    the registration of the first account. ``translate`` takes an Accept-Language header and the
+    template of an English sentence.
     """
     api = API(
         services,
@@ -47,6 +49,7 @@ def create_api_resource(
         work=work,
         proxies=proxies,
         default_quota_octets=default_quota_octets,
+        default_recipients=default_recipients,
         translate_to=translate,
         gatekeeper=Gatekeeper(gate, services.users, services.counters),
     )

@@ -263,6 +263,7 @@ class Edges:
             gate=self._gate(),
             proxies=self._proxies,
             default_quota_octets=self._config.limits.quota_octets,
+            default_recipients=self._config.limits.forwarded,
             translate=self.inside.catalogs.negotiated,
         )
 

@@ -71,14 +71,16 @@ async def _save(visit: Visit) -> bool:
     email = str(fields.pop("email", visit.owner.email)).lower()
     if "locale" in visit.form:
         fields["locale"] = visit.field("locale")
-    visit.user = await visit.services.users.update(visit.owner, **fields)
+    users, links = visit.services.users, visit.services.address_links
+    users.check(**fields)
+    is_new = email != visit.owner.email
+    if is_new:
+        await links.ask_new(visit.owner, email, visit.language)
+    visit.user = await users.update(visit.owner, **fields)
     if "locale" in fields:
         visit.language = negotiate(header(visit.request, b"Accept-Language"))
         visit.speak(visit.user.locale)
-    if email == visit.owner.email:
-        return False
-    await visit.services.address_links.ask_new(visit.owner, email, visit.language)
-    return True
+    return is_new
 
 
 async def _change_password(visit: Visit) -> None:

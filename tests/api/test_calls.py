@@ -33,6 +33,7 @@ class APITestCase(HTTPTestCase):
 
     gate: Gate | None = None
     proxies: tuple[str, ...] = ()
+    recipients = 10
 
     def setUp(self) -> None:
         """An account and its token."""
@@ -45,6 +46,7 @@ class APITestCase(HTTPTestCase):
             web_url="https://mail.example.net",
             api_url="https://api.example.net",
             mail_host="mail.example.net",
+            default_recipients=self.recipients,
             gate=self.gate,
             translate=Catalogs().negotiated,
         )

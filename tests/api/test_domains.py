@@ -237,6 +237,17 @@ class VerifyTests(APITestCase):
         self.assertTrue(self.client.get("/v1/domains/example.org").json["has_mx_record"])
 
 
+class RecipientsTests(APITestCase):
+    """A server with ``MAX_FORWARDED_ADDRESSES``."""
+
+    recipients = 25
+
+    def test_shown(self) -> None:
+        """What a domain without a limit of its own has is what the server allows."""
+        made = self.send("POST", "/v1/domains", '{"domain": "example.org"}').json
+        self.assertEqual(25, made["max_recipients_per_alias"])
+
+
 class SendingTests(APITestCase):
     """Who decides whether a domain may send."""
 

@@ -151,6 +151,15 @@ class AddressTests(LinksTestCase):
         self.assertEqual("/en/my-account/profile", taken.location)
         self.assertEqual("kim@new.example", self.user("kim@new.example").email)
 
+    def test_all_or_nothing(self) -> None:
+        """What is refused in one field changes no other, and mails nothing."""
+        sent = len(self.letters.sent)
+        for email, name in (("alex@example.com", "Kim"), ("kim@new.example", "x" * 500)):
+            fields = {"_method": "PUT", "email": email, "given_name": name}
+            self.assertEqual(400, self.browser.submit("/en/my-account/profile", **fields).status)
+            self.assertEqual("", self.user("kim@example.com").given_name)
+        self.assertEqual(sent, len(self.letters.sent))
+
 
 class PasswordTests(LinksTestCase):
     """A forgotten password."""

@@ -71,6 +71,7 @@ async def _list(services: Inside, options: Options) -> int:
             reader=None,
             web_url=config.web.url,
             default_quota_octets=config.limits.quota_octets,
+            default_recipients=config.limits.forwarded,
         )
         await print_json(
             show(domain, records=services.domains.records(domain)) async for domain in domains
